@@ -1,0 +1,24 @@
+"""Time as a parameter: services take a `Clock`, tests give one that they move."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+Clock = Callable[[], datetime]
+
+# Campaign dates, invoice dates and VAT rates are South African calendar days, wherever the process runs.
+BUSINESS_ZONE = ZoneInfo("Africa/Johannesburg")
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def business_date(moment: datetime) -> date:
+    """The South African calendar day on which `moment` falls."""
+    return moment.astimezone(BUSINESS_ZONE).date()
+
+
+def iso(moment: datetime) -> str:
+    """`2026-11-21T19:30:00.123Z`: always UTC and of one width, so that the texts sort as the moments do."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"

@@ -1,0 +1,40 @@
+"""What all contracts share: frozen, camelCase in JSON, nothing unknown accepted."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
+from pydantic.alias_generators import to_camel
+
+from bbws.shared.clock import iso
+
+
+def _to_milliseconds(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+# Milliseconds, UTC: what is stored is what was said.
+Timestamp = Annotated[AwareDatetime, AfterValidator(_to_milliseconds), PlainSerializer(iso, return_type=str)]
+Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
+Cents = Annotated[int, Field(ge=0, le=100_000_000_00, strict=True)]
+# One line of text for people: no control characters, so that nothing can be smuggled into a header or a log.
+Line = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
+]
+
+
+class Contract(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True,
+        serialize_by_alias=True,
+    )  # fmt: skip
+
+
+class Record(Contract):
+    """A stored resource: who changed it last and when, and the version that its ETag shows."""
+
+    active: bool = True
+    date_created: Timestamp
+    date_last_updated: Timestamp
+    last_updated_by: str
+    version: Annotated[int, Field(ge=1)] = 1

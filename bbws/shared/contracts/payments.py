@@ -1,0 +1,32 @@
+"""What PayFast told us: an ITN (instant transaction notification), stored as it came, then judged."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from bbws.shared.contracts.base import Cents, Contract, Timestamp, Uuid
+
+# RECEIVED: stored, not judged yet (a crash may leave it so; the sweeper judges it).
+# UNVERIFIED: PayFast could not be asked; the sweeper asks again until it is decided.
+# VERIFIED: all checks hold and the event is out. DUPLICATE: another ITN said the same before.
+# NOTED: genuine, but not a payment (CANCELLED, FAILED, PENDING). REJECTED: a check failed; `reason` says which.
+ItnState = Literal["RECEIVED", "UNVERIFIED", "VERIFIED", "DUPLICATE", "NOTED", "REJECTED"]
+
+
+class Itn(Contract):
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    raw_body: bytes
+    source_address: str
+    received_at: Timestamp
+    state: ItnState = "RECEIVED"
+    reason: str | None = None
+    flags: tuple[str, ...] = ()
+    # None: nobody's order, or not to be parsed at all.
+    tenant_id: Uuid | None = None
+    order_id: str | None = None
+    payfast_id: str = ""
+    payment_status: str = ""
+    amount_gross_cents: Cents | None = None
+    payment_id: Uuid | None = None
+    decided_at: Timestamp | None = None
+    checks: Annotated[int, Field(ge=0)] = 0

@@ -1,0 +1,38 @@
+"""A tenant is a customer of the hosting company."""
+
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, EmailStr, Field
+
+from bbws.shared.contracts.base import Contract, Line, Record, Uuid
+
+RegistrationStatus = Literal["UNVALIDATED", "VALIDATED", "REGISTERED"]
+TenantStatus = Literal["ACTIVE", "PARKED", "SUSPENDED", "DELETED"]
+Environment = Literal["dev", "sit", "prod"]
+Email = Annotated[EmailStr, Field(max_length=254)]
+
+
+class TenantDraft(Contract):
+    """`POST /v1.0/tenants`, by an operator."""
+
+    organization_name: Annotated[Line, Field(max_length=120)]
+    email: Annotated[Email, Field(validation_alias=AliasChoices("email", "contactEmail", "contact_email"))]
+    environment: Environment = "prod"
+    destination_email: Email | None = None
+
+
+class Registration(Contract):
+    """`POST /v1.0/registrations`, by a new customer."""
+
+    email: Annotated[Email, Field(validation_alias=AliasChoices("email", "contactEmail", "contact_email"))]
+    organization_name: Annotated[Line, Field(max_length=120)] | None = None
+
+
+class Tenant(Record):
+    id: Uuid
+    email: Email
+    organization_name: str | None = None
+    destination_email: Email | None = None
+    environment: Environment = "prod"
+    status: TenantStatus = "ACTIVE"
+    registration_status: RegistrationStatus = "UNVALIDATED"

@@ -1,0 +1,81 @@
+"""Every error of BBWS, in two families; anything else that is raised is a bug.
+
+BbwsError
+├── Rejected               the caller must change something: 4xx, and a message goes to the dead letters at once
+│   ├── BadRequest         400
+│   ├── NotFound           404
+│   ├── Conflict           409
+│   ├── PreconditionFailed 412
+│   ├── Invalid            422, with every field error at once
+│   └── PreconditionRequired 428
+└── Unavailable            may work later: 503, and a message returns with back-off (names the dependency)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One thing wrong with one field; `pointer` is an RFC 6901 JSON pointer into the body, `#/items/0/quantity`."""
+
+    pointer: str
+    detail: str
+
+
+class BbwsError(Exception):
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class Rejected(BbwsError):
+    status = 400
+    title = "Request refused"
+
+    def __init__(self, detail: str, errors: Sequence[FieldError] = ()) -> None:
+        super().__init__(detail)
+        self.errors = tuple(errors)
+
+
+class BadRequest(Rejected):
+    status = 400
+    title = "Bad request"
+
+
+class NotFound(Rejected):
+    status = 404
+    title = "Not found"
+
+
+class Conflict(Rejected):
+    status = 409
+    title = "Conflict"
+
+
+class PreconditionFailed(Rejected):
+    status = 412
+    title = "Precondition failed"
+
+
+class Invalid(Rejected):
+    status = 422
+    title = "Invalid request"
+
+
+class PreconditionRequired(Rejected):
+    status = 428
+    title = "Precondition required"
+
+
+class Unavailable(BbwsError):
+    status = 503
+    title = "Service unavailable"
+
+    def __init__(self, dependency: str, detail: str) -> None:
+        super().__init__(f"{dependency} is out of reach: {detail}")
+        self.dependency = dependency

@@ -1,0 +1,18 @@
+"""Identifiers: UUID version 7 (RFC 9562), so that ids sort by the time they were made."""
+
+import secrets
+import time
+from uuid import UUID, uuid5
+
+_NAMESPACE = UUID("8f0c5a3e-6f0e-5d6b-9d0a-0b5b77737a61")
+
+
+def new_id() -> str:
+    milliseconds = time.time_ns() // 1_000_000
+    value = milliseconds << 80 | 0x7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
+    return str(UUID(int=value))
+
+
+def derived_id(*parts: str) -> str:
+    """The same id for the same parts, always: what a repeated message makes again is recognised by it."""
+    return str(uuid5(_NAMESPACE, "\x1f".join(parts)))

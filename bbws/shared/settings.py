@@ -1,0 +1,107 @@
+"""All settings of all processes, read from environment variables with the prefix BBWS_.
+
+Secrets are `SecretStr`, so that no log line and no traceback shows them. On AWS they come from the Secrets Manager
+secret named by BBWS_SECRETS_NAME, a JSON object whose keys are field names of this class.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+List = Annotated[tuple[str, ...], NoDecode]
+
+# What payfast-php-sdk and PayFast's documentation name as senders of ITNs; a change there is a change of settings here.
+PAYFAST_HOSTS = ("www.payfast.co.za", "sandbox.payfast.co.za", "w1w.payfast.co.za", "w2w.payfast.co.za")
+PAYFAST_RANGES = (
+    "197.97.145.144/28",
+    "41.74.179.192/27",
+    "102.216.36.0/28",
+    "102.216.36.128/28",
+    "144.126.193.139/32",
+)
+UNSAFE_SIGNING_KEY = "only-for-a-laptop"
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="BBWS_", frozen=True, extra="ignore", populate_by_name=True)
+
+    environment: Annotated[str, Field(pattern=r"^(local|dev|sit|prod)$")] = "local"
+    # Bucket names are global to all of S3: whoever else runs BBWS needs names of their own.
+    bucket_suffix: Annotated[str, Field(pattern=r"^[a-z0-9-]*$", max_length=24)] = ""
+    aws_region: str = Field("af-south-1", validation_alias=AliasChoices("BBWS_AWS_REGION", "AWS_REGION"))
+    aws_endpoint_url: str | None = Field(
+        None, validation_alias=AliasChoices("BBWS_AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL")
+    )
+    # None: botocore's own chain finds the credentials (role, profile, web identity).
+    aws_access_key_id: str | None = Field(None, validation_alias="AWS_ACCESS_KEY_ID")
+    aws_secret_access_key: SecretStr | None = Field(None, validation_alias="AWS_SECRET_ACCESS_KEY")
+    aws_session_token: SecretStr | None = Field(None, validation_alias="AWS_SESSION_TOKEN")
+    secrets_name: str | None = None
+
+    gateway_host: str = "127.0.0.1"
+    gateway_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    public_base_url: str = "http://127.0.0.1:8080"
+    trusted_proxies: List = ()
+    max_body_bytes: Annotated[int, Field(gt=0)] = 256 * 1024
+
+    receive_wait_s: Annotated[int, Field(ge=0, le=20)] = 20
+    # A mail is sent again when its sender has said nothing for so long; below the queues' visibility timeout.
+    mail_lease_s: Annotated[int, Field(gt=0)] = 25
+    outbox_sweep_interval_s: Annotated[float, Field(gt=0)] = 5.0
+    # The committing process publishes at once; the relay takes over what is older than this.
+    outbox_grace_s: Annotated[float, Field(gt=0)] = 10.0
+    template_revalidate_s: Annotated[float, Field(ge=0)] = 30.0
+    pdf_processes: Annotated[int, Field(ge=1, le=32)] = 2
+
+    seller_name: str = "BBWS Hosting (Pty) Ltd"
+    seller_address: List = ("12 Loop Street", "Cape Town", "8001", "South Africa")
+    # None: not a VAT vendor; then no invoice shows VAT or calls itself a tax invoice.
+    seller_vat_number: Annotated[str | None, Field(pattern=r"^4\d{9}$")] = "4123456789"
+    seller_email: str = "accounts@bbws.example"
+
+    mail_from: str = "BBWS Hosting <orders@bbws.example>"
+    mail_internal_recipients: List = ("sales@bbws.example",)
+    mail_transport: Literal["sesv2", "ses", "file"] = "sesv2"
+    mail_file_dir: Path = Path(".bbws/mail")
+
+    payfast_merchant_id: str = "10000100"
+    payfast_merchant_key: SecretStr = SecretStr("46f0cd694581a")
+    payfast_passphrase: SecretStr | None = None
+    payfast_url: str = "https://sandbox.payfast.co.za"
+    payfast_source_hosts: List = PAYFAST_HOSTS
+    payfast_source_ranges: List = PAYFAST_RANGES
+    # PayFast's addresses change: `flag` accepts an ITN from elsewhere when all other checks hold, and marks it.
+    payfast_source_check: Literal["enforce", "flag"] = "enforce"
+    payfast_validate_timeout_s: Annotated[float, Field(gt=0)] = 10.0
+
+    cursor_signing_key: SecretStr = SecretStr(UNSAFE_SIGNING_KEY)
+    token_signing_key: SecretStr = SecretStr(UNSAFE_SIGNING_KEY)
+
+    log_format: Literal["auto", "json", "pretty"] = "auto"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    otlp_endpoint: str | None = None
+
+    @field_validator(
+        "trusted_proxies", "seller_address", "mail_internal_recipients", "payfast_source_hosts",
+        "payfast_source_ranges", mode="before",
+    )  # fmt: skip
+    @classmethod
+    def _split_commas(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("public_base_url", "payfast_url")
+    @classmethod
+    def _without_slash(cls, value: str) -> str:
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _own_keys_in_earnest(self) -> Self:
+        keys = (self.cursor_signing_key.get_secret_value(), self.token_signing_key.get_secret_value())
+        if self.environment != "local" and self.secrets_name is None and UNSAFE_SIGNING_KEY in keys:
+            raise ValueError(
+                "BBWS_CURSOR_SIGNING_KEY and BBWS_TOKEN_SIGNING_KEY need values of their own outside of "
+                "BBWS_ENVIRONMENT=local, from the environment or from BBWS_SECRETS_NAME"
+            )
+        return self
