@@ -1,0 +1,56 @@
+"""Which errors of AWS mean "later", and which mean "never"."""
+
+import aiohttp
+from botocore import exceptions as botocore_errors
+
+_THROTTLED = frozenset(
+    {
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "Throttled",
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "TooManyRequestsException",
+        "KMSThrottlingException",
+        "AWS.SimpleQueueService.OverLimit",
+    }
+)
+_CREDENTIALS_OUT_OF_DATE = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
+_TRY_LATER = frozenset({"InternalServerError", "RequestTimeout", "RequestTimeoutException", "ServiceUnavailable"})
+_CODES_OF_UNAVAILABLE = _THROTTLED | _CREDENTIALS_OUT_OF_DATE | _TRY_LATER
+_SERVER_ERROR = 500
+# HTTPClientError is the root of botocore's connection errors and timeouts.
+_TRANSPORT_ERRORS = (
+    botocore_errors.HTTPClientError,
+    botocore_errors.NoCredentialsError,
+    botocore_errors.CredentialRetrievalError,
+    botocore_errors.IncompleteReadError,
+    aiohttp.ClientError,
+    TimeoutError,
+    ConnectionError,
+)
+
+
+def unavailable(error: BaseException) -> bool:
+    """Whether the same call may work later: throttled, 5xx, unreachable, timed out, credentials out of date."""
+    if isinstance(error, _TRANSPORT_ERRORS):
+        return True
+    if not isinstance(error, botocore_errors.ClientError):
+        return False
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status >= _SERVER_ERROR or error_code(error) in _CODES_OF_UNAVAILABLE
+
+
+def error_code(error: botocore_errors.ClientError) -> str:
+    """The code AWS gave, such as `ConditionalCheckFailedException`; empty when the answer carried none."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def reason(error: BaseException) -> str:
+    """AWS's code, or the class of an error that never reached AWS: what a log line and a person need."""
+    return (error_code(error) if isinstance(error, botocore_errors.ClientError) else "") or type(error).__name__

@@ -1,0 +1,210 @@
+"""Reads and conditional writes on DynamoDB tables, in plain dictionaries.
+
+Nothing here scans. What is throttled, out of reach or broken on AWS's side raises `Unavailable`; a condition that did
+not hold raises what the write says in `conflict`.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from bbws.shared.aws_errors import error_code, reason, unavailable
+from bbws.shared.contracts.pages import Page, PageRequest
+from bbws.shared.dynamo.codec import Item, decode_item, encode, encode_item
+from bbws.shared.dynamo.cursor import CursorSigner
+from bbws.shared.errors import Unavailable
+
+# TransactWriteItems takes at most 100 actions (AWS quota).
+MAX_TRANSACTION_ITEMS = 100
+# Two transactions that touch the same item at once: one of them is cancelled and simply tried again.
+_CONFLICT_TRIES = 12
+_CONFLICT_BASE_S = 0.02
+
+Key = tuple[str, str]
+
+
+class ConditionFailed(Exception):
+    """The condition of a write did not hold, and the write named no error of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Writes a whole item; by default only where none stands."""
+
+    table: str
+    item: Item
+    condition: str | None = "attribute_not_exists(PK)"
+    names: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+    conflict: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Changes named attributes (None removes one), only where `condition` holds."""
+
+    table: str
+    key: Key
+    changes: Mapping[str, Any]
+    condition: str = "attribute_exists(PK)"
+    names: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+    conflict: Exception | None = None
+
+
+Write = Put | Update
+
+
+class Database:
+    def __init__(self, client: Callable[[], Awaitable[Any]], cursors: CursorSigner) -> None:
+        self._client = client
+        self._cursors = cursors
+
+    async def find(self, table: str, key: Key) -> Item | None:
+        """The item as it is now (strongly consistent), or None."""
+        answer = await self._call("get_item", TableName=table, Key=_key(key), ConsistentRead=True)
+        return decode_item(answer["Item"]) if "Item" in answer else None
+
+    async def write(self, write: Write) -> None:
+        """One write. Raises its `conflict`, or ConditionFailed, when the condition does not hold."""
+        operation, request = ("put_item", _put(write)) if isinstance(write, Put) else ("update_item", _update(write))
+        try:
+            await self._call(operation, **request)
+        except ClientError as error:
+            if error_code(error) != "ConditionalCheckFailedException":
+                raise
+            raise write.conflict or ConditionFailed(str(error)) from None
+
+    async def transact(self, writes: Sequence[Write]) -> None:
+        """All writes or none. Raises the `conflict` of the first write whose condition does not hold."""
+        if len(writes) > MAX_TRANSACTION_ITEMS:
+            raise ValueError(f"{len(writes)} writes: DynamoDB takes {MAX_TRANSACTION_ITEMS} in a transaction")
+        actions = [{"Put": _put(w)} if isinstance(w, Put) else {"Update": _update(w)} for w in writes]
+        for attempt in range(_CONFLICT_TRIES):
+            try:
+                await self._call("transact_write_items", TransactItems=actions)
+            except ClientError as error:
+                _raise_conflict(error, writes)
+            else:
+                return
+            await asyncio.sleep(random.uniform(0, _CONFLICT_BASE_S * 2**attempt))  # noqa: S311 - jitter, not a secret
+        raise Unavailable("dynamodb", "the same item is being changed by too many at once")
+
+    async def page(
+        self,
+        table: str,
+        page: PageRequest,
+        *,
+        partition: tuple[str, str],
+        index: str | None = None,
+        sort_prefix: tuple[str, str] | None = None,
+        newest_first: bool = False,
+    ) -> Page[Item]:
+        """One page of a partition, read in the order of its sort key; consistent unless an index is read."""
+        scope = "\0".join([table, index or "", *partition, *(sort_prefix or ())])
+        request = _query(table, partition, index, sort_prefix)
+        request |= {"Limit": page.limit, "ScanIndexForward": not newest_first}
+        if page.cursor:
+            request["ExclusiveStartKey"] = encode_item(self._cursors.open(scope, page.cursor))
+        answer = await self._call("query", **request)
+        last = answer.get("LastEvaluatedKey")
+        cursor = self._cursors.seal(scope, decode_item(last)) if last else None
+        return Page([decode_item(item) for item in answer["Items"]], cursor)
+
+    async def partition(
+        self, table: str, partition: tuple[str, str], *, index: str | None = None, up_to: tuple[str, str] | None = None
+    ) -> list[Item]:
+        """All items of a partition that is known to be small; `up_to` bounds its sort key from above."""
+        request = _query(table, partition, index, None)
+        if up_to:
+            request["KeyConditionExpression"] += " AND #s <= :s"
+            request["ExpressionAttributeNames"]["#s"] = up_to[0]
+            request["ExpressionAttributeValues"][":s"] = encode(up_to[1])
+        items: list[Item] = []
+        while True:
+            answer = await self._call("query", **request)
+            items += [decode_item(item) for item in answer["Items"]]
+            if "LastEvaluatedKey" not in answer:
+                return items
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    async def ping(self, table: str) -> None:
+        """Raises Unavailable when the table cannot be read."""
+        await self.find(table, ("PING", "PING"))
+
+    async def _call(self, operation: str, **request: Any) -> Any:
+        try:
+            return await getattr(await self._client(), operation)(**request)
+        except Exception as error:
+            if unavailable(error):
+                raise Unavailable("dynamodb", reason(error)) from error
+            raise
+
+
+def _key(key: Key) -> dict[str, Any]:
+    return encode_item({"PK": key[0], "SK": key[1]})
+
+
+def _put(put: Put) -> dict[str, Any]:
+    return {"TableName": put.table, "Item": encode_item(put.item), **_condition(put.condition, put.names, put.values)}
+
+
+def _update(update: Update) -> dict[str, Any]:
+    names = {f"#c{n}": name for n, name in enumerate(update.changes)} | dict(update.names)
+    values = {f":c{n}": value for n, value in enumerate(update.changes.values()) if value is not None}
+    sets = [f"#c{n} = :c{n}" for n, value in enumerate(update.changes.values()) if value is not None]
+    removes = [f"#c{n}" for n, value in enumerate(update.changes.values()) if value is None]
+    expression = (f"SET {', '.join(sets)}" if sets else "") + (f" REMOVE {', '.join(removes)}" if removes else "")
+    return {
+        "TableName": update.table,
+        "Key": _key(update.key),
+        "UpdateExpression": expression.strip(),
+        **_condition(update.condition, names, values | dict(update.values)),
+    }
+
+
+def _condition(condition: str | None, names: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, Any]:
+    request: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
+    if names:
+        request["ExpressionAttributeNames"] = dict(names)
+    if values:
+        request["ExpressionAttributeValues"] = encode_item(values)
+    return request
+
+
+def _query(
+    table: str, partition: tuple[str, str], index: str | None, sort_prefix: tuple[str, str] | None
+) -> dict[str, Any]:
+    request: dict[str, Any] = {
+        "TableName": table,
+        "KeyConditionExpression": "#p = :p",
+        "ExpressionAttributeNames": {"#p": partition[0]},
+        "ExpressionAttributeValues": {":p": encode(partition[1])},
+    }
+    if index:
+        request["IndexName"] = index
+    else:
+        request["ConsistentRead"] = True
+    if sort_prefix:
+        request["KeyConditionExpression"] += " AND begins_with(#s, :s)"
+        request["ExpressionAttributeNames"]["#s"] = sort_prefix[0]
+        request["ExpressionAttributeValues"][":s"] = encode(sort_prefix[1])
+    return request
+
+
+def _raise_conflict(error: ClientError, writes: Sequence[Write]) -> None:
+    """Returns when the transaction only met another one and may be tried again."""
+    if error_code(error) == "TransactionConflictException":
+        return
+    reasons = [reason.get("Code") for reason in error.response.get("CancellationReasons", ())]
+    for write, reason in zip(writes, reasons, strict=False):
+        if reason == "ConditionalCheckFailed":
+            raise write.conflict or ConditionFailed(f"{write.table}: {reason}") from None
+    if "TransactionConflict" not in reasons:
+        if {"ThrottlingError", "ProvisionedThroughputExceeded"} & set(reasons):
+            raise Unavailable("dynamodb", "throttled") from error
+        raise error

@@ -1,0 +1,146 @@
+"""Every bus, topic, queue, rule, table, index and bucket, read from `topology.json`; Terraform reads the same file.
+
+A value refuses impossible settings when it is made. The order of entries means nothing.
+"""
+
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import orjson
+from pydantic import Field, StringConstraints, model_validator
+
+from bbws.shared.contracts.base import Contract
+from bbws.shared.settings import Settings
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.{}-]{1,80}$")]
+EventTypes = Annotated[tuple[str, ...], Field(min_length=1)]
+
+# R-236 ff.: an order message goes to the dead letters after 3 failed attempts. SQS's own count (C-36) is the backstop
+# for crashes, deploys and lost leases, so it must be above it.
+ATTEMPTS = 3
+MAX_RECEIVE_COUNT = 5
+DEAD_LETTER_RETENTION_S = 14 * 24 * 3600
+PRIMARY_KEY = ("PK", "SK")
+
+NamedT = TypeVar("NamedT", "Queue", "Table")
+
+
+class Topic(Contract):
+    name: Name
+
+
+class Rule(Contract):
+    name: Name
+    pattern: dict[str, Any]
+    topic: Name
+    input_path: str
+
+
+class Queue(Contract):
+    name: Name
+    consumer: Name
+    batch_size: Annotated[int, Field(ge=1, le=10)]
+    max_workers: Annotated[int, Field(ge=1, le=100)]
+    visibility_timeout_s: Annotated[int, Field(ge=1, le=12 * 3600)]
+    attempts: Annotated[int, Field(ge=1)] = ATTEMPTS
+    max_receive_count: Annotated[int, Field(ge=1, le=1000)] = MAX_RECEIVE_COUNT
+    retention_s: Annotated[int, Field(ge=60, le=DEAD_LETTER_RETENTION_S)] = 4 * 24 * 3600
+    topic: Name | None = None
+    types: EventTypes | None = None
+
+    @property
+    def dead_letter_name(self) -> str:
+        return f"{self.name}-dlq"
+
+    @property
+    def filter_policy(self) -> dict[str, list[str]]:
+        """Matched against the body (MessageBody scope): a message from EventBridge has no attributes."""
+        return {"type": sorted(self.types or ())}
+
+    @model_validator(mode="after")
+    def _leaves_room_for_crashes(self) -> Self:
+        if self.max_receive_count <= self.attempts:
+            raise ValueError(f"{self.name}: maxReceiveCount must be above attempts ({self.attempts}), see C-36")
+        if (self.topic is None) != (self.types is None):
+            raise ValueError(f"{self.name}: topic and types belong together")
+        return self
+
+
+class Index(Contract):
+    name: Name
+    partition: Name
+    sort: Name | None = None
+
+
+class Table(Contract):
+    name: Name
+    indexes: tuple[Index, ...] = ()
+    ttl: Name | None = None
+
+    @property
+    def key_attributes(self) -> list[str]:
+        """Each attribute that a key uses, once; all of them are strings."""
+        names = {*PRIMARY_KEY, *(n for i in self.indexes for n in (i.partition, i.sort) if n)}
+        return sorted(names)
+
+
+class Bucket(Contract):
+    name: Name
+    role: Literal["templates", "documents"]
+    noncurrent_version_days: Mapping[str, int] = {}
+
+
+class Topology(Contract):
+    bus: Name
+    topics: tuple[Topic, ...]
+    rules: tuple[Rule, ...]
+    queues: tuple[Queue, ...]
+    tables: tuple[Table, ...]
+    buckets: tuple[Bucket, ...]
+
+    @classmethod
+    def for_settings(cls, settings: Settings) -> Self:
+        """The packaged topology with this environment's names in it."""
+        text = resources.files(__package__).joinpath("topology.json").read_text()
+        document = orjson.loads(text.replace("{env}", settings.environment))
+        for bucket in document["buckets"]:
+            bucket["name"] += settings.bucket_suffix
+        return cls.model_validate(document)
+
+    def queue(self, name: str) -> Queue:
+        return _named(self.queues, name)
+
+    def table(self, name: str) -> Table:
+        return _named(self.tables, name)
+
+    def bucket(self, role: Literal["templates", "documents"]) -> Bucket:
+        return next(bucket for bucket in self.buckets if bucket.role == role)
+
+    def queues_of(self, consumer: str) -> tuple[Queue, ...]:
+        return tuple(queue for queue in self.queues if queue.consumer == consumer)
+
+    def with_visibility_timeout(self, seconds: int) -> Self:
+        """The same system that gives a crashed consumer's messages back sooner; for tests."""
+        queues = tuple(queue.model_copy(update={"visibility_timeout_s": seconds}) for queue in self.queues)
+        return self.model_copy(update={"queues": queues})
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Self:
+        topics = {topic.name for topic in self.topics}
+        wanted = {rule.topic for rule in self.rules} | {queue.topic for queue in self.queues if queue.topic}
+        if wanted - topics:
+            raise ValueError(f"topics that nothing declares: {sorted(wanted - topics)}")
+        for group in (self.topics, self.rules, self.queues, self.tables, self.buckets):
+            _refuse_twice([item.name for item in group])
+        return self
+
+
+def _named(items: Iterable[NamedT], name: str) -> NamedT:
+    return next(item for item in items if item.name == name)
+
+
+def _refuse_twice(names: list[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"declared twice: {twice}")
