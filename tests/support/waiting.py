@@ -1,0 +1,30 @@
+"""Waiting for what a test expects, with a deadline instead of a sleep."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_POLL_EVERY_S = 0.05
+
+
+async def eventually(check: Callable[[], T | Awaitable[T]], *, within_s: float = 10, what: str) -> T:
+    """The first truthy answer of `check`; fails with `what` and the last answer after `within_s`."""
+    deadline = time.monotonic() + within_s
+    while True:
+        answer = await _ask(check)
+        if answer:
+            return answer
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"not within {within_s:g} s: {what} (last answer: {answer!r})")
+        await asyncio.sleep(_POLL_EVERY_S)
+
+
+async def _ask(check: Callable[[], T | Awaitable[T]]) -> T:
+    answer = check()
+    if inspect.isawaitable(answer):
+        return await answer
+    return answer
