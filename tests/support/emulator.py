@@ -118,6 +118,10 @@ class Aws:
         counts = (await self._control("GET", f"calls?account={self.access_key_id}")).get(service, {})
         return int(counts.get(operation, 0) if operation else sum(counts.values()))
 
+    async def open_polls(self) -> int:
+        """How many `ReceiveMessage` calls of this account are waiting in the emulator now."""
+        return int(await self._control("GET", f"polls?account={self.access_key_id}"))
+
     async def _control(self, method: str, resource: str, **request: Any) -> Any:
         return await _control(self.endpoint_url, method, resource, **request)
 

@@ -4,27 +4,26 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
 _POLL_EVERY_S = 0.05
 
 
-async def eventually(check: Callable[[], T | Awaitable[T]], *, within_s: float = 10, what: str) -> T:
+@overload
+async def eventually(check: Callable[[], Awaitable[T]], *, within_s: float = 10, what: str) -> T: ...
+@overload
+async def eventually(check: Callable[[], T], *, within_s: float = 10, what: str) -> T: ...
+async def eventually(check: Callable[[], Any], *, within_s: float = 10, what: str) -> Any:
     """The first truthy answer of `check`; fails with `what` and the last answer after `within_s`."""
     deadline = time.monotonic() + within_s
     while True:
-        answer = await _ask(check)
+        answer = check()
+        if inspect.isawaitable(answer):
+            answer = await answer
         if answer:
             return answer
         if time.monotonic() >= deadline:
             raise AssertionError(f"not within {within_s:g} s: {what} (last answer: {answer!r})")
         await asyncio.sleep(_POLL_EVERY_S)
-
-
-async def _ask(check: Callable[[], T | Awaitable[T]]) -> T:
-    answer = check()
-    if inspect.isawaitable(answer):
-        return await answer
-    return answer

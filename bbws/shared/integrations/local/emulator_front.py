@@ -7,6 +7,7 @@ Its own resources, all JSON:
     DELETE /_bbws/faults[?account=]
     GET    /_bbws/calls[?account=]        {account: {service: {operation: count}}}, or of one account {service: …}
     DELETE /_bbws/calls[?account=]
+    GET    /_bbws/polls?account=          how many long polls of an account are waiting now
     GET    /_bbws/mails[?account=]        [{"id", "account", "from", "to", "subject", "path"}], newest first
     GET    /_bbws/mails/{id}              the raw mail
 """
@@ -62,6 +63,7 @@ class EmulatorFront:
         self._mails = mails
         self._faults = Faults()
         self._calls = CallCounts()
+        self._polls: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -85,9 +87,16 @@ class EmulatorFront:
             send = MailCapturing(send, request, self._mails)
         answering = self._app(scope, _Replay(request.body, receive), send)
         if request.is_receive:
-            await _until_client_leaves(answering, receive)
+            await self._poll(request.account, answering, receive)
         else:
             await answering
+
+    async def _poll(self, account: str, answering: Awaitable[None], receive: Receive) -> None:
+        self._polls[account] += 1
+        try:
+            await _until_client_leaves(answering, receive)
+        finally:
+            self._polls[account] -= 1
 
     def _control(self, scope: Scope, body: bytes) -> Answer:
         resource = f"{scope['method']} {scope['path'].removeprefix(CONTROL_PREFIX)}"
@@ -99,6 +108,8 @@ class EmulatorFront:
                 return _json_answer([_describe(mail) for mail in self._mails.list(account)])
             case ["GET calls"]:
                 return _json_answer(self._calls.all() if account is None else self._calls.of(account))
+            case ["GET polls"]:
+                return _json_answer(self._polls[account or ""])
             case ["DELETE calls"]:
                 self._calls.clear(account)
                 return _json_answer({})

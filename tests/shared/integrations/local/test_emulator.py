@@ -1,8 +1,10 @@
 import asyncio
 import os
 import signal
+import sys
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -31,20 +33,23 @@ async def test_an_abandoned_long_poll_loses_no_message(aws: Aws) -> None:
     """A consumer that stops in the middle of a poll must not take a message with it."""
     url = await _queue(aws)
     async with aws.client("sqs") as sqs:
-        for number in range(3):
-            poll = asyncio.create_task(sqs.receive_message(QueueUrl=url, WaitTimeSeconds=10))
-            await eventually(lambda n=number: _polls(aws, n + 1), what="the poll has arrived")  # type: ignore[misc]
+        abandoned = [_poll(sqs, url) for _ in range(5)]
+        await eventually(lambda: _has_polls(aws, 5), what="five polls wait")
+        for poll in abandoned:
             poll.cancel()
-            await asyncio.gather(poll, return_exceptions=True)
-            await sqs.send_message(QueueUrl=url, MessageBody=f"m{number}")
-            received = await sqs.receive_message(QueueUrl=url, WaitTimeSeconds=2)
-            assert [m["Body"] for m in received.get("Messages", [])] == [f"m{number}"]
-            await sqs.delete_message(QueueUrl=url, ReceiptHandle=received["Messages"][0]["ReceiptHandle"])
+        await eventually(lambda: _has_polls(aws, 0), within_s=5, what="the polls were given up")
+        last = _poll(sqs, url)
+        await eventually(lambda: _has_polls(aws, 1), what="one poll waits")
+        await sqs.send_message(QueueUrl=url, MessageBody="the only one")
+        assert [m["Body"] for m in (await last).get("Messages", [])] == ["the only one"]
 
 
-async def _polls(aws: Aws, number: int) -> bool:
-    # Each earlier round made two: the abandoned poll and the one that received.
-    return await aws.calls("sqs", "ReceiveMessage") == 2 * number - 1
+def _poll(sqs: Any, url: str) -> "asyncio.Task[dict[str, Any]]":
+    return asyncio.create_task(sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20))
+
+
+async def _has_polls(aws: Aws, number: int) -> bool:
+    return await aws.open_polls() == number
 
 
 @pytest.mark.needs("sesv2", "mails")
@@ -111,7 +116,7 @@ async def test_a_refused_mail_is_not_kept(aws: Aws) -> None:
     assert await aws.mails() == []
 
 
-_CALLS = {
+_CALLS: dict[str, tuple[str, dict[str, Any], str]] = {
     "dynamodb": ("list_tables", {}, "InternalServerError"),
     "sqs": ("list_queues", {}, "ServiceUnavailable"),
     "sns": ("list_topics", {}, "ServiceUnavailable"),
@@ -186,7 +191,7 @@ async def test_it_ends_with_whoever_started_it(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(_PARENT)
     parent = await asyncio.create_subprocess_exec(
-        _python(), str(script), str(tmp_path), stdout=asyncio.subprocess.PIPE, cwd=Path.cwd()
+        sys.executable, str(script), str(tmp_path), stdout=asyncio.subprocess.PIPE, cwd=Path.cwd()
     )
     assert parent.stdout is not None
     child = int(await asyncio.wait_for(parent.stdout.readline(), 60))
@@ -198,6 +203,7 @@ async def test_it_ends_with_whoever_started_it(tmp_path: Path) -> None:
 _PARENT = """
 import asyncio, sys
 from pathlib import Path
+from typing import Any
 sys.path.insert(0, ".")
 from bbws.shared.integrations.local.emulator_process import Emulator
 async def main():
@@ -207,12 +213,6 @@ async def main():
         await asyncio.sleep(600)
 asyncio.run(main())
 """
-
-
-def _python() -> str:
-    import sys
-
-    return sys.executable
 
 
 def _is_running(pid: int) -> bool:
