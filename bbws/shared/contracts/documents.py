@@ -1,0 +1,69 @@
+"""The twelve documents, and what each template may ask for: any other name in a template is an error."""
+
+from bbws.shared.contracts.base import Contract
+from bbws.shared.contracts.invoices import Invoice, InvoiceNumber, Seller
+from bbws.shared.contracts.orders import Order, Payment
+from bbws.shared.contracts.tenants import Email
+
+
+class OrderDocument(Contract):
+    """The printable order, paid or not."""
+
+    order: Order
+    seller: Seller
+    order_url: str
+
+
+class ReceiptDocument(Contract):
+    """The printable proof of payment; not a tax invoice."""
+
+    order: Order
+    payment: Payment
+    seller: Seller
+
+
+class InvoiceDocument(Contract):
+    """`is_copy` marks a second print: there is one original per supply (VAT Act, section 20)."""
+
+    invoice: Invoice
+    is_copy: bool = False
+
+
+class OrderConfirmation(Contract):
+    order: Order
+    payment: Payment
+    seller: Seller
+    order_url: str
+
+
+class PaymentConfirmation(Contract):
+    order: Order
+    payment: Payment
+    invoice_number: InvoiceNumber
+    seller: Seller
+    order_url: str
+
+
+class SiteCreation(Contract):
+    site_name: str
+    site_url: str
+    login_url: str
+    organization_name: str
+    customer_email: Email
+    seller: Seller
+
+
+DOCUMENTS: dict[str, type[Contract]] = {
+    "receipts/receipt.html": ReceiptDocument,
+    "receipts/receipt_internal.html": ReceiptDocument,
+    "receipts/order.html": OrderDocument,
+    "receipts/order_internal.html": OrderDocument,
+    "notifications/order_confirmation_customer.html": OrderConfirmation,
+    "notifications/order_confirmation_internal.html": OrderConfirmation,
+    "notifications/payment_confirmation_customer.html": PaymentConfirmation,
+    "notifications/payment_confirmation_internal.html": PaymentConfirmation,
+    "notifications/site_creation_customer.html": SiteCreation,
+    "notifications/site_creation_internal.html": SiteCreation,
+    "invoices/invoice.html": InvoiceDocument,
+    "invoices/invoice_internal.html": InvoiceDocument,
+}
