@@ -51,6 +51,6 @@ def error_code(error: botocore_errors.ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def reason(error: BaseException) -> str:
+def cause(error: BaseException) -> str:
     """AWS's code, or the class of an error that never reached AWS: what a log line and a person need."""
     return (error_code(error) if isinstance(error, botocore_errors.ClientError) else "") or type(error).__name__

@@ -105,3 +105,7 @@ class Settings(BaseSettings):
                 "BBWS_ENVIRONMENT=local, from the environment or from BBWS_SECRETS_NAME"
             )
         return self
+
+
+def secret(value: SecretStr | None) -> str | None:
+    return value.get_secret_value() if value else None

@@ -22,10 +22,11 @@ from jinja2 import meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel
 
+from bbws.shared.aws_errors import cause, unavailable
 from bbws.shared.clock import BUSINESS_ZONE, business_date
 from bbws.shared.contracts.documents import DOCUMENTS
 from bbws.shared.contracts.money import Money
-from bbws.shared.errors import BbwsError
+from bbws.shared.errors import BbwsError, Unavailable
 
 # Sets of templates kept compiled: all of today's, and the pinned ones that a burst of redelivered invoices needs.
 MAX_COMPILED = 64
@@ -111,7 +112,7 @@ class S3Templates:
     """The templates of a versioned bucket.
 
     The newest text is asked for again after `revalidate_s` seconds (If-None-Match: an unchanged one is not sent
-    again); a given version cannot change and is read once. Errors of S3 itself are botocore's.
+    again); a given version cannot change and is read once. Raises Unavailable while S3 is out of reach.
     """
 
     def __init__(
@@ -158,6 +159,12 @@ class S3Templates:
                 raise _NotModified from error
             if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchVersion"):
                 raise self._missing(name, conditions.get("VersionId")) from error
+            if unavailable(error):
+                raise Unavailable("s3", cause(error)) from error
+            raise
+        except Exception as error:
+            if unavailable(error):
+                raise Unavailable("s3", cause(error)) from error
             raise
         async with answer["Body"] as body:
             text = (await body.read()).decode()

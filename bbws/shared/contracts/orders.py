@@ -113,6 +113,13 @@ class Payment(Record):
     paid_at: Timestamp | None = None
 
 
+class Checkout(Contract):
+    """The form that takes a customer to PayFast: where it is posted, its fields in PayFast's order, signed."""
+
+    url: str
+    fields: tuple[tuple[str, str], ...]
+
+
 TimelineKind = Literal[
     "ORDER_PLACED", "PAYMENT_NOTICE", "PAYMENT_NOTICE_REFUSED", "PAYMENT_CANCELLED", "ORDER_PAID", "INVOICE_NUMBERED",
     "INVOICE_ISSUED", "MAIL_SENT",

@@ -15,7 +15,8 @@ ItnState = Literal["RECEIVED", "UNVERIFIED", "VERIFIED", "DUPLICATE", "NOTED", "
 
 class Itn(Contract):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    raw_body: bytes
+    # The bytes as they came, read as Latin-1, which loses none.
+    raw_body: str
     source_address: str
     received_at: Timestamp
     state: ItnState = "RECEIVED"
@@ -23,7 +24,7 @@ class Itn(Contract):
     flags: tuple[str, ...] = ()
     # None: nobody's order, or not to be parsed at all.
     tenant_id: Uuid | None = None
-    order_id: str | None = None
+    order_id: Uuid | None = None
     payfast_id: str = ""
     payment_status: str = ""
     amount_gross_cents: Cents | None = None

@@ -12,7 +12,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from bbws.shared.aws_errors import error_code, reason, unavailable
+from bbws.shared.aws_errors import cause, error_code, unavailable
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.dynamo.codec import Item, decode_item, encode, encode_item
 from bbws.shared.dynamo.cursor import CursorSigner
@@ -141,7 +141,7 @@ class Database:
             return await getattr(await self._client(), operation)(**request)
         except Exception as error:
             if unavailable(error):
-                raise Unavailable("dynamodb", reason(error)) from error
+                raise Unavailable("dynamodb", cause(error)) from error
             raise
 
 
@@ -200,10 +200,10 @@ def _raise_conflict(error: ClientError, writes: Sequence[Write]) -> None:
     """Returns when the transaction only met another one and may be tried again."""
     if error_code(error) == "TransactionConflictException":
         return
-    reasons = [reason.get("Code") for reason in error.response.get("CancellationReasons", ())]
-    for write, reason in zip(writes, reasons, strict=False):
-        if reason == "ConditionalCheckFailed":
-            raise write.conflict or ConditionFailed(f"{write.table}: {reason}") from None
+    reasons = [entry.get("Code") for entry in error.response.get("CancellationReasons", ())]
+    for write, code in zip(writes, reasons, strict=False):
+        if code == "ConditionalCheckFailed":
+            raise write.conflict or ConditionFailed(f"{write.table}: {code}") from None
     if "TransactionConflict" not in reasons:
         if {"ThrottlingError", "ProvisionedThroughputExceeded"} & set(reasons):
             raise Unavailable("dynamodb", "throttled") from error

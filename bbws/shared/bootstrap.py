@@ -1,0 +1,157 @@
+"""Builds and closes everything a process needs; gateway, consumers and tests call the same function."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import orjson
+
+from bbws.shared.aws_errors import cause
+from bbws.shared.clock import Clock, utc_now
+from bbws.shared.contracts.invoices import Seller
+from bbws.shared.dynamo.cursor import CursorSigner
+from bbws.shared.dynamo.database import Database
+from bbws.shared.errors import Unavailable
+from bbws.shared.idempotency import IdempotencyKeys
+from bbws.shared.integrations.aws import AwsClients
+from bbws.shared.integrations.document_store import DocumentStore
+from bbws.shared.integrations.event_bus import EventBus
+from bbws.shared.integrations.mail import MailFolder, MailTransport, Ses, SesV2
+from bbws.shared.integrations.payfast import Payfast
+from bbws.shared.integrations.payfast_sources import SourceCheck
+from bbws.shared.integrations.pdf import PdfRenderer
+from bbws.shared.outbox import Outbox
+from bbws.shared.repositories.orders import TABLE as ORDERS
+from bbws.shared.services.campaigns import Campaigns
+from bbws.shared.services.documents import Documents
+from bbws.shared.services.invoices import Invoices
+from bbws.shared.services.notifications import Notifications
+from bbws.shared.services.orders import Orders
+from bbws.shared.services.payments import Payments
+from bbws.shared.services.products import Products
+from bbws.shared.services.tenants import Tenants
+from bbws.shared.settings import Settings, secret
+from bbws.shared.templating import S3Templates, Templates
+from bbws.shared.topology import Topology
+
+Ping = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """`pings` asks each dependency whether it answers; the keys are those that `Unavailable.dependency` names."""
+
+    settings: Settings
+    clock: Clock
+    topology: Topology
+    tenants: Tenants
+    products: Products
+    campaigns: Campaigns
+    orders: Orders
+    payments: Payments
+    invoices: Invoices
+    notifications: Notifications
+    documents: Documents
+    outbox: Outbox
+    idempotency: IdempotencyKeys
+    pings: Mapping[str, Ping]
+
+
+@asynccontextmanager
+async def aws_clients(settings: Settings) -> AsyncIterator[AwsClients]:
+    clients = AwsClients(
+        settings.aws_endpoint_url,
+        settings.aws_region,
+        settings.aws_access_key_id,
+        secret(settings.aws_secret_access_key),
+        secret(settings.aws_session_token),
+    )
+    async with clients:
+        yield clients
+
+
+@asynccontextmanager
+async def bootstrap(settings: Settings, *, clock: Clock = utc_now) -> AsyncIterator[Services]:
+    async with AsyncExitStack() as stack:
+        clients = await stack.enter_async_context(aws_clients(settings))
+        settings = await _with_secrets(settings, clients)
+        pdf = await stack.enter_async_context(PdfRenderer(settings.pdf_processes))
+        server = Payfast(settings.payfast_url, timeout_s=settings.payfast_validate_timeout_s)
+        await stack.enter_async_context(server)
+        yield await _services(settings, clock, clients, pdf, server)
+
+
+async def _services(
+    settings: Settings, clock: Clock, clients: AwsClients, pdf: PdfRenderer, server: Payfast
+) -> Services:
+    topology = Topology.for_settings(settings)
+    cursors = CursorSigner(settings.cursor_signing_key.get_secret_value())
+    database = Database(partial(clients.get, "dynamodb"), cursors)
+    bus = EventBus(partial(clients.get, "events"), topology.bus)
+    store = DocumentStore(partial(clients.get, "s3"), topology.bucket("documents").name)
+    transport = _transport(settings, clients)
+    templates = Templates(
+        S3Templates(
+            await clients.get("s3"),
+            topology.bucket("templates").name,
+            revalidate_s=settings.template_revalidate_s,
+        )
+    )
+    outbox = Outbox(database, bus, clock, table=ORDERS, grace=timedelta(seconds=settings.outbox_grace_s))
+    seller = _seller(settings)
+    sources = SourceCheck(settings.payfast_source_ranges, settings.payfast_source_hosts)
+    return Services(
+        settings=settings,
+        clock=clock,
+        topology=topology,
+        tenants=Tenants(database, clock),
+        products=Products(database, clock),
+        campaigns=Campaigns(database, clock),
+        orders=Orders(database, clock, settings),
+        payments=Payments(database, outbox, clock, settings, server, sources),
+        invoices=Invoices(database, outbox, clock, templates, pdf, store, seller),
+        notifications=Notifications(database, clock, settings, templates, store, transport, seller),
+        documents=Documents(database, settings, templates, pdf, seller),
+        outbox=outbox,
+        idempotency=IdempotencyKeys(database, clock),
+        pings={
+            "dynamodb": partial(database.ping, ORDERS),
+            "s3": store.ping,
+            "events": bus.ping,
+            "ses": transport.ping,
+        },
+    )
+
+
+def _transport(settings: Settings, clients: AwsClients) -> MailTransport:
+    match settings.mail_transport:
+        case "sesv2":
+            return SesV2(partial(clients.get, "sesv2"))
+        case "ses":
+            return Ses(partial(clients.get, "ses"))
+        case "file":
+            return MailFolder(settings.mail_file_dir)
+
+
+def _seller(settings: Settings) -> Seller:
+    return Seller(
+        name=settings.seller_name,
+        address=settings.seller_address,
+        vat_number=settings.seller_vat_number,
+        email=settings.seller_email,
+    )
+
+
+async def _with_secrets(settings: Settings, clients: AwsClients) -> Settings:
+    """Settings with the values of the Secrets Manager secret in place of those from the environment."""
+    if settings.secrets_name is None:
+        return settings
+    try:
+        answer = await (await clients.get("secretsmanager")).get_secret_value(SecretId=settings.secrets_name)
+    except Exception as error:
+        raise Unavailable("secretsmanager", f"{settings.secrets_name}: {cause(error)}") from error
+    values: dict[str, Any] = orjson.loads(answer["SecretString"])
+    return Settings(**(settings.model_dump(exclude_unset=True) | {"secrets_name": None} | values))

@@ -1,0 +1,69 @@
+"""The documents bucket: private PDFs, each written once."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from bbws.shared.aws_errors import cause, error_code, unavailable
+from bbws.shared.errors import NotFound, Unavailable
+
+LINK_LIFETIME_S = 900
+_ALREADY_THERE = {"PreconditionFailed", "412"}
+
+
+class DocumentStore:
+    def __init__(self, client: Callable[[], Awaitable[Any]], bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    async def put_once(self, key: str, content: bytes, content_type: str) -> bool:
+        """The object exists; True when this call wrote it. What is there already is never replaced."""
+        try:
+            await self._call(
+                "put_object", Key=key, Body=content, ContentType=content_type, IfNoneMatch="*",
+                ServerSideEncryption="AES256",
+            )  # fmt: skip
+        except ClientError as error:
+            if error_code(error) not in _ALREADY_THERE:
+                raise
+            return False
+        return True
+
+    async def get(self, key: str) -> bytes:
+        """The object's bytes. Raises NotFound."""
+        try:
+            answer = await self._call("get_object", Key=key)
+        except ClientError as error:
+            if error_code(error) != "NoSuchKey":
+                raise
+            raise NotFound(f"there is no document {key}") from None
+        async with answer["Body"] as body:
+            content: bytes = await body.read()
+        return content
+
+    async def link(self, key: str, file_name: str) -> str:
+        """A presigned address of the object, good for 15 minutes."""
+        parameters = {
+            "Bucket": self._bucket,
+            "Key": key,
+            "ResponseContentDisposition": f'attachment; filename="{file_name}"',
+        }
+        client = await self._client()
+        url: str = await client.generate_presigned_url("get_object", Params=parameters, ExpiresIn=LINK_LIFETIME_S)
+        return url
+
+    async def ping(self) -> None:
+        """Raises Unavailable unless the bucket answers."""
+        try:
+            await self._call("head_bucket")
+        except ClientError as error:
+            raise Unavailable("s3", cause(error)) from error
+
+    async def _call(self, operation: str, **request: Any) -> Any:
+        try:
+            return await getattr(await self._client(), operation)(Bucket=self._bucket, **request)
+        except Exception as error:
+            if unavailable(error):
+                raise Unavailable("s3", cause(error)) from error
+            raise

@@ -1,0 +1,23 @@
+"""Between contracts and stored items: an item is the contract's JSON plus its keys."""
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from bbws.shared.dynamo.codec import Item
+
+# The key of the sparse indexes of what is active (C-08): DynamoDB takes no booleans as keys.
+ACTIVE = "ACTIVE"
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def item_of(model: BaseModel, key: tuple[str, str], **attributes: Any) -> Item:
+    """Index attributes come as keywords; None leaves one out, so that a sparse index does not hold the item."""
+    extra = {name: value for name, value in attributes.items() if value is not None}
+    return {"PK": key[0], "SK": key[1], **model.model_dump(mode="json", exclude_none=True), **extra}
+
+
+def model_of(kind: type[ModelT], item: Item) -> ModelT:
+    names = {field.serialization_alias or field.alias or name for name, field in kind.model_fields.items()}
+    return kind.model_validate({name: value for name, value in item.items() if name in names})

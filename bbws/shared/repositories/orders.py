@@ -1,0 +1,96 @@
+"""Orders and what stands beside them, in `orders`.
+
+`TENANT#t | ORDER#o` is the order; the partition `TENANT#t#ORDER#o` holds its PAYMENT#, ITN#, INVOICE# and EMAIL#.
+"""
+
+from bbws.shared.clock import iso
+from bbws.shared.contracts.orders import Order, Payment
+from bbws.shared.contracts.pages import Page, PageRequest
+from bbws.shared.dynamo.codec import Item
+from bbws.shared.dynamo.database import Database, Put
+from bbws.shared.repositories.items import ACTIVE, item_of, model_of
+
+TABLE = "orders"
+
+
+def beside(tenant_id: str, order_id: str) -> str:
+    """The partition of what belongs to an order."""
+    return f"TENANT#{tenant_id}#ORDER#{order_id}"
+
+
+class OrderChanged(Exception):
+    """The order has another version than the one that was read."""
+
+
+class PaymentRecorded(Exception):
+    """This payment stands beside its order already."""
+
+
+class OrderRepository:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, tenant_id: str, order_id: str) -> Order | None:
+        item = await self._database.find(TABLE, (f"TENANT#{tenant_id}", f"ORDER#{order_id}"))
+        return model_of(Order, item) if item else None
+
+    async def find_anywhere(self, order_id: str) -> Order | None:
+        """By its id alone, through an index that lags a moment behind the table."""
+        page = PageRequest(limit=1)
+        found = await self._database.page(TABLE, page, partition=("orderIdKey", order_id), index="OrderIdIndex")
+        return model_of(Order, found.items[0]) if found.items else None
+
+    async def list_of_tenant(self, tenant_id: str, page: PageRequest) -> Page[Order]:
+        """AP-2, newest first."""
+        found = await self._database.page(
+            TABLE, page, partition=("PK", f"TENANT#{tenant_id}"), sort_prefix=("SK", "ORDER#"), newest_first=True
+        )
+        return Page([model_of(Order, item) for item in found.items], found.next_cursor)
+
+    async def list_by_status(self, status: str, page: PageRequest) -> Page[Order]:
+        """AP-3, oldest first."""
+        found = await self._database.page(TABLE, page, partition=("status", status), index="OrderStatusIndex")
+        return Page([model_of(Order, item) for item in found.items], found.next_cursor)
+
+    async def list_payments(self, tenant_id: str, order_id: str, page: PageRequest) -> Page[Payment]:
+        """AP-6."""
+        found = await self._database.page(
+            TABLE, page, partition=("PK", beside(tenant_id, order_id)), sort_prefix=("SK", "PAYMENT#")
+        )
+        return Page([model_of(Payment, item) for item in found.items], found.next_cursor)
+
+    async def find_payment(self, tenant_id: str, order_id: str, payment_id: str) -> Payment | None:
+        item = await self._database.find(TABLE, (beside(tenant_id, order_id), f"PAYMENT#{payment_id}"))
+        return model_of(Payment, item) if item else None
+
+    async def list_beside(self, tenant_id: str, order_id: str) -> list[Item]:
+        """Everything that stands beside the order, as stored."""
+        return await self._database.partition(TABLE, ("PK", beside(tenant_id, order_id)))
+
+    def new(self, order: Order) -> Put:
+        return Put(TABLE, _item(order), conflict=OrderChanged(f"order {order.id} exists"))
+
+    def changed(self, order: Order) -> Put:
+        """Replaces the version before this one."""
+        return Put(
+            TABLE,
+            _item(order),
+            condition="version = :before",
+            values={":before": order.version - 1},
+            conflict=OrderChanged(f"order {order.id} is no longer at version {order.version - 1}"),
+        )
+
+    def new_payment(self, payment: Payment) -> Put:
+        key = (beside(payment.tenant_id, payment.order_id), f"PAYMENT#{payment.id}")
+        item = item_of(payment, key, payfastIdKey=payment.payfast_id or None)
+        return Put(TABLE, item, conflict=PaymentRecorded(f"payment {payment.id} is recorded"))
+
+
+def _item(order: Order) -> Item:
+    return item_of(
+        order,
+        (f"TENANT#{order.tenant_id}", f"ORDER#{order.id}"),
+        orderIdKey=order.id,
+        statusSort=f"{iso(order.date_created)}#{order.id}",
+        activeKey=ACTIVE if order.active else None,
+    )

@@ -1,0 +1,79 @@
+"""ITNs, in `orders`: beside the order where PayFast really said it of one, else in a partition of their day.
+
+Somebody who forges notices can so fill no order's partition.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from bbws.shared.clock import iso
+from bbws.shared.contracts.payments import Itn
+from bbws.shared.dynamo.codec import Item
+from bbws.shared.dynamo.database import ConditionFailed, Database, Key, Put, Update
+from bbws.shared.repositories.items import item_of, model_of
+from bbws.shared.repositories.orders import TABLE, beside
+
+_DUE = "ITN"
+_UNDECIDED = "#state IN (:received, :unverified)"
+_UNDECIDED_VALUES = {":received": "RECEIVED", ":unverified": "UNVERIFIED"}
+
+
+class AlreadyTold(Exception):
+    """Another ITN said the same of the same payment before."""
+
+
+class AlreadyDecided(Exception):
+    """Another process judged this ITN meanwhile."""
+
+
+class ItnRepository:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def store(self, itn: Itn, due_at: datetime) -> Itn:
+        """The ITN is stored; returns what was stored before where the very same body came again."""
+        item = item_of(itn, _key(itn), dueKey=_DUE, dueAt=iso(due_at))
+        try:
+            await self._database.write(Put(TABLE, item))
+        except ConditionFailed:
+            before = await self._database.find(TABLE, _key(itn))
+            return model_of(Itn, before) if before else itn
+        return itn
+
+    async def list_due(self, now: datetime) -> list[Itn]:
+        """Those that are not decided and whose next check is due."""
+        items = await self._database.partition(TABLE, ("dueKey", _DUE), index="DueIndex", up_to=("dueAt", iso(now)))
+        return [model_of(Itn, item) for item in items]
+
+    def decided(self, itn: Itn) -> Update:
+        """Keeps the judgement, once; raises AlreadyDecided where there is one."""
+        return self._judged(itn, {"dueKey": None, "dueAt": None})
+
+    def postponed(self, itn: Itn, due_at: datetime) -> Update:
+        return self._judged(itn, {"dueAt": iso(due_at)})
+
+    def guard(self, itn: Itn, said: str) -> Put:
+        """Holds what was said of a payment (`pf_payment_id` and status), so that it counts once."""
+        item: Item = {"PK": f"UNIQUE#ITN#{said}", "SK": "METADATA", "sha256": itn.sha256, "paymentId": itn.payment_id}
+        return Put(TABLE, item, conflict=AlreadyTold(said))
+
+    def _judged(self, itn: Itn, extra: dict[str, Any]) -> Update:
+        judged = itn.model_dump(mode="json", include=_JUDGEMENT, exclude_none=True)
+        return Update(
+            TABLE,
+            _key(itn),
+            judged | extra,
+            condition=_UNDECIDED,
+            names={"#state": "state"},
+            values=_UNDECIDED_VALUES,
+            conflict=AlreadyDecided(itn.sha256),
+        )
+
+
+_JUDGEMENT = {"state", "reason", "flags", "payment_id", "decided_at", "checks"}
+
+
+def _key(itn: Itn) -> Key:
+    known = itn.tenant_id and itn.order_id
+    partition = beside(itn.tenant_id or "", itn.order_id or "") if known else f"ITN#{iso(itn.received_at)[:10]}"
+    return partition, f"ITN#{itn.sha256}"

@@ -1,0 +1,36 @@
+"""Discounts."""
+
+from bbws.shared.clock import Clock
+from bbws.shared.contracts.campaigns import Campaign, CampaignDraft
+from bbws.shared.dynamo.database import Database
+from bbws.shared.errors import FieldError, Invalid, NotFound
+from bbws.shared.repositories.campaigns import CampaignRepository
+from bbws.shared.repositories.products import ProductRepository
+
+
+class Campaigns:
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._campaigns = CampaignRepository(database)
+        self._products = ProductRepository(database)
+        self._clock = clock
+
+    async def get(self, code: str) -> Campaign:
+        campaign = await self._campaigns.find(code.upper())
+        if campaign is None:
+            raise NotFound(f"there is no campaign {code}")
+        return campaign
+
+    async def create(self, draft: CampaignDraft, *, actor: str, campaign_id: str) -> Campaign:
+        """Raises Conflict for a code that is taken, Invalid for a product that does not exist."""
+        if await self._products.find(draft.product_id) is None:
+            unknown = FieldError("#/productId", "is no product")
+            raise Invalid(f"there is no product {draft.product_id}", [unknown])
+        standing = await self._campaigns.find(draft.code)
+        if standing and standing.id == campaign_id:
+            return standing
+        now = self._clock()
+        record = {"id": campaign_id, "date_created": now, "date_last_updated": now, "last_updated_by": actor}
+        campaign = Campaign.model_validate(draft.model_dump(by_alias=False) | record)
+        await self._database.write(self._campaigns.new(campaign))
+        return campaign

@@ -1,0 +1,46 @@
+"""Who the customers are."""
+
+from bbws.shared.clock import Clock
+from bbws.shared.contracts.tenants import Registration, Tenant, TenantDraft
+from bbws.shared.dynamo.database import Database
+from bbws.shared.errors import NotFound
+from bbws.shared.ids import new_id
+from bbws.shared.repositories.tenants import TenantRepository
+
+SELF_REGISTERED = "registration"
+
+
+class Tenants:
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._tenants = TenantRepository(database)
+        self._clock = clock
+
+    async def get(self, tenant_id: str) -> Tenant:
+        tenant = await self._tenants.find(tenant_id)
+        if tenant is None:
+            raise NotFound(f"there is no tenant {tenant_id}")
+        return tenant
+
+    async def create(self, draft: TenantDraft, *, actor: str, tenant_id: str) -> Tenant:
+        """A tenant that an operator made. Raises Conflict naming each field that another tenant has."""
+        return await self._create(draft.model_dump(by_alias=False), actor, tenant_id)
+
+    async def register(self, registration: Registration, *, tenant_id: str) -> Tenant:
+        """A tenant that a new customer made. Raises Conflict when the e-mail or the organisation is known."""
+        return await self._create(registration.model_dump(by_alias=False), SELF_REGISTERED, tenant_id)
+
+    async def for_customer(self, registration: Registration) -> Tenant:
+        """The customer's tenant: the one with this e-mail, or a new one."""
+        known = await self._tenants.find_by_email(registration.email)
+        return known or await self.register(registration, tenant_id=new_id())
+
+    async def _create(self, fields: dict[str, object], actor: str, tenant_id: str) -> Tenant:
+        if repeated := await self._tenants.find(tenant_id):
+            return repeated
+        now = self._clock()
+        tenant = Tenant.model_validate(
+            fields | {"id": tenant_id, "date_created": now, "date_last_updated": now, "last_updated_by": actor}
+        )
+        await self._database.transact(self._tenants.new(tenant))
+        return tenant
