@@ -22,6 +22,7 @@ from bbws.shared.settings import Settings, secret
 
 PAYFAST_MINIMUM = Money(payfast.MINIMUM_AMOUNT_CENTS)
 LONGEST_PAYFAST_EMAIL = 100
+LARGEST_ORDER = Money(10_000_000_00)
 RECORDER = "order-record"
 
 log = get_logger(__name__)
@@ -129,6 +130,7 @@ class Orders:
         campaign = await self._campaign(draft, errors)
         if errors:
             raise Invalid("the order names what is not on sale", errors)
+        _refuse_too_large(lines)
         rate = pricing.vat_rate(business_date(now), self._settings.seller_vat_number)
         items = pricing.price(lines, campaign, rate_percent=rate, now=now, actor=actor)
         totals = pricing.total(items)
@@ -147,7 +149,9 @@ class Orders:
             last_updated_by=actor,
         )
 
-    async def _lines(self, wanted: Sequence[OrderLine], errors: MutableSequence[FieldError]) -> Sequence[pricing.PricedLine]:
+    async def _lines(
+        self, wanted: Sequence[OrderLine], errors: MutableSequence[FieldError]
+    ) -> Sequence[pricing.PricedLine]:
         lines = []
         for position, line in enumerate(wanted):
             product = await self._products.find(line.product_id)
@@ -175,6 +179,12 @@ class Orders:
     async def _tenant_must_exist(self, tenant_id: str) -> None:
         if await self._tenants.find(tenant_id) is None:
             raise NotFound(f"there is no tenant {tenant_id}")
+
+
+def _refuse_too_large(lines: Sequence[pricing.PricedLine]) -> None:
+    amount = Money(sum(product.price_cents * quantity for product, quantity in lines))
+    if amount > LARGEST_ORDER:
+        raise Invalid(f"an order may come to {LARGEST_ORDER}", [FieldError("#/items", f"come to {amount}")])
 
 
 def _refuse_too_small(amount: Money) -> None:

@@ -1,0 +1,406 @@
+"""Creates what `topology.json` declares, or says what differs from it. Running it again changes nothing."""
+
+import hashlib
+from collections.abc import Mapping
+from email.utils import parseaddr
+from typing import Any
+
+import orjson
+from botocore.exceptions import ClientError
+
+from bbws.shared.aws_errors import error_code
+from bbws.shared.integrations.aws import AwsClients
+from bbws.shared.settings import Settings
+from bbws.shared.templating import packaged_documents
+from bbws.shared.topology import DEAD_LETTER_RETENTION_S, PRIMARY_KEY, Bucket, Queue, Rule, Table, Topology
+
+# What the services answer for a thing that is not there; they never agreed on one name.
+_ABSENT = frozenset(
+    {
+        "404",
+        "AWS.SimpleQueueService.NonExistentQueue",
+        "NoSuchBucket",
+        "NoSuchKey",
+        "NotFound",
+        "NotFoundException",
+        "QueueDoesNotExist",
+        "ResourceNotFoundException",
+        "NoSuchLifecycleConfiguration",
+    }
+)
+
+
+class Provisioner:
+    """`apply` makes what is missing and mends what differs; `differences` only looks.
+
+    Both raise botocore's errors where AWS refuses. Keys and indexes of a standing table are never changed: that
+    loses data, so it is reported and left to a migration.
+    """
+
+    def __init__(self, clients: AwsClients, settings: Settings, topology: Topology) -> None:
+        self._clients = clients
+        self._settings = settings
+        self._topology = topology
+
+    async def apply(self) -> None:
+        for table in self._topology.tables:
+            await self._make_table(table)
+        for bucket in self._topology.buckets:
+            await self._make_bucket(bucket)
+        await self._push_templates()
+        await self._make_bus()
+        for topic in self._topology.topics:
+            await self._make_topic(topic.name)
+        for queue in self._topology.queues:
+            await self._make_queue(queue)
+        for rule in self._topology.rules:
+            await self._make_rule(rule)
+        if self._settings.aws_endpoint_url:
+            await self._verify_sender()
+
+    async def differences(self) -> list[str]:
+        """A line for each thing that is missing or other than declared."""
+        found: list[str] = []
+        for table in self._topology.tables:
+            found += await self._table_differences(table)
+        for bucket in self._topology.buckets:
+            found += await self._bucket_differences(bucket)
+        found += [f"template {name} is not the packaged one" for name in await self._stale_templates()]
+        found += await self._bus_differences()
+        for queue in self._topology.queues:
+            found += await self._queue_differences(queue)
+        for rule in self._topology.rules:
+            found += await self._rule_differences(rule)
+        return found
+
+    # DynamoDB
+
+    async def _make_table(self, table: Table) -> None:
+        dynamodb = await self._clients.get("dynamodb")
+        if await _find(dynamodb.describe_table, TableName=table.name) is None:
+            await dynamodb.create_table(**_table_request(table))
+            await dynamodb.get_waiter("table_exists").wait(TableName=table.name, WaiterConfig={"Delay": 1})
+        await self._make_backups(table)
+        if table.ttl and await self._ttl(table) != table.ttl:
+            specification = {"Enabled": True, "AttributeName": table.ttl}
+            await dynamodb.update_time_to_live(TableName=table.name, TimeToLiveSpecification=specification)
+
+    async def _make_backups(self, table: Table) -> None:
+        dynamodb = await self._clients.get("dynamodb")
+        backups = {"PointInTimeRecoveryEnabled": True}
+        await dynamodb.update_continuous_backups(TableName=table.name, PointInTimeRecoverySpecification=backups)
+
+    async def _ttl(self, table: Table) -> str | None:
+        dynamodb = await self._clients.get("dynamodb")
+        described = (await dynamodb.describe_time_to_live(TableName=table.name))["TimeToLiveDescription"]
+        return described.get("AttributeName") if described["TimeToLiveStatus"] in ("ENABLED", "ENABLING") else None
+
+    async def _table_differences(self, table: Table) -> list[str]:
+        dynamodb = await self._clients.get("dynamodb")
+        described = await _find(dynamodb.describe_table, TableName=table.name)
+        if described is None:
+            return [f"table {table.name} is missing"]
+        wanted = {index.name: _key_schema(index.partition, index.sort) for index in table.indexes}
+        standing = {i["IndexName"]: i["KeySchema"] for i in described["Table"].get("GlobalSecondaryIndexes", ())}
+        found = [
+            f"table {table.name}: index {name} is {_told(standing.get(name))}, declared {_told(wanted.get(name))}"
+            for name in sorted(wanted.keys() | standing.keys())
+            if wanted.get(name) != standing.get(name)
+        ]
+        if await self._ttl(table) != table.ttl:
+            found.append(f"table {table.name}: time to live is not on {table.ttl}")
+        return found
+
+    # S3
+
+    async def _make_bucket(self, bucket: Bucket) -> None:
+        s3 = await self._clients.get("s3")
+        if await _find(s3.head_bucket, Bucket=bucket.name) is None:
+            place = {"LocationConstraint": self._settings.aws_region}
+            elsewhere = {} if self._settings.aws_region == "us-east-1" else {"CreateBucketConfiguration": place}
+            await s3.create_bucket(Bucket=bucket.name, **elsewhere)
+        await s3.put_bucket_versioning(Bucket=bucket.name, VersioningConfiguration={"Status": "Enabled"})
+        await s3.put_public_access_block(Bucket=bucket.name, PublicAccessBlockConfiguration=_NO_PUBLIC_ACCESS)
+        await s3.put_bucket_encryption(Bucket=bucket.name, ServerSideEncryptionConfiguration=_SSE_S3)
+        if days := bucket.noncurrent_version_days.get(self._settings.environment):
+            await s3.put_bucket_lifecycle_configuration(Bucket=bucket.name, LifecycleConfiguration=_lifecycle(days))
+
+    async def _bucket_differences(self, bucket: Bucket) -> list[str]:
+        s3 = await self._clients.get("s3")
+        if await _find(s3.head_bucket, Bucket=bucket.name) is None:
+            return [f"bucket {bucket.name} is missing"]
+        found = []
+        if (await s3.get_bucket_versioning(Bucket=bucket.name)).get("Status") != "Enabled":
+            found.append(f"bucket {bucket.name} is not versioned")
+        access = await _find(s3.get_public_access_block, Bucket=bucket.name)
+        if access is None or access["PublicAccessBlockConfiguration"] != _NO_PUBLIC_ACCESS:
+            found.append(f"bucket {bucket.name} does not block public access")
+        return found
+
+    async def _push_templates(self) -> None:
+        s3 = await self._clients.get("s3")
+        documents = packaged_documents()
+        for name in await self._stale_templates():
+            await s3.put_object(
+                Bucket=self._topology.bucket("templates").name, Key=name, Body=documents[name], ContentType="text/html"
+            )
+
+    async def _stale_templates(self) -> list[str]:
+        """Names whose text in the bucket is not the packaged one; S3's ETag of a small object is its MD5."""
+        s3 = await self._clients.get("s3")
+        bucket = self._topology.bucket("templates").name
+        if await _find(s3.head_bucket, Bucket=bucket) is None:
+            return []
+        stale = []
+        for name, text in packaged_documents().items():
+            head = await _find(s3.head_object, Bucket=bucket, Key=name)
+            if head is None or head["ETag"].strip('"') != hashlib.md5(text, usedforsecurity=False).hexdigest():
+                stale.append(name)
+        return stale
+
+    # EventBridge and SNS
+
+    async def _make_bus(self) -> None:
+        events = await self._clients.get("events")
+        if await _find(events.describe_event_bus, Name=self._topology.bus) is None:
+            await events.create_event_bus(Name=self._topology.bus)
+
+    async def _bus_differences(self) -> list[str]:
+        events = await self._clients.get("events")
+        standing = await _find(events.describe_event_bus, Name=self._topology.bus)
+        return [] if standing else [f"event bus {self._topology.bus} is missing"]
+
+    async def _make_topic(self, name: str) -> None:
+        sns = await self._clients.get("sns")
+        arn = (await sns.create_topic(Name=name))["TopicArn"]
+        policy = _allow("events.amazonaws.com", "sns:Publish", arn, _account(arn))
+        await sns.set_topic_attributes(TopicArn=arn, AttributeName="Policy", AttributeValue=policy)
+
+    async def _topic_arn(self, name: str) -> str | None:
+        """By listing: CreateTopic would answer it too, but would also create."""
+        sns = await self._clients.get("sns")
+        async for page in sns.get_paginator("list_topics").paginate():
+            for topic in page["Topics"]:
+                arn: str = topic["TopicArn"]
+                if arn.endswith(f":{name}"):
+                    return arn
+        return None
+
+    async def _make_rule(self, rule: Rule) -> None:
+        events = await self._clients.get("events")
+        pattern = orjson.dumps(rule.pattern).decode()
+        bus = self._topology.bus
+        await events.put_rule(Name=rule.name, EventBusName=bus, EventPattern=pattern, State="ENABLED")
+        await events.put_targets(Rule=rule.name, EventBusName=bus, Targets=[await self._target(rule)])
+
+    async def _target(self, rule: Rule) -> dict[str, Any]:
+        return {"Id": rule.topic, "Arn": await self._topic_arn(rule.topic), "InputPath": rule.input_path}
+
+    async def _rule_differences(self, rule: Rule) -> list[str]:
+        events = await self._clients.get("events")
+        standing = await _find(events.describe_rule, Name=rule.name, EventBusName=self._topology.bus)
+        if standing is None:
+            return [f"rule {rule.name} is missing"]
+        found = []
+        if orjson.loads(standing.get("EventPattern") or "{}") != rule.pattern or standing.get("State") != "ENABLED":
+            found.append(f"rule {rule.name} matches something else, or is off")
+        targets = await events.list_targets_by_rule(Rule=rule.name, EventBusName=self._topology.bus)
+        wanted = await self._target(rule)
+        if not any(all(target.get(name) == wanted[name] for name in wanted) for target in targets["Targets"]):
+            found.append(f"rule {rule.name} does not send to topic {rule.topic} as declared")
+        return found
+
+    # SQS
+
+    async def _make_queue(self, queue: Queue) -> None:
+        sqs = await self._clients.get("sqs")
+        dead_letters = await self._make_dead_letters(queue)
+        url = await self._queue_url(queue.name) or (await sqs.create_queue(QueueName=queue.name))["QueueUrl"]
+        arn = await self._queue_arn(url)
+        await sqs.set_queue_attributes(QueueUrl=url, Attributes=self._queue_attributes(queue, arn, dead_letters))
+        await self._allow_redrive(queue, arn)
+        if queue.topic:
+            await self._subscribe(queue, queue.topic, arn)
+
+    async def _make_dead_letters(self, queue: Queue) -> str:
+        sqs = await self._clients.get("sqs")
+        name = queue.dead_letter_name
+        url = await self._queue_url(name) or (await sqs.create_queue(QueueName=name))["QueueUrl"]
+        attributes = {"MessageRetentionPeriod": str(DEAD_LETTER_RETENTION_S)}
+        await sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
+        return await self._queue_arn(url)
+
+    async def _allow_redrive(self, queue: Queue, arn: str) -> None:
+        """Only this queue may send to its dead letters."""
+        sqs = await self._clients.get("sqs")
+        allow = orjson.dumps({"redrivePermission": "byQueue", "sourceQueueArns": [arn]}).decode()
+        url = await self._queue_url(queue.dead_letter_name)
+        await sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedriveAllowPolicy": allow})
+
+    def _queue_attributes(self, queue: Queue, arn: str, dead_letter_arn: str) -> dict[str, str]:
+        redrive = {"deadLetterTargetArn": dead_letter_arn, "maxReceiveCount": queue.max_receive_count}
+        attributes = {
+            "VisibilityTimeout": str(queue.visibility_timeout_s),
+            "MessageRetentionPeriod": str(queue.retention_s),
+            "RedrivePolicy": orjson.dumps(redrive).decode(),
+        }
+        if queue.topic:
+            topic_arn = arn.replace(":sqs:", ":sns:").rsplit(":", 1)[0] + f":{queue.topic}"
+            attributes["Policy"] = _allow("sns.amazonaws.com", "sqs:SendMessage", arn, source_arn=topic_arn)
+        return attributes
+
+    async def _subscribe(self, queue: Queue, topic: str, queue_arn: str) -> None:
+        sns = await self._clients.get("sns")
+        topic_arn = await self._topic_arn(topic)
+        answer = await sns.subscribe(TopicArn=topic_arn, Protocol="sqs", Endpoint=queue_arn, ReturnSubscriptionArn=True)
+        # The scope first: a policy is checked against the scope that stands.
+        for name, value in _subscription_attributes(queue).items():
+            await sns.set_subscription_attributes(
+                SubscriptionArn=answer["SubscriptionArn"], AttributeName=name, AttributeValue=value
+            )
+
+    async def _queue_differences(self, queue: Queue) -> list[str]:
+        url, dead_letter_url = await self._queue_url(queue.name), await self._queue_url(queue.dead_letter_name)
+        if url is None or dead_letter_url is None:
+            return [f"queue {queue.name if url is None else queue.dead_letter_name} is missing"]
+        sqs = await self._clients.get("sqs")
+        standing = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]))["Attributes"]
+        wanted = self._queue_attributes(queue, standing["QueueArn"], await self._queue_arn(dead_letter_url))
+        found = [
+            f"queue {queue.name}: {name} is {standing.get(name)}, declared {value}"
+            for name, value in wanted.items()
+            if _parsed(standing.get(name)) != _parsed(value)
+        ]
+        return found + (await self._subscription_differences(queue, standing["QueueArn"]) if queue.topic else [])
+
+    async def _subscription_differences(self, queue: Queue, queue_arn: str) -> list[str]:
+        sns = await self._clients.get("sns")
+        topic_arn = await self._topic_arn(queue.topic or "")
+        if topic_arn is None:
+            return [f"topic {queue.topic} is missing"]
+        async for page in sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic_arn):
+            for subscription in page["Subscriptions"]:
+                if subscription["Endpoint"] == queue_arn:
+                    return await self._attribute_differences(queue, subscription["SubscriptionArn"])
+        return [f"queue {queue.name} is not subscribed to topic {queue.topic}"]
+
+    async def _attribute_differences(self, queue: Queue, subscription_arn: str) -> list[str]:
+        sns = await self._clients.get("sns")
+        standing = (await sns.get_subscription_attributes(SubscriptionArn=subscription_arn))["Attributes"]
+        return [
+            f"subscription of {queue.name}: {name} is {standing.get(name)}, declared {value}"
+            for name, value in _subscription_attributes(queue).items()
+            if _parsed(standing.get(name)) != _parsed(value)
+        ]
+
+    async def _queue_url(self, name: str) -> str | None:
+        sqs = await self._clients.get("sqs")
+        answer = await _find(sqs.get_queue_url, QueueName=name)
+        return answer["QueueUrl"] if answer else None
+
+    async def _queue_arn(self, url: str) -> str:
+        sqs = await self._clients.get("sqs")
+        answer = await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        arn: str = answer["Attributes"]["QueueArn"]
+        return arn
+
+    # SES
+
+    async def _verify_sender(self) -> None:
+        """Emulators refuse a sender that is not verified, and verify at once; on AWS a person does that."""
+        address = parseaddr(self._settings.mail_from)[1]
+        if self._settings.mail_transport == "sesv2":
+            sesv2 = await self._clients.get("sesv2")
+            if await _find(sesv2.get_email_identity, EmailIdentity=address) is None:
+                await sesv2.create_email_identity(EmailIdentity=address)
+        elif self._settings.mail_transport == "ses":
+            await (await self._clients.get("ses")).verify_email_identity(EmailAddress=address)
+
+
+_NO_PUBLIC_ACCESS = dict.fromkeys(
+    ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
+)
+_SSE_S3 = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
+
+
+async def _find(call: Any, **request: Any) -> Any | None:
+    """The answer, or None where the thing is not there."""
+    try:
+        return await call(**request)
+    except ClientError as error:
+        if error_code(error) in _ABSENT:
+            return None
+        raise
+
+
+def _table_request(table: Table) -> dict[str, Any]:
+    request: dict[str, Any] = {
+        "TableName": table.name,
+        "BillingMode": "PAY_PER_REQUEST",
+        "KeySchema": _key_schema(*PRIMARY_KEY),
+        "AttributeDefinitions": [{"AttributeName": n, "AttributeType": "S"} for n in table.key_attributes],
+    }
+    if table.indexes:
+        request["GlobalSecondaryIndexes"] = [
+            {
+                "IndexName": index.name,
+                "KeySchema": _key_schema(index.partition, index.sort),
+                "Projection": {"ProjectionType": "ALL"},
+            }
+            for index in table.indexes
+        ]
+    return request
+
+
+def _key_schema(partition: str, sort: str | None) -> list[dict[str, str]]:
+    schema = [{"AttributeName": partition, "KeyType": "HASH"}]
+    return schema + ([{"AttributeName": sort, "KeyType": "RANGE"}] if sort else [])
+
+
+def _told(schema: list[dict[str, str]] | None) -> str:
+    return "(" + ", ".join(key["AttributeName"] for key in schema) + ")" if schema else "absent"
+
+
+def _lifecycle(days: int) -> dict[str, Any]:
+    rule = {
+        "ID": "old-versions",
+        "Status": "Enabled",
+        "Filter": {"Prefix": ""},
+        "NoncurrentVersionExpiration": {"NoncurrentDays": days},
+    }
+    return {"Rules": [rule]}
+
+
+def _subscription_attributes(queue: Queue) -> Mapping[str, str]:
+    return {
+        "RawMessageDelivery": "true",
+        "FilterPolicyScope": "MessageBody",
+        "FilterPolicy": orjson.dumps(queue.filter_policy).decode(),
+    }
+
+
+def _allow(service: str, action: str, arn: str, account: str | None = None, *, source_arn: str | None = None) -> str:
+    """A resource policy that lets one AWS service act, for our account or from our topic alone."""
+    condition = (
+        {"ArnEquals": {"aws:SourceArn": source_arn}} if source_arn else {"StringEquals": {"aws:SourceAccount": account}}
+    )
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": service},
+        "Action": action,
+        "Resource": arn,
+        "Condition": condition,
+    }
+    return orjson.dumps({"Version": "2012-10-17", "Statement": [statement]}).decode()
+
+
+def _account(arn: str) -> str:
+    return arn.split(":")[4]
+
+
+def _parsed(value: str | None) -> Any:
+    """Policies are JSON that AWS may write with other spaces and order."""
+    try:
+        return orjson.loads(value or "null")
+    except orjson.JSONDecodeError:
+        return value
