@@ -1,0 +1,52 @@
+"""An order's documents for people: the printable order and receipt as HTML or PDF, the invoice as PDF."""
+
+from typing import Final, Literal
+
+from aiohttp import web
+
+from bbws.gateway.keys import services
+from bbws.gateway.requests import path_id, wanted_media
+from bbws.shared.errors import BadRequest, NotFound
+
+HTML: Final = "text/html"
+PDF: Final = "application/pdf"
+_MEDIA = {"html": HTML, "pdf": PDF}
+
+# A document brings its styles along and needs nothing else; `sandbox` keeps it from acting in this origin's name.
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; frame-ancestors 'none'; sandbox"
+)
+
+
+async def get_document(request: web.Request) -> web.Response:
+    tenant_id, order_id = path_id(request, "tenantId"), path_id(request, "orderId")
+    match request.match_info["kind"]:
+        case "invoice":
+            _wanted(request, [PDF])
+            return _answer(await services(request).invoices.pdf(tenant_id, order_id), PDF, f"invoice-{order_id}.pdf")
+        case "order" | "receipt" as kind:
+            media = _wanted(request, [HTML, PDF])
+            form: Literal["html", "pdf"] = "html" if media == HTML else "pdf"
+            content = await services(request).documents.render(tenant_id, order_id, kind, form)
+            return _answer(content, media, f"{kind}-{order_id}.{form}")
+        case _:
+            raise NotFound("An order has the documents order, receipt and invoice.")
+
+
+def _wanted(request: web.Request, offered: list[str]) -> str:
+    """`?format=` wins over Accept, because a link on a page can say no more than an address."""
+    form = request.query.get("format")
+    if form is None:
+        return wanted_media(request, offered)
+    if _MEDIA.get(form) not in offered:
+        known = " or ".join(name for name, media in _MEDIA.items() if media in offered)
+        raise BadRequest(f"format is {known} for this document.")
+    return _MEDIA[form]
+
+
+def _answer(content: bytes, media: str, name: str) -> web.Response:
+    headers = {"Content-Disposition": f'inline; filename="{name}"', "Vary": "Accept"}
+    if media == HTML:
+        headers["Content-Security-Policy"] = _POLICY
+        return web.Response(body=content, content_type=media, charset="utf-8", headers=headers)
+    return web.Response(body=content, content_type=media, headers=headers)

@@ -1,0 +1,136 @@
+"""Builds the gateway and runs it."""
+
+import asyncio
+import ipaddress
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import orjson
+from aiohttp import web
+
+from bbws.gateway.keys import ENDPOINTS, METRICS, OPENAPI, SERVICES, SETTINGS, STREAMS, TRUSTED_PROXIES
+from bbws.gateway.metrics import Metrics
+from bbws.gateway.middlewares import endpoint, identify, observe, protect, render_errors
+from bbws.gateway.openapi import describe
+from bbws.gateway.operations import Route
+from bbws.gateway.routes import ROUTES
+from bbws.gateway.streams import StreamLimits, TimelineStreams
+from bbws.shared.bootstrap import Services, bootstrap
+from bbws.shared.integrations.payfast_sources import parse_networks
+from bbws.shared.logging import get_logger
+from bbws.shared.settings import Settings
+
+# Load balancers keep idle connections for 60 s; the side that ends them first must be the load balancer.
+KEEPALIVE_TIMEOUT_S = 75.0
+SHUTDOWN_TIMEOUT_S = 15.0
+
+_log = get_logger(__name__)
+
+
+def create_app(
+    settings: Settings,
+    services: Services | None = None,
+    *,
+    routes: Sequence[Route] = ROUTES,
+    stream_limits: StreamLimits | None = None,
+) -> web.Application:
+    """The application; without `services` it makes its own when it starts and closes them when it ends."""
+    app = web.Application(middlewares=[identify, observe, render_errors], client_max_size=settings.max_body_bytes)
+    app[SETTINGS] = settings
+    app[METRICS] = Metrics()
+    app[TRUSTED_PROXIES] = parse_networks(settings.trusted_proxies)
+    app[OPENAPI] = orjson.dumps(describe(routes, settings))
+    app[ENDPOINTS] = endpoints = {endpoint(route): route for route in routes}
+    for handler, route in endpoints.items():
+        app.router.add_route(route.method, route.path, handler)
+        if route.method == "GET" and not route.streamed:
+            app.router.add_route("HEAD", route.path, handler)
+    app.on_response_prepare.append(protect)
+    app.cleanup_ctx.append(_provider(services, settings, stream_limits or StreamLimits()))
+    app.on_shutdown.append(_end_streams)
+    return app
+
+
+def _provider(
+    services: Services | None, settings: Settings, limits: StreamLimits
+) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def provide(app: web.Application) -> AsyncIterator[None]:
+        if services is not None:
+            _attach(app, services, limits)
+            yield
+            return
+        async with bootstrap(settings) as own:
+            _attach(app, own, limits)
+            yield
+
+    return provide
+
+
+def _attach(app: web.Application, services: Services, limits: StreamLimits) -> None:
+    app[SERVICES] = services
+    app[STREAMS] = TimelineStreams(services.orders.timeline, limits, app[METRICS].open_streams)
+
+
+async def _end_streams(app: web.Application) -> None:
+    await app[STREAMS].close()
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM; then finish what is being answered, at most `SHUTDOWN_TIMEOUT_S`."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve_until_signal(settings))
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.Loop
+
+
+async def _serve_until_signal(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(each, stop.set)
+    await serve(create_app(settings), settings, stop)
+
+
+async def serve(app: web.Application, settings: Settings, stop: asyncio.Event) -> None:
+    """Serve `app` on the settings' host and port until `stop` is set; streams are told to end, requests finish."""
+    runner = web.AppRunner(
+        app, access_log=None, keepalive_timeout=KEEPALIVE_TIMEOUT_S, shutdown_timeout=SHUTDOWN_TIMEOUT_S
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.gateway_host, settings.gateway_port)
+        await site.start()
+        _announce(settings.gateway_host, _port_of(runner))
+        await stop.wait()
+        _log.info("gateway.stopping")
+    finally:
+        await runner.cleanup()
+
+
+def _port_of(runner: web.AppRunner) -> int:
+    return int(runner.addresses[0][1])
+
+
+def _announce(host: str, port: int) -> None:
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    if is_loopback(host):
+        why = "reachable from this machine only: access control comes later; BBWS_GATEWAY_HOST changes the address"
+        _log.info("gateway.listening", url=url, host=host, port=port, note=why)
+    else:
+        risk = "OPEN TO OTHER MACHINES WITHOUT ANY ACCESS CONTROL (that comes later): whoever reaches it may use it"
+        _log.warning("gateway.listening", url=url, host=host, port=port, note=risk)
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,41 @@
+"""The typed keys under which the application and each request carry what handlers need."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from bbws.gateway.metrics import Metrics
+from bbws.gateway.operations import Handler, Route
+from bbws.gateway.problems import Problem
+from bbws.gateway.streams import TimelineStreams
+from bbws.shared.bootstrap import Services
+from bbws.shared.integrations.payfast_sources import Network
+from bbws.shared.settings import Settings
+
+ProblemPage = Callable[[web.Request, Problem], Awaitable[web.StreamResponse]]
+
+SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
+SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
+METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
+STREAMS: web.AppKey[TimelineStreams] = web.AppKey("streams", TimelineStreams)
+TRUSTED_PROXIES: web.AppKey[Sequence[Network]] = web.AppKey("trusted_proxies", Sequence)
+OPENAPI: web.AppKey[bytes] = web.AppKey("openapi", bytes)
+ENDPOINTS: web.AppKey[Mapping[Handler, Route]] = web.AppKey("endpoints")
+# Set by the storefront: how a problem looks to a person who asked for a page.
+PROBLEM_PAGE: web.AppKey[ProblemPage] = web.AppKey("problem_page")
+
+REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
+TRACE_ID: web.RequestKey[str] = web.RequestKey("trace_id", str)
+BODY: web.RequestKey[BaseModel] = web.RequestKey("body", BaseModel)
+RAW_BODY: web.RequestKey[bytes] = web.RequestKey("raw_body", bytes)
+RESOURCE_ID: web.RequestKey[str] = web.RequestKey("resource_id", str)
+
+
+def route_of(request: web.Request) -> Route | None:
+    """The operation that the request reached; None for an address or a method that the API does not know."""
+    return request.app[ENDPOINTS].get(request.match_info.handler)
+
+
+def services(request: web.Request) -> Services:
+    return request.app[SERVICES]

@@ -1,0 +1,92 @@
+"""What one URL of the API is: a value from which the router, the checks and OpenAPI are all made."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from aiohttp import web
+from pydantic import BaseModel
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+Shape = Literal["resource", "collection", "plain"]
+
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+EVENT_STREAM = "text/event-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One successful answer of an operation.
+
+    `resource` answers carry `_links` and an ETag, `collection` answers `items` and `_links`, `plain` ones the model as
+    it is. `media` lists other media types than JSON; their bodies have no model.
+    """
+
+    description: str
+    model: type[BaseModel] | None = None
+    shape: Shape = "plain"
+    media: tuple[str, ...] = ()
+    etag: bool = False
+    location: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A query or header parameter that only this operation knows."""
+
+    name: str
+    place: Literal["query", "header"]
+    description: str
+    schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One method on one path.
+
+    `errors` are the statuses with which the operation's own rules refuse; those that follow from the other fields
+    (a body: 400, 413, 415, 422; If-Match: 412, 428 …) need not be repeated. `max_body_bytes` of None is the limit of
+    the settings. `cacheable` answers hold nothing personal. `page` routes answer people: they allow styles and
+    scripts of this origin, and are not part of the API's description.
+    """
+
+    method: Method
+    path: str
+    operation_id: str
+    handler: Handler
+    summary: str
+    tag: str
+    description: str = ""
+    request: type[BaseModel] | None = None
+    request_media: str = JSON
+    answers: Mapping[int, Answer] = field(default_factory=lambda: MappingProxyType({}))
+    errors: tuple[int, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    idempotency: Literal["required", "optional", "never"] = "never"
+    if_match: bool = False
+    paged: bool = False
+    conditional: bool = False
+    max_body_bytes: int | None = None
+    cacheable: bool = False
+    page: bool = False
+
+    @property
+    def takes_body(self) -> bool:
+        return self.request is not None or self.request_media != JSON
+
+    @property
+    def streamed(self) -> bool:
+        return any(EVENT_STREAM in answer.media for answer in self.answers.values())
+
+    @property
+    def path_names(self) -> tuple[str, ...]:
+        return tuple(part[1:-1] for part in self.path.split("/") if part.startswith("{"))
+
+    def __post_init__(self) -> None:
+        if self.idempotency != "never" and self.method != "POST":
+            raise ValueError(f"{self.operation_id}: only POST takes an Idempotency-Key")
+        if self.if_match and self.method not in {"PUT", "PATCH", "DELETE"}:
+            raise ValueError(f"{self.operation_id}: If-Match belongs to PUT, PATCH and DELETE")
