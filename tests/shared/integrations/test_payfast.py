@@ -184,6 +184,7 @@ def test_nothing_after_the_signature_counts() -> None:
     appended = body + b"&payment_status=COMPLETE"
     assert not verify_itn_signature(appended, None)
     assert parse_itn(appended).payment_status == "CANCELLED"
+    assert parse_itn(appended + b"&signature=" + b"0" * 32).payment_status == "CANCELLED"
 
 
 def test_a_cancellation_without_amounts_is_read() -> None:
