@@ -23,6 +23,7 @@ from bbws.shared.integrations.mail import MailFolder, MailTransport, Ses, SesV2
 from bbws.shared.integrations.payfast import Payfast
 from bbws.shared.integrations.payfast_sources import SourceCheck
 from bbws.shared.integrations.pdf import PdfRenderer
+from bbws.shared.integrations.queues import Queues
 from bbws.shared.outbox import Outbox
 from bbws.shared.repositories.orders import TABLE as ORDERS
 from bbws.shared.services.campaigns import Campaigns
@@ -57,6 +58,7 @@ class Services:
     documents: Documents
     outbox: Outbox
     idempotency: IdempotencyKeys
+    queues: Queues
     pings: Mapping[str, Ping]
 
 
@@ -117,6 +119,7 @@ async def _services(
         documents=Documents(database, settings, templates, pdf, seller),
         outbox=outbox,
         idempotency=IdempotencyKeys(database, clock),
+        queues=Queues(partial(clients.get, "sqs")),
         pings={
             "dynamodb": partial(database.ping, ORDERS),
             "s3": store.ping,

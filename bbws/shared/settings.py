@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     trusted_proxies: List = ()
     max_body_bytes: Annotated[int, Field(gt=0)] = 256 * 1024
 
+    # 0: a consumer serves no /healthz and /metrics. It binds to `gateway_host`.
+    consumer_http_port: Annotated[int, Field(ge=0, le=65535)] = 0
+
     receive_wait_s: Annotated[int, Field(ge=0, le=20)] = 20
     # A mail is sent again when its sender has said nothing for so long; below the queues' visibility timeout.
     mail_lease_s: Annotated[int, Field(gt=0)] = 25
@@ -81,7 +84,6 @@ class Settings(BaseSettings):
 
     log_format: Literal["auto", "json", "pretty"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    otlp_endpoint: str | None = None
 
     @field_validator(
         "trusted_proxies", "seller_address", "mail_internal_recipients", "payfast_source_hosts",

@@ -1,0 +1,66 @@
+"""What every message goes through: ids into the log lines, errors into a verdict on the message."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from faststream import BaseMiddleware
+from faststream.exceptions import IgnoredException, NackMessage, RejectMessage
+from pydantic import ValidationError
+
+from bbws.shared.contracts.events import Envelope
+from bbws.shared.errors import Rejected, Unavailable
+from bbws.shared.logging import bind, bound, get_logger
+from bbws.shared.services.notifications import MailUnderWay
+from bbws.shared.sqs import PauseSubscriber
+
+Ping = Callable[[], Awaitable[None]]
+
+log = get_logger(__name__)
+
+
+def bind_flow(event: Envelope) -> None:
+    """Every later log line of this message carries the ids of its flow."""
+    bind(correlation_id=event.correlationid, tenant_id=event.tenantid, event_id=event.id, event_type=event.type)
+
+
+def verdict(error: Exception, ping_of: Callable[[str], Ping]) -> Exception:
+    """What an error means for its message (C-37).
+
+    What can never work goes to the dead letters at once, with its reason; what a dependency's outage caused waits for
+    the dependency; anything else is a failed attempt.
+    """
+    match error:
+        case MailUnderWay():
+            return NackMessage(delay=error.retry_after_s)
+        case Unavailable():
+            return PauseSubscriber(reason=str(error), probe=ping_of(error.dependency))
+        case Rejected():
+            return RejectMessage(reason=f"{error.title}: {error.detail}")
+        case ValidationError():
+            return RejectMessage(reason=f"does not parse: {_told(error)}")
+    return error
+
+
+def verdicts(ping_of: Callable[[str], Ping]) -> type[BaseMiddleware[Any, Any]]:
+    """The middleware that turns errors of handlers into verdicts."""
+
+    class Verdicts(BaseMiddleware[Any, Any]):
+        async def consume_scope(self, call_next: Any, msg: Any) -> Any:
+            with bound(message_id=msg.message_id, queue=msg.queue, receive_count=msg.receive_count):
+                try:
+                    return await call_next(msg)
+                except IgnoredException:
+                    raise
+                except Exception as error:
+                    judged = verdict(error, ping_of)
+                    log.warning("message not handled", reason=str(error), verdict=type(judged).__name__)
+                    raise judged from error
+
+    return Verdicts
+
+
+def _told(error: ValidationError) -> str:
+    """Every field error in one line; never the values, which may be personal."""
+    return "; ".join(
+        f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors(include_input=False)
+    )

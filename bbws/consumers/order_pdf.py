@@ -1,0 +1,16 @@
+"""Reads `order-pdf` (ORDER_CREATED); publishes INVOICE_ISSUED.
+
+A repeat is harmless: an order has one invoice (a guard item in the transaction that takes the number), the PDF is the
+same bytes each time and written only where none stands, and INVOICE_ISSUED leaves with the step to ISSUED.
+"""
+
+from bbws.consumers.app import Consumer
+from bbws.consumers.middlewares import bind_flow
+from bbws.shared.contracts.events import OrderCreated
+
+
+def register(consumer: Consumer) -> None:
+    @consumer.subscriber("order-pdf")
+    async def issue_invoice(event: OrderCreated) -> None:
+        bind_flow(event)
+        await consumer.services.invoices.issue(event)

@@ -1,0 +1,16 @@
+"""Reads `order-record` (ORDER_CREATED); publishes nothing.
+
+A repeat is harmless: the payment is written where none of its id stands, in one transaction with the order's move to
+PAID, which happens from PENDING_PAYMENT only.
+"""
+
+from bbws.consumers.app import Consumer
+from bbws.consumers.middlewares import bind_flow
+from bbws.shared.contracts.events import OrderCreated
+
+
+def register(consumer: Consumer) -> None:
+    @consumer.subscriber("order-record")
+    async def record_payment(event: OrderCreated) -> None:
+        bind_flow(event)
+        await consumer.services.orders.record_payment(event)

@@ -1,0 +1,21 @@
+"""Reads no queue: looks every few seconds for what a crash left in the outbox, and for ITNs that are not judged yet.
+
+A repeat is harmless: an event published twice has one id, and an ITN is judged once by the condition of its write.
+"""
+
+from bbws.consumers.app import Consumer
+from bbws.shared.bootstrap import Services
+
+
+def register(consumer: Consumer) -> None:
+    interval_s = consumer.settings.outbox_sweep_interval_s
+    consumer.loop("outbox", _sweep_outbox, interval_s)
+    consumer.loop("payment-notices", _judge_notices, interval_s)
+
+
+async def _sweep_outbox(services: Services) -> int:
+    return await services.outbox.sweep()
+
+
+async def _judge_notices(services: Services) -> int:
+    return await services.payments.judge_due()
