@@ -63,12 +63,16 @@ class Emulator:
         """Start the process and wait until it answers; raises EmulatorFailed after `start_within_s`."""
         (self.state_dir / ENDPOINT_FILE).unlink(missing_ok=True)
         self._process = await self._spawn()
+        healthy = False
         try:
             async with asyncio.timeout(self._start_within_s):
                 await self._until_healthy(self._process)
+            healthy = True
         except TimeoutError as error:
-            await self.stop()
             raise self._failed(f"did not answer within {self._start_within_s} s") from error
+        finally:
+            if not healthy:
+                await self.stop()
 
     async def stop(self) -> None:
         """Ask it to write its state and end; kill it after 10 s."""

@@ -33,7 +33,7 @@ class MailSummary:
     sent_from: str
     to: str
     subject: str
-    date: str
+    accepted_at: datetime
     path: Path
 
     @classmethod
@@ -44,7 +44,7 @@ class MailSummary:
             sent_from=str(headers.get("From", "")),
             to=str(headers.get("To") or headers.get(DESTINATIONS_HEADER, "")),
             subject=str(headers.get("Subject", "")),
-            date=str(headers.get("Date", "")),
+            accepted_at=datetime.fromtimestamp(path.stat().st_mtime, UTC),
             path=path,
         )
 

@@ -109,12 +109,18 @@ def attachments_of(mail: EmailMessage) -> list[Attachment]:
 
 
 def _content(part: Any) -> bytes:
-    return part.get_payload(decode=True) or b""
+    payload: bytes | None = part.get_payload(decode=True)
+    return payload or b""
 
 
 def _body(mail: EmailMessage, kind: str) -> str | None:
     part = mail.get_body((kind,))
-    return None if part is None else str(part.get_content())
+    if part is None:
+        return None
+    try:
+        return str(part.get_content())
+    except LookupError:  # a charset that Python does not know
+        return _content(part).decode("utf-8", "replace")
 
 
 def _download(content: bytes, name: str, media_type: str) -> web.Response:

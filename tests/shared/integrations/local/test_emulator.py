@@ -2,6 +2,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,15 @@ async def test_a_fault_hits_its_account_and_operation_only(aws: Aws) -> None:
             await sqs.create_queue(QueueName="q")
         await sqs.create_queue(QueueName="q")
     assert await aws.calls("sqs", "CreateQueue") == 4
+
+
+@pytest.mark.needs("faults")
+async def test_a_service_can_be_slow_without_failing(aws: Aws) -> None:
+    """Timeouts and leases are tested against a slow service, which still answers rightly."""
+    await aws.inject("sqs", status=None, latency_ms=300)
+    started = time.monotonic()
+    await _queue(aws)
+    assert time.monotonic() - started >= 0.3
 
 
 @pytest.mark.needs("faults")

@@ -114,3 +114,12 @@ async def test_nothing_outside_the_directory_is_shown(browser: Browser, mail_dir
         answer, body = await browser.get(f"/mails/{mail_id}{suffix}")
         assert answer.status == 404
         assert b"Subject: secret" not in body
+
+
+async def test_a_mail_in_an_unknown_charset_is_still_shown(browser: Browser, mail_dir: Path) -> None:
+    """One odd mail must not be an error page."""
+    raw = b"Subject: odd\nContent-Type: text/plain; charset=x-unknown\n\nZo\xc3\xab"
+    (mail_dir / "odd.eml").write_bytes(raw)
+    answer, body = await browser.get("/mails/odd")
+    assert answer.status == 200
+    assert "Zoë".encode() in body
