@@ -1,0 +1,40 @@
+"""SQS and SNS for FastStream. Guide and table of options: docs/sqs.md."""
+
+from .annotations import SQSMessage
+from .backoff import Backoff
+from .broker.broker import SQSBroker
+from .broker.router import SQSPublisher, SQSRoute, SQSRouter
+from .errors import (
+    FailedPublish,
+    MessageTooLarge,
+    PartialPublishError,
+    PauseSubscriber,
+    SentPublish,
+    SettlementError,
+    SQSError,
+)
+from .response import SQSPublishCommand, SQSResponse
+from .schemas import SNSTopic, SQSQueue, TopicLink
+from .testing import TestSQSBroker
+
+__all__ = (
+    "Backoff",
+    "FailedPublish",
+    "MessageTooLarge",
+    "PartialPublishError",
+    "PauseSubscriber",
+    "SNSTopic",
+    "SQSBroker",
+    "SQSError",
+    "SQSMessage",
+    "SQSPublishCommand",
+    "SQSPublisher",
+    "SQSQueue",
+    "SQSResponse",
+    "SQSRoute",
+    "SQSRouter",
+    "SentPublish",
+    "SettlementError",
+    "TestSQSBroker",
+    "TopicLink",
+)

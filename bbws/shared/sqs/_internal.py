@@ -1,0 +1,79 @@
+"""Every import of a private FastStream module, so that a change there has one place of repair.
+
+Written against faststream >=0.7.6,<0.8; nothing else of this package imports `faststream._internal`.
+"""
+
+from faststream._internal.basic_types import LoggerProto, SendableMessage
+from faststream._internal.broker import BrokerUsecase
+from faststream._internal.broker.registrator import Registrator
+from faststream._internal.broker.router import ArgsContainer, BrokerRouter, SubscriberRoute
+from faststream._internal.configs import (
+    BrokerConfig,
+    PublisherSpecificationConfig,
+    PublisherUsecaseConfig,
+    SubscriberSpecificationConfig,
+    SubscriberUsecaseConfig,
+    UnderlyingDriverAnnotation,
+    UnderlyingDriverAnnotations,
+)
+from faststream._internal.constants import EMPTY
+from faststream._internal.context import Context
+from faststream._internal.context.repository import ContextRepo
+from faststream._internal.di import FastDependsConfig
+from faststream._internal.endpoint.publisher import PublisherProto, PublisherSpecification, PublisherUsecase
+from faststream._internal.endpoint.publisher.fake import FakePublisher
+from faststream._internal.endpoint.subscriber import SubscriberSpecification, SubscriberUsecase
+from faststream._internal.endpoint.subscriber.call_item import CallsCollection
+from faststream._internal.endpoint.utils import ParserComposition, process_msg
+from faststream._internal.logger import DefaultLoggerStorage, LoggerState, make_logger_state
+from faststream._internal.logger.logging import get_broker_logger
+from faststream._internal.middlewares import BaseMiddleware
+from faststream._internal.parser import CodecProto, DefaultCodec
+from faststream._internal.producer import ProducerProto
+from faststream._internal.testing.broker import EnterType, TestBroker, change_producer
+from faststream._internal.types import BrokerMiddleware, CustomCallable, IdGenerator, PublisherMiddleware
+
+__all__ = (
+    "EMPTY",
+    "ArgsContainer",
+    "BaseMiddleware",
+    "BrokerConfig",
+    "BrokerMiddleware",
+    "BrokerRouter",
+    "BrokerUsecase",
+    "CallsCollection",
+    "CodecProto",
+    "Context",
+    "ContextRepo",
+    "CustomCallable",
+    "DefaultCodec",
+    "DefaultLoggerStorage",
+    "EnterType",
+    "FakePublisher",
+    "FastDependsConfig",
+    "IdGenerator",
+    "LoggerProto",
+    "LoggerState",
+    "ParserComposition",
+    "ProducerProto",
+    "PublisherMiddleware",
+    "PublisherProto",
+    "PublisherSpecification",
+    "PublisherSpecificationConfig",
+    "PublisherUsecase",
+    "PublisherUsecaseConfig",
+    "Registrator",
+    "SendableMessage",
+    "SubscriberRoute",
+    "SubscriberSpecification",
+    "SubscriberSpecificationConfig",
+    "SubscriberUsecase",
+    "SubscriberUsecaseConfig",
+    "TestBroker",
+    "UnderlyingDriverAnnotation",
+    "UnderlyingDriverAnnotations",
+    "change_producer",
+    "get_broker_logger",
+    "make_logger_state",
+    "process_msg",
+)

@@ -1,0 +1,60 @@
+"""State that broker, routers, subscribers and publishers share."""
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from faststream.exceptions import IncorrectState
+
+from .._internal import BrokerConfig, UnderlyingDriverAnnotation, UnderlyingDriverAnnotations
+from ..client import Client
+from ..directory import Directory
+from ..message import SQSMessage
+from ..producer import SQSProducer
+
+
+def _driver_annotations() -> UnderlyingDriverAnnotations:
+    """Tells FastStream which annotation injects a class that somebody hints directly."""
+    # annotations needs the broker, which needs this module.
+    from .. import annotations
+
+    module = annotations.__name__
+    rows = {SQSMessage: (annotations.SQSMessage, "SQSMessage")}
+    return MappingProxyType(
+        {
+            driver: UnderlyingDriverAnnotation(type_hint=hint, module=module, name=name)
+            for driver, (hint, name) in rows.items()
+        }
+    )
+
+
+@dataclass(kw_only=True)
+class SQSBrokerConfig(BrokerConfig):
+    producer: SQSProducer = field(default_factory=lambda: SQSProducer(parser=None, decoder=None))
+    default_driver_annotations: UnderlyingDriverAnnotations = field(default_factory=_driver_annotations)
+    _client: Client | None = field(default=None, init=False, repr=False)
+    _directory: Directory | None = field(default=None, init=False, repr=False)
+
+    @property
+    def client(self) -> Client:
+        """The connected client; IncorrectState before `connect`."""
+        if self._client is None:
+            raise IncorrectState("connect or start the broker first")
+        return self._client
+
+    @property
+    def directory(self) -> Directory:
+        """Looks up URLs and ARNs; IncorrectState before `connect`."""
+        if self._directory is None:
+            raise IncorrectState("connect or start the broker first")
+        return self._directory
+
+    def connect(self, client: Client) -> None:
+        """Subscribers and publishers use this client from now on."""
+        self._client = client
+        self._directory = Directory(client)
+        self.producer.connect(client, self._directory, self.fd_config._serializer, self.broker_codec)  # noqa: SLF001
+
+    def disconnect(self) -> None:
+        """Nothing can be received or published any more."""
+        self._client = self._directory = None
+        self.producer.disconnect()

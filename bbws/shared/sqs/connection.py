@@ -1,0 +1,66 @@
+"""Opening and closing the service clients: session, credentials, region and transport settings."""
+
+import os
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession, get_session
+
+from .client import BotocoreClient
+from .limits import WAIT_TIME_S
+
+# Longer than a long poll may take, or every quiet poll would fail and be repeated.
+_READ_TIMEOUT_S = WAIT_TIME_S + 20
+_CONNECT_TIMEOUT_S = 5
+
+
+@dataclass
+class Connection:
+    """How to reach AWS; what is None comes from the default chain (environment, profile, role)."""
+
+    endpoint_url: str | None = None
+    region_name: str | None = None
+    session: AioSession | None = None
+    client_config: AioConfig | None = None
+    aws_access_key_id: str | None = None
+    aws_secret_access_key: str | None = None
+    aws_session_token: str | None = None
+    _stack: AsyncExitStack = field(default_factory=AsyncExitStack, init=False, repr=False)
+
+    async def open(self, *, max_connections: int) -> BotocoreClient:
+        """Clients for SQS, SNS and STS, which stay open until `close`."""
+        session = self.session or get_session()
+        region = self.region_name or session.get_config_variable("region") or os.environ.get("AWS_REGION")
+        config = self._transport(max_connections)
+        sqs, sns, sts = [await self._client(session, service, region, config) for service in ("sqs", "sns", "sts")]
+        return BotocoreClient(sqs, sns, sts, region=sqs.meta.region_name)
+
+    async def close(self) -> None:
+        """Close what `open` opened; harmless when nothing is open."""
+        stack, self._stack = self._stack, AsyncExitStack()
+        await stack.aclose()
+
+    def _transport(self, max_connections: int) -> AioConfig:
+        own = AioConfig(
+            read_timeout=_READ_TIMEOUT_S,
+            connect_timeout=_CONNECT_TIMEOUT_S,
+            max_pool_connections=max_connections,
+            # We make every request ourselves; checking them again costs a quarter of the client's time.
+            parameter_validation=False,
+            retries={"mode": "standard", "total_max_attempts": 3},
+        )
+        return own.merge(self.client_config) if self.client_config else own
+
+    async def _client(self, session: AioSession, service: str, region: str | None, config: AioConfig) -> Any:
+        created = session.create_client(
+            service,
+            region_name=region,
+            endpoint_url=self.endpoint_url,
+            aws_access_key_id=self.aws_access_key_id,
+            aws_secret_access_key=self.aws_secret_access_key,
+            aws_session_token=self.aws_session_token,
+            config=config,
+        )
+        return await self._stack.enter_async_context(created)

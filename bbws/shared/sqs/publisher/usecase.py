@@ -1,0 +1,102 @@
+"""The publisher: `@broker.publisher(...)` on a handler, or an object to publish with."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from faststream.exceptions import FeatureNotSupportedException
+from faststream.response import PublishCommand, PublishType
+from typing_extensions import override
+
+from .._internal import (
+    PublisherMiddleware,
+    PublisherSpecification,
+    PublisherUsecase,
+    PublisherUsecaseConfig,
+    SendableMessage,
+)
+from ..broker.config import SQSBrokerConfig
+from ..response import SQSPublishCommand
+from ..schemas import Destination, SNSTopic, SQSQueue, prefixed
+
+
+@dataclass(kw_only=True)
+class SQSPublisherConfig(PublisherUsecaseConfig):
+    _outer_config: SQSBrokerConfig = field(default_factory=SQSBrokerConfig)
+
+    target: SQSQueue | SNSTopic
+    to: Destination
+    headers: dict[str, Any]
+    reply_to: str
+    group_id: str | None
+    batch: bool
+
+
+class SQSPublisher(PublisherUsecase):
+    """Publishes to one queue or topic; the arguments of `publish` win over its own settings."""
+
+    _outer_config: SQSBrokerConfig
+
+    def __init__(self, config: SQSPublisherConfig, specification: PublisherSpecification[Any, Any]) -> None:
+        super().__init__(config, specification)
+        self.target = config.target
+        self._options = config
+
+    @property
+    def to(self) -> Destination:
+        """Its queue or topic under the prefixes of its routers."""
+        own = self._options.to
+        return Destination(prefixed(own.name, self._outer_config.prefix), own.is_topic)
+
+    @property
+    def prefix(self) -> str:
+        """Of its routers."""
+        return self._outer_config.prefix
+
+    @override
+    async def publish(
+        self,
+        message: SendableMessage = None,
+        queue: SQSQueue | SNSTopic | str | None = None,
+        *,
+        topic: SNSTopic | str | None = None,
+        headers: dict[str, Any] | None = None,
+        correlation_id: str | None = None,
+        reply_to: str = "",
+        group_id: str | None = None,
+        deduplication_id: str | None = None,
+        delay: float | None = None,
+        subject: str | None = None,
+    ) -> str:
+        """Sent and confirmed; the answer is SQS's or SNS's message id."""
+        command = SQSPublishCommand(
+            message,
+            to=Destination.of(queue, topic) if queue or topic else self.to,
+            headers=self._options.headers | (headers or {}),
+            correlation_id=correlation_id or self._outer_config.id_generator(),
+            reply_to=reply_to or self._options.reply_to,
+            group_id=group_id or self._options.group_id,
+            deduplication_id=deduplication_id,
+            delay=delay,
+            subject=subject,
+            _publish_type=PublishType.PUBLISH,
+        )
+        message_id: str = await self._basic_publish(
+            command, producer=self._outer_config.producer, _extra_middlewares=()
+        )
+        return message_id
+
+    @override
+    async def _publish(self, cmd: PublishCommand, *, _extra_middlewares: Iterable[PublisherMiddleware]) -> None:
+        """Send what the handler returned."""
+        command = SQSPublishCommand.from_cmd(cmd, batch=self._options.batch)
+        command.send_to(self.to)
+        command.add_headers(self._options.headers, override=False)
+        command.reply_to = command.reply_to or self._options.reply_to
+        command.group_id = command.group_id or self._options.group_id
+        send = self._basic_publish_batch if self._options.batch else self._basic_publish
+        await send(command, producer=self._outer_config.producer, _extra_middlewares=_extra_middlewares)
+
+    @override
+    async def request(self, message: SendableMessage, /, **options: Any) -> Any:
+        raise FeatureNotSupportedException("SQS has no replies of its own; publish with reply_to instead")

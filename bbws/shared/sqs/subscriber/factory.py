@@ -1,0 +1,67 @@
+"""Builds a subscriber from the arguments of `broker.subscriber`."""
+
+from typing import Any
+
+from faststream import AckPolicy
+from faststream.exceptions import SetupError
+
+from .._internal import CallsCollection
+from ..backoff import Backoff
+from ..broker.config import SQSBrokerConfig
+from ..limits import BATCH_ENTRIES, VISIBILITY_S, WAIT_TIME_S
+from ..parser import UnwrapSNS
+from ..schemas import SQSQueue
+from .config import SQSSubscriberConfig, SQSSubscriberSpecificationConfig
+from .specification import SQSSubscriberSpecification
+from .usecase import SQSSubscriber
+
+
+def create_subscriber(
+    *,
+    queue: SQSQueue,
+    max_workers: int,
+    batch_size: int,
+    wait_time: int,
+    visibility_timeout: int | None,
+    heartbeat: bool,
+    retry: Backoff,
+    unwrap_sns: UnwrapSNS,
+    attempts: int | None,
+    ack_policy: AckPolicy,
+    no_reply: bool,
+    config: SQSBrokerConfig,
+    title: str | None,
+    description: str | None,
+    include_in_schema: bool,
+) -> SQSSubscriber:
+    """A subscriber that is not started; SetupError for options that SQS would refuse."""
+    _check("max_workers", max_workers, 1, None)
+    _check("batch_size", batch_size, 1, BATCH_ENTRIES)
+    _check("wait_time", wait_time, 0, WAIT_TIME_S)
+    _check("visibility_timeout", visibility_timeout, 1, VISIBILITY_S)
+    _check("attempts", attempts, 1, None)
+    options = SQSSubscriberConfig(
+        queue=queue,
+        max_workers=max_workers,
+        batch_size=batch_size,
+        wait_time=wait_time,
+        visibility_timeout=visibility_timeout,
+        heartbeat=heartbeat,
+        retry=retry,
+        unwrap_sns=unwrap_sns,
+        attempts=attempts,
+        no_reply=no_reply,
+        _outer_config=config,
+        _ack_policy=ack_policy,
+    )
+    described = SQSSubscriberSpecificationConfig(
+        queue=queue, title_=title, description_=description, include_in_schema=include_in_schema
+    )
+    calls = CallsCollection[Any]()
+    return SQSSubscriber(options, SQSSubscriberSpecification(config, described, calls), calls)
+
+
+def _check(option: str, value: int | None, low: int, high: int | None) -> None:
+    if value is None or (value >= low and (high is None or value <= high)):
+        return
+    raise SetupError(f"{option} is {low} to {high if high is not None else 'any number'}, not {value}")

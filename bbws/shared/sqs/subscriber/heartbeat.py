@@ -1,0 +1,108 @@
+"""One timer that keeps all messages in flight invisible to others."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Sequence
+
+from ..client import AWS_ERRORS, Failure, in_batches
+from ..limits import VISIBILITY_S
+from ..message import ReceivedMessage
+
+_Extend = Callable[[Sequence[tuple[str, int]]], Awaitable[Sequence[Failure]]]
+_Log = Callable[[str], None]
+
+
+class Heartbeat:
+    """Extends what it holds at half of `lease_s`, in batches, until twelve hours after the receive."""
+
+    def __init__(self, extend: _Extend, *, log: _Log) -> None:
+        self._extend = extend
+        self._log = log
+        self._lease_s = 0.0
+        self._held: set[ReceivedMessage] = set()
+        self._wake = asyncio.Event()
+        self._beating = asyncio.Lock()
+
+    def hold(self, raw: ReceivedMessage, lease_s: float) -> None:
+        """Extend this message from now on; `lease_s` is the visibility timeout it was received with."""
+        self._lease_s = lease_s
+        raw.extend_at = raw.received_at + lease_s / 2
+        self._held.add(raw)
+        self._wake.set()
+
+    async def drop(self, raw: ReceivedMessage) -> None:
+        """No extension of this message is under way or will come."""
+        if raw not in self._held:
+            return
+        self._held.discard(raw)
+        async with self._beating:
+            pass
+
+    def extended(self, raw: ReceivedMessage, seconds: float) -> None:
+        """Somebody else set its timeout to `seconds` from now."""
+        if raw in self._held:
+            raw.extend_at = _now() + max(seconds - self._lease_s / 2, seconds / 2)
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Beat until cancelled."""
+        while True:
+            await self._until_due()
+            async with self._beating:
+                await self._beat()
+
+    async def _until_due(self) -> None:
+        while not self._held or (wait_s := min(raw.extend_at for raw in self._held) - _now()) > 0:
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(wait_s if self._held else None):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _beat(self) -> None:
+        # Those due soon come along: one call for all instead of one for each.
+        horizon = _now() + self._lease_s / 4
+        due = [raw for raw in self._held if raw.extend_at <= horizon]
+        for batch in in_batches([raw for raw in due if self._seconds_left(raw) > 0 or self._give_up(raw)]):
+            await self._extend_batch(batch)
+
+    def _seconds_left(self, raw: ReceivedMessage) -> int:
+        """What may be asked for: the lease, but not beyond SQS's twelve hours."""
+        left = VISIBILITY_S - (_now() - raw.received_at)
+        return min(math.ceil(self._lease_s), math.floor(left))
+
+    def _give_up(self, raw: ReceivedMessage) -> bool:
+        self._held.discard(raw)
+        self._log(f"message {raw.message_id} is in work for twelve hours, SQS extends it no further")
+        return False
+
+    async def _extend_batch(self, batch: Sequence[ReceivedMessage]) -> None:
+        started = _now()
+        try:
+            failures = await self._extend([(raw.receipt_handle, self._seconds_left(raw)) for raw in batch])
+        except AWS_ERRORS as error:
+            self._log(f"heartbeat failed, trying again: {error}")
+            self._again_soon(batch)
+            return
+        refused = {failure.index: failure for failure in failures}
+        for index, raw in enumerate(batch):
+            if index in refused:
+                self._refused(raw, refused[index])
+            else:
+                raw.extend_at = started + self._lease_s / 2
+
+    def _refused(self, raw: ReceivedMessage, failure: Failure) -> None:
+        if failure.sender_fault:
+            self._held.discard(raw)
+            self._log(f"message {raw.message_id} is lost to this consumer and may be handled twice: {failure.reason}")
+        else:
+            self._again_soon([raw])
+
+    def _again_soon(self, batch: Sequence[ReceivedMessage]) -> None:
+        for raw in batch:
+            raw.extend_at = _now() + self._lease_s / 8
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,173 @@
+"""The end of a message: deleted, given back, or moved to the dead letters."""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from faststream.exceptions import StopConsume
+
+from ..backoff import Backoff, whole_seconds
+from ..client import AWS_ERRORS
+from ..errors import PauseSubscriber, SettlementError, SQSError
+from ..limits import VISIBILITY_S
+from ..message import ReceivedMessage
+from .batching import Batcher
+from .binding import QueueBinding
+from .dead_letters import dead_letter, describe
+from .heartbeat import Heartbeat
+
+_EXCUSED_MESSAGES = 10_000
+_COPY_TRIES = 3
+_COPY_RETRY_S = 0.5
+
+
+class Log(Protocol):
+    """A line about the subscriber, or about one of its messages."""
+
+    def __call__(self, level: int, text: str, raw: ReceivedMessage | None = None) -> None: ...
+
+
+class Settler:
+    """Settles each message once; whoever comes second finds it settled and does nothing."""
+
+    def __init__(
+        self,
+        binding: QueueBinding,
+        heartbeat: Heartbeat,
+        *,
+        retry: Backoff,
+        attempts: int | None,
+        in_flight: Iterable[ReceivedMessage],
+        handler: Callable[[], str],
+        log: Log,
+    ) -> None:
+        self._binding = binding
+        self._heartbeat = heartbeat
+        self._retry = retry
+        self._attempts = attempts
+        self._in_flight = in_flight
+        self._handler = handler
+        self._log = log
+        self._deletes = Batcher("delete", binding.delete, self._has_company)
+        self._returns = Batcher("return", binding.change_visibility, self._has_company)
+        # How often a message came back for no fault of its own; SQS counts those receives too.
+        self._excused: OrderedDict[str, int] = OrderedDict()
+
+    async def ack(self, raw: ReceivedMessage) -> None:
+        """Deleted."""
+        if self._take(raw):
+            await self._delete(raw)
+
+    async def nack(self, raw: ReceivedMessage, delay: float | None = None) -> None:
+        """Returned after `delay` or the back-off; the last allowed attempt is moved to the dead letters."""
+        if not self._take(raw):
+            return
+        if isinstance(raw.failure, PauseSubscriber):
+            await self._return_excused(raw, delay or 0)
+        elif isinstance(raw.failure, StopConsume | SystemExit):
+            await self._return_excused(raw, 0)
+        elif await self._is_exhausted(raw):
+            await self._bury(raw, f"failed {self._count(raw)} times")
+        else:
+            await self._return_failed(raw, delay)
+
+    async def reject(self, raw: ReceivedMessage, reason: str | None = None) -> None:
+        """Moved to the dead letters."""
+        if self._take(raw):
+            await self._bury(raw, reason or describe(raw.failure) or "rejected without a reason")
+
+    async def release(self, raw: ReceivedMessage, delay: float = 0) -> None:
+        """Given back untouched; this receive is not counted against it."""
+        if not self._take(raw):
+            return
+        try:
+            await self._return_excused(raw, delay)
+        except SettlementError as error:
+            self._log(logging.WARNING, f"{error}; it is visible again when its timeout ends", raw)
+
+    async def extend(self, raw: ReceivedMessage, seconds: float) -> None:
+        """Invisible for `seconds` from now."""
+        self._heartbeat.extended(raw, seconds)
+        await self._returns.add((raw.receipt_handle, self._within_limit(raw, seconds)))
+
+    async def drain(self) -> None:
+        """All settlements decided so far have reached SQS, or failed."""
+        await self._deletes.drain()
+        await self._returns.drain()
+
+    def _take(self, raw: ReceivedMessage) -> bool:
+        if raw.settled:
+            return False
+        raw.settled = True
+        return True
+
+    def _has_company(self) -> bool:
+        return any(not raw.settled for raw in self._in_flight)
+
+    def _count(self, raw: ReceivedMessage) -> int:
+        return max(raw.receive_count - self._excused.get(raw.message_id, 0), 1)
+
+    async def _is_exhausted(self, raw: ReceivedMessage) -> bool:
+        try:
+            allowed = self._attempts or await self._binding.attempts()
+        except AWS_ERRORS as error:
+            # Unknown is not exhausted: another attempt does less harm than a wrong burial.
+            self._log(logging.WARNING, f"cannot read the redrive policy: {error}", raw)
+            return False
+        return allowed is not None and self._count(raw) >= allowed
+
+    async def _delete(self, raw: ReceivedMessage) -> None:
+        await self._heartbeat.drop(raw)
+        await self._deletes.add(raw.receipt_handle)
+        self._excused.pop(raw.message_id, None)
+
+    async def _return_failed(self, raw: ReceivedMessage, delay: float | None) -> None:
+        seconds = self._retry.delay(self._count(raw)) if delay is None else delay
+        await self._heartbeat.drop(raw)
+        if seconds is not None:
+            await self._returns.add((raw.receipt_handle, self._within_limit(raw, seconds)))
+
+    async def _return_excused(self, raw: ReceivedMessage, delay: float) -> None:
+        self._excused[raw.message_id] = self._excused.pop(raw.message_id, 0) + 1
+        if len(self._excused) > _EXCUSED_MESSAGES:
+            self._excused.popitem(last=False)
+        await self._return_failed(raw, delay)
+
+    def _within_limit(self, raw: ReceivedMessage, seconds: float) -> int:
+        left = VISIBILITY_S - (asyncio.get_running_loop().time() - raw.received_at)
+        return min(whole_seconds(seconds), max(int(left), 0))
+
+    async def _bury(self, raw: ReceivedMessage, reason: str) -> None:
+        # Copy, then delete: a crash in between makes a second copy; the other order would lose the message.
+        try:
+            copied = await self._copy(raw, reason)
+        except (*AWS_ERRORS, SQSError) as error:
+            self._log(logging.ERROR, f"cannot copy to the dead-letter queue, message returns: {error}", raw)
+            await self._return_failed(raw, None)
+            return
+        if copied:
+            self._log(logging.WARNING, f"moved to the dead-letter queue: {reason}", raw)
+        else:
+            self._log(logging.ERROR, f"deleted, there is no dead-letter queue: {reason}; body: {raw['Body']}", raw)
+        await self._delete(raw)
+
+    async def _copy(self, raw: ReceivedMessage, reason: str) -> bool:
+        """False when the queue has no dead-letter queue."""
+        for last_try in (False,) * (_COPY_TRIES - 1) + (True,):
+            try:
+                return await self._send_copy(raw, reason)
+            except AWS_ERRORS:
+                if last_try:
+                    raise
+                await asyncio.sleep(_COPY_RETRY_S)
+        return False
+
+    async def _send_copy(self, raw: ReceivedMessage, reason: str) -> bool:
+        url = await self._binding.dead_letter_url()
+        if url is None:
+            return False
+        letter = dead_letter(raw, reason=reason, handler=self._handler(), fifo=url.endswith(".fifo"))
+        await self._binding.client.send(url, letter)
+        return True

@@ -1,0 +1,348 @@
+"""The subscriber: receives, runs one task per message, and ends every message it received."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from faststream import AckPolicy
+from faststream.message import StreamMessage
+from typing_extensions import override
+
+from .._internal import (
+    BrokerMiddleware,
+    CallsCollection,
+    ContextRepo,
+    PublisherProto,
+    SubscriberSpecification,
+    SubscriberUsecase,
+    process_msg,
+)
+from ..broker.config import SQSBrokerConfig
+from ..client import AWS_ERRORS
+from ..errors import PauseSubscriber, SettlementError
+from ..limits import WAIT_TIME_S
+from ..message import ReceivedMessage, SQSMessage
+from ..parser import SQSParser
+from ..publisher.fake import ReplyPublisher
+from .binding import QueueBinding
+from .config import SQSSubscriberConfig
+from .gate import Gate
+from .heartbeat import Heartbeat
+from .poller import Poller
+from .settlement import Settler
+from .witness import Witness
+
+T = TypeVar("T")
+
+# How long a cancelled handler may still hold on before its message is given back over its head.
+_CUT_OFF_S = 5
+_SHORT_POLL_S = 0.2
+
+
+class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
+    """`paused` tells whether it waits for a dependency instead of receiving."""
+
+    _outer_config: SQSBrokerConfig
+
+    def __init__(
+        self,
+        config: SQSSubscriberConfig,
+        specification: SubscriberSpecification[Any, Any],
+        calls: CallsCollection[ReceivedMessage],
+    ) -> None:
+        parser = SQSParser(config.unwrap_sns)
+        config.parser = parser.parse_message
+        config.decoder = parser.decode_message
+        super().__init__(config, specification, calls)
+        self.queue = config.queue
+        self._options = config
+        self._log_context: dict[str, str] | None = None
+        self._in_flight: dict[ReceivedMessage, asyncio.Task[None]] = {}
+        self._fetches: set[asyncio.Task[Any]] = set()
+        self._polling: asyncio.Task[None] | None = None
+        self._beating: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self.prepare()
+
+    def prepare(self) -> None:
+        """As if never started: nothing known about the queue, not paused."""
+        options = self._options
+        self._log_context = None
+        self._closing = None
+        self._binding = QueueBinding(options.queue, self._outer_config)
+        self._heartbeat = Heartbeat(self._binding.change_visibility, log=partial(self._note, logging.WARNING))
+        self._settler = Settler(
+            self._binding,
+            self._heartbeat,
+            retry=options.retry,
+            attempts=options.attempts,
+            in_flight=self._in_flight,
+            handler=lambda: ",".join(call.name for call in self.calls),
+            log=self._note,
+        )
+        self._poller = Poller(
+            self._binding,
+            width=self._width,
+            deliver=self._deliver,
+            wait_time_s=options.wait_time,
+            visibility_timeout_s=options.visibility_timeout,
+            log=self._note,
+        )
+        self._gate = Gate(log=self._note, changed=self._poller.changed)
+
+    @property
+    def queue_name(self) -> str:
+        """The queue's name under the prefixes of its routers."""
+        return self._binding.name
+
+    @property
+    def prefix(self) -> str:
+        """Of its routers."""
+        return self._outer_config.prefix
+
+    @property
+    def max_workers(self) -> int:
+        """Handlers that may run at the same time."""
+        return self._options.max_workers
+
+    @property
+    def paused(self) -> bool:
+        """Whether it receives nothing because a dependency is out."""
+        return self._gate.paused
+
+    @property
+    def alive(self) -> bool:
+        """False when it should be receiving and its loop has ended."""
+        return self._polling is None or not self._polling.done()
+
+    @override
+    async def start(self) -> None:
+        if self.running:
+            return
+        self.prepare()
+        await super().start()
+        for middleware in self._outer_config.broker_middlewares:
+            if watch := getattr(middleware, "watch_subscriber", None):
+                watch(self)
+        self._post_start()
+        if self.calls:
+            self._polling = asyncio.create_task(self._poller.run())
+            self._beating = asyncio.create_task(self._heartbeat.run())
+
+    @override
+    async def stop(self) -> None:
+        """No message is held any more: each is done, or visible to others again.
+
+        Takes up to the receive's `wait_time` or the broker's `graceful_timeout`, whichever is longer. Called from
+        a handler (StopConsume) it returns at once, because what it would wait for is that handler.
+        """
+        self.running = False
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        if asyncio.current_task() not in self._in_flight.values():
+            await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        self._poller.stop()
+        await self._finish_handlers()
+        if self._polling is not None:
+            await self._polling
+        while self._fetches:
+            await asyncio.wait(self._fetches)
+        await self._settler.drain()
+        await self._gate.close()
+        if self._beating is not None:
+            self._beating.cancel()
+            await asyncio.wait([self._beating])
+        self._polling = self._beating = None
+
+    async def _finish_handlers(self) -> None:
+        grace_s = self._outer_config.graceful_timeout
+        if self._in_flight and grace_s:
+            await asyncio.wait(self._in_flight.values(), timeout=grace_s)
+        cut_off = dict(self._in_flight)
+        for task in cut_off.values():
+            task.cancel()
+        if cut_off:
+            await asyncio.wait(cut_off.values(), timeout=_CUT_OFF_S)
+        # A handler in a thread cannot be cancelled: its message goes back over its head.
+        await asyncio.gather(*(self._settler.release(raw) for raw in cut_off))
+
+    def _width(self) -> int:
+        # One message of a FIFO queue at a time: SQS holds back the rest of its group, so order is kept.
+        most = 1 if self.queue.fifo else self._options.batch_size
+        return self._gate.width(min(most, self._options.max_workers - len(self._in_flight)))
+
+    async def _deliver(self, messages: Sequence[dict[str, Any]], lease_s: float) -> None:
+        received = [self._received(message) for message in messages]
+        # The gate may have closed while the receive was under way.
+        admitted = self._gate.width(len(received)) if self.running else 0
+        for raw in received[:admitted]:
+            self._gate.begin(raw)
+            self._in_flight[raw] = asyncio.create_task(self._handle(raw, lease_s))
+        await self._give_back(received[admitted:])
+
+    async def process_one(self, message: dict[str, Any]) -> None:
+        """Handle and settle one received message here and now; raises what the handler raised."""
+        raw = self._received(message)
+        self._gate.begin(raw)
+        try:
+            await self.process_message(raw)
+        finally:
+            await self._settle_leftover(raw)
+            self._gate.end(raw)
+
+    def _received(self, message: dict[str, Any]) -> ReceivedMessage:
+        now = asyncio.get_running_loop().time()
+        return ReceivedMessage(message, queue=self.queue_name, settler=self._settler, received_at=now)
+
+    async def _give_back(self, received: Sequence[ReceivedMessage]) -> None:
+        delay = self._gate.return_after_s if self.running else 0
+        await asyncio.gather(*(self._settler.release(raw, delay) for raw in received))
+
+    async def _handle(self, raw: ReceivedMessage, lease_s: float) -> None:
+        try:
+            await self._consume_or_give_back(raw, lease_s)
+        except asyncio.CancelledError as cut_off:
+            raw.failure = cut_off
+        try:
+            await self._settle_leftover(raw)
+        except SettlementError as error:
+            self._note(logging.WARNING, str(error), raw)
+        finally:
+            await self._heartbeat.drop(raw)
+            del self._in_flight[raw]
+            self._gate.end(raw)
+            self._poller.changed()
+
+    async def _consume_or_give_back(self, raw: ReceivedMessage, lease_s: float) -> None:
+        # Between the receive and this first step the subscriber may have stopped or paused.
+        if not self.running or self.paused:
+            await self._give_back([raw])
+            return
+        if self._options.heartbeat:
+            self._heartbeat.hold(raw, lease_s)
+        await self.consume(raw)
+
+    async def _settle_leftover(self, raw: ReceivedMessage) -> None:
+        """What FastStream did not settle: cut off, manual, or so broken that not even the fallback parser read it."""
+        failure = raw.failure
+        if isinstance(failure, asyncio.CancelledError):
+            await self._settler.release(raw)
+        elif isinstance(failure, PauseSubscriber):
+            await self._settler.nack(raw, failure.delay)
+        elif self.ack_policy is not AckPolicy.MANUAL and failure is not None:
+            await self._settler.nack(raw)
+
+    def _witness(self, msg: ReceivedMessage | None, /, *, context: ContextRepo) -> Witness:
+        return Witness(msg, context=context, tell=self._note_failure)
+
+    def _note_failure(self, raw: ReceivedMessage, failure: BaseException) -> None:
+        """Before anything else happens to the message: what a pause should stop, it stops now."""
+        raw.failure = failure
+        if isinstance(failure, PauseSubscriber):
+            self._gate.pause(failure)
+
+    @property
+    @override
+    def _broker_middlewares(self) -> Sequence[BrokerMiddleware[ReceivedMessage]]:
+        return (self._witness, *self._outer_config.broker_middlewares)
+
+    @override
+    async def get_one(self, *, timeout: float = 5.0) -> SQSMessage | None:
+        """The next message, or None after `timeout` seconds. The caller settles it; no heartbeat extends it."""
+        self._refuse_with_handlers()
+        deadline = _now() + timeout
+        while True:
+            # SQS waits in whole seconds only: the rest of a timeout is a pause between two short polls.
+            left = deadline - _now()
+            if raw := await self._fetch(wait_s=min(max(int(left), 0), WAIT_TIME_S)):
+                return await self._parsed(raw)
+            if (left := deadline - _now()) <= 0:
+                return None
+            if left < 1:
+                await asyncio.sleep(min(left, _SHORT_POLL_S))
+
+    @override
+    async def __aiter__(self) -> AsyncIterator[SQSMessage]:
+        """Messages one after the other until the subscriber stops. The caller settles them."""
+        self._refuse_with_handlers()
+        while self.running:
+            try:
+                raw = await self._fetch(wait_s=self._options.wait_time)
+            except AWS_ERRORS as error:
+                await self._poller.wait_out(error)
+                continue
+            if raw is not None:
+                yield await self._parsed(raw)
+
+    def _refuse_with_handlers(self) -> None:
+        assert not self.calls, "get_one and iteration are for subscribers without handlers"
+        assert self.running, "start the subscriber first"
+
+    async def _fetch(self, wait_s: int) -> ReceivedMessage | None:
+        """One message. A caller that is cancelled leaves the receive running, and what it brings goes back."""
+        receive = self._tracked(self._receive_one(wait_s))
+        try:
+            return await asyncio.shield(receive)
+        except asyncio.CancelledError:
+            self._tracked(self._return_unclaimed(receive))
+            raise
+
+    def _tracked(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._fetches.add(task)
+        task.add_done_callback(self._fetches.discard)
+        return task
+
+    async def _receive_one(self, wait_s: int) -> ReceivedMessage | None:
+        facts = await self._binding.facts()
+        lease_s = self._options.visibility_timeout
+        messages = await self._binding.client.receive(
+            facts.url, max_messages=1, wait_s=wait_s, visibility_timeout_s=lease_s
+        )
+        if not messages:
+            return None
+        raw = self._received(messages[0])
+        if not self.running:
+            await self._settler.release(raw)
+            return None
+        return raw
+
+    async def _return_unclaimed(self, receive: "asyncio.Task[ReceivedMessage | None]") -> None:
+        await asyncio.wait([receive])
+        if not receive.exception() and (raw := receive.result()):
+            await self._settler.release(raw)
+
+    async def _parsed(self, raw: ReceivedMessage) -> SQSMessage:
+        context = self._outer_config.context
+        parser, decoder = self._get_parser_and_decoder()
+        middlewares = self._outer_config.broker_middlewares
+        message = await process_msg(
+            msg=raw,
+            middlewares=(m(raw, context=context) for m in middlewares),
+            parser=parser,
+            decoder=decoder,
+        )
+        assert isinstance(message, SQSMessage)
+        return message
+
+    @override
+    def _make_response_publisher(self, message: StreamMessage[ReceivedMessage]) -> Sequence[PublisherProto]:
+        return (ReplyPublisher(producer=self._outer_config.producer, queue=message.reply_to),)
+
+    @override
+    def get_log_context(self, message: StreamMessage[ReceivedMessage] | None) -> dict[str, str]:
+        if self._log_context is None:
+            self._log_context = {"queue": self.queue_name}
+        return {**self._log_context, "message_id": message.message_id if message else ""}
+
+    def _note(self, level: int, text: str, raw: ReceivedMessage | None = None) -> None:
+        extra = {"queue": self.queue_name, "message_id": raw.message_id if raw is not None else ""}
+        self._log(level, text, extra)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,36 @@
+"""Sees why a message failed before FastStream settles it."""
+
+from collections.abc import Callable
+from types import TracebackType
+
+from faststream.response import PublishCommand
+from typing_extensions import override
+
+from .._internal import BaseMiddleware, ContextRepo
+from ..message import ReceivedMessage
+
+
+class Witness(BaseMiddleware[PublishCommand, ReceivedMessage | None]):
+    """Innermost but for the user's own middlewares, whose exceptions it sees as well; suppresses nothing."""
+
+    def __init__(
+        self,
+        msg: ReceivedMessage | None,
+        /,
+        *,
+        context: ContextRepo,
+        tell: Callable[[ReceivedMessage, BaseException], None],
+    ) -> None:
+        super().__init__(msg, context=context)
+        self._tell = tell
+
+    @override
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_val: BaseException | None = None,
+        exc_tb: TracebackType | None = None,
+    ) -> bool:
+        if exc_val is not None and self.msg is not None:
+            self._tell(self.msg, exc_val)
+        return False
