@@ -30,6 +30,8 @@ from bbws.shared.errors import BbwsError, Unavailable
 
 # Sets of templates kept compiled: all of today's, and the pinned ones that a burst of redelivered invoices needs.
 MAX_COMPILED = 64
+# A customer called "\u202e…" would turn round the amount that follows the name. Embeddings, overrides, isolates.
+_BIDI_CONTROLS = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)))
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -199,10 +201,15 @@ def _sandbox(*, autoescape: bool) -> _Sandbox:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         auto_reload=False,
+        finalize=_without_bidi_controls,
     )
     sandbox.globals.clear()
     sandbox.filters |= {"money": _money, "day": _day, "moment": _moment}
     return sandbox
+
+
+def _without_bidi_controls(value: object) -> object:
+    return value.translate(_BIDI_CONTROLS) if isinstance(value, str) else value
 
 
 def _money(cents: int) -> str:

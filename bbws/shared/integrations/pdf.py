@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -83,7 +84,7 @@ class PdfRenderer:
     def _new_pool(self) -> ProcessPoolExecutor:
         # Spawned, not forked: a fork would copy the event loop's threads and sockets.
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self._processes, mp_context=context, initializer=_ignore_interrupts)
+        return ProcessPoolExecutor(self._processes, mp_context=context, initializer=_prepare)
 
     async def _close(self) -> None:
         pool, self._pool = self._pool, None
@@ -91,9 +92,11 @@ class PdfRenderer:
             await asyncio.to_thread(pool.shutdown, wait=True, cancel_futures=True)
 
 
-def _ignore_interrupts() -> None:
+def _prepare() -> None:
     # Ctrl-C reaches every process of the terminal; the parent decides when the page at hand is finished.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Where libharfbuzz-subset0 is missing fontTools subsets the fonts, and writes the time into them otherwise.
+    os.environ["SOURCE_DATE_EPOCH"] = "0"
 
 
 def _warm() -> None:
