@@ -102,9 +102,16 @@ def _refusal(error: ValidationError) -> Invalid | BadRequest:
     details = error.errors(include_url=False, include_context=False, include_input=False)
     if any(each["type"] == "json_invalid" for each in details):
         return BadRequest("The body is JSON nested too deeply to be read.")
+    details = [each for each in details if not _only_follows(each, details)]
     count = len(details)
     sentence = "One thing in the body is wrong." if count == 1 else f"{count} things in the body are wrong."
     return Invalid(sentence, [_field_error(each) for each in details])
+
+
+def _only_follows(error: ErrorDetails, others: Sequence[ErrorDetails]) -> bool:
+    """A list is too short only because its items are wrong: pydantic counts those that are right."""
+    place = error["loc"]
+    return error["type"] == "too_short" and any(other["loc"][:-1][: len(place)] == place for other in others)
 
 
 def _field_error(error: ErrorDetails) -> FieldError:

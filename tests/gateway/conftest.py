@@ -1,0 +1,60 @@
+"""The gateway over real HTTP: with demonstration routes and nothing behind them, and whole on an account of its own."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from bbws.gateway.app import create_app
+from bbws.gateway.streams import StreamLimits
+from bbws.provision import Provisioner
+from bbws.shared.bootstrap import Services, aws_clients, bootstrap
+from bbws.shared.settings import Settings
+from bbws.shared.topology import Topology
+from tests.gateway.demo import ROUTES as DEMO_ROUTES
+from tests.gateway.demo import demo_services
+from tests.gateway.support import Api
+from tests.support.emulator import Aws
+
+FAST_STREAMS = StreamLimits(poll_s=0.05, heartbeat_s=0.2, max_open_s=20, max_streams=3)
+
+
+@pytest.fixture
+def settings(aws: Aws) -> Settings:
+    return Settings(
+        aws_endpoint_url=aws.endpoint_url,
+        aws_access_key_id=aws.access_key_id,
+        aws_secret_access_key=aws.secret_access_key,
+        bucket_suffix=aws.access_key_id,
+        mail_transport="sesv2",
+        payfast_source_ranges="127.0.0.0/8,203.0.113.0/24",
+        payfast_source_hosts="",
+        # Nobody listens there: an ITN stays UNVERIFIED, which the gateway must not mind.
+        payfast_url="http://127.0.0.1:9",
+        trusted_proxies="127.0.0.1/32",
+        pdf_processes=1,
+    )
+
+
+@pytest_asyncio.fixture
+async def services(settings: Settings) -> AsyncIterator[Services]:
+    async with aws_clients(settings) as clients:
+        await Provisioner(clients, settings, Topology.for_settings(settings)).apply()
+    async with bootstrap(settings) as built:
+        yield built
+
+
+@pytest_asyncio.fixture
+async def api(settings: Settings, services: Services) -> AsyncIterator[Api]:
+    app = create_app(settings, services, stream_limits=FAST_STREAMS)
+    async with TestClient(TestServer(app)) as client:
+        yield Api(client, services)
+
+
+@pytest_asyncio.fixture
+async def demo() -> AsyncIterator[TestClient[web.Request, web.Application]]:
+    app = create_app(Settings(max_body_bytes=4096), demo_services(), routes=DEMO_ROUTES)
+    async with TestClient(TestServer(app)) as client:
+        yield client

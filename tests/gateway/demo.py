@@ -1,0 +1,77 @@
+"""A small API of four operations, to try the gateway's framework without AWS."""
+
+from types import SimpleNamespace
+from typing import Annotated, Any, cast
+
+import structlog
+from aiohttp import web
+from pydantic import Field
+
+from bbws.gateway.operations import Answer, Route
+from bbws.gateway.requests import body
+from bbws.gateway.responses import json_answer
+from bbws.shared.bootstrap import Services
+from bbws.shared.contracts.base import Contract, Line
+from bbws.shared.contracts.orders import TimelineEntry
+from bbws.shared.contracts.tenants import TenantDraft
+from bbws.shared.errors import Unavailable
+
+
+class Part(Contract):
+    quantity: Annotated[int, Field(ge=1)]
+
+
+class Wish(Contract):
+    text: Line
+    part_list: tuple[Part, ...] = ()
+
+
+async def echo(request: web.Request) -> web.Response:
+    said = body(request, Wish).model_dump(mode="json")
+    seen = {"tenant": request.headers.get("X-Tenant-Id"), "context": structlog.contextvars.get_contextvars()}
+    return json_answer(said | seen)
+
+
+async def name_tenant(request: web.Request) -> web.Response:
+    return json_answer(body(request, TenantDraft).model_dump(mode="json"))
+
+
+async def fail(request: web.Request) -> web.Response:
+    raise RuntimeError("password=hunter2")
+
+
+async def be_out(request: web.Request) -> web.Response:
+    raise Unavailable("dynamodb", "https://10.0.0.7:8000 refused the connection")
+
+
+async def move(request: web.Request) -> web.Response:
+    raise web.HTTPSeeOther("/elsewhere")
+
+
+async def show_page(request: web.Request) -> web.Response:
+    return web.Response(text="<p>hello</p>", content_type="text/html")
+
+
+async def read_timeline(tenant_id: str, order_id: str) -> tuple[TimelineEntry, ...]:
+    return ()
+
+
+def _route(method: Any, path: str, handler: Any, **more: Any) -> Route:
+    settings = {"answers": {200: Answer("Done")}, **more}
+    name = path.strip("/") or "root"
+    return Route(method=method, path=path, operation_id=name, handler=handler, summary=name, tag="demo", **settings)
+
+
+ROUTES = (
+    _route("POST", "/wishes", echo, request=Wish),
+    _route("POST", "/small", echo, request=Wish, max_body_bytes=64),
+    _route("POST", "/tenants", name_tenant, request=TenantDraft),
+    _route("GET", "/bug", fail),
+    _route("GET", "/outage", be_out),
+    _route("GET", "/moved", move),
+    _route("GET", "/page", show_page, page=True),
+)
+
+
+def demo_services(**pings: Any) -> Services:
+    return cast(Services, SimpleNamespace(pings=pings, orders=SimpleNamespace(timeline=read_timeline)))
