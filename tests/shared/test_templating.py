@@ -190,13 +190,15 @@ async def bucket(aws: Aws) -> AsyncIterator[Any]:
 @pytest.mark.needs("s3", "calls")
 async def test_an_unchanged_template_is_asked_for_once_per_interval(aws: Aws, bucket: Any, now: Any) -> None:
     """Thousands of mails must not mean thousands of reads, and an edit must still show within the interval."""
-    templates = Templates(S3Templates(bucket.s3, bucket.name, revalidate_s=30, monotonic=lambda: float(now.s)))
+    store = S3Templates(bucket.s3, bucket.name, revalidate_s=30, monotonic=lambda: float(now.s))
+    templates = Templates(store)
     await bucket.put("page.html", "one")
+    first = await store.load("page.html")
     assert [await templates.render("page.html", {}) for _ in range(5)] == ["one"] * 5
     assert await aws.calls("s3", "GET object") == 1
 
     now.s += 31
-    assert await templates.render("page.html", {}) == "one"
+    assert await store.load("page.html") is first, "an unchanged template was sent again"
     await bucket.put("page.html", "two")
     assert await templates.render("page.html", {}) == "one"
     assert await aws.calls("s3", "GET object") == 2

@@ -168,8 +168,8 @@ async def test_nothing_is_printed_outside_the_page(pdf: PdfRenderer) -> None:
         box = ImageOps.invert(picture).getbbox()
         assert box is not None
         left, _, right, _ = box
-        assert left >= MARGIN_PT - 1
-        assert right <= picture.width - MARGIN_PT + 1
+        assert left >= MARGIN_PT - 2
+        assert right <= picture.width - MARGIN_PT + 2
 
 
 async def test_an_unpaid_order_says_what_it_is(pdf: PdfRenderer) -> None:

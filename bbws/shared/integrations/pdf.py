@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -97,6 +98,9 @@ def _prepare() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Where libharfbuzz-subset0 is missing fontTools subsets the fonts, and writes the time into them otherwise.
     os.environ["SOURCE_DATE_EPOCH"] = "0"
+    # An error here would only say "broken pool"; the first page says what is wrong.
+    with suppress(PdfError):
+        _warm()
 
 
 def _warm() -> None:

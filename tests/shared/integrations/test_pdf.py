@@ -20,13 +20,16 @@ from bbws.shared.integrations.pdf import PdfError, PdfRenderer
 CREATED = datetime(2026, 11, 21, 17, 34, tzinfo=UTC)
 PAGE = "<html lang=en><body><h1>Invoice</h1><p style='font-family: DejaVu Sans'>R 249.00 für <b>Thandi</b></p>"
 
-# A process of its own, 400 days later, on another continent, with sets in another order.
+# A process of its own, on another continent, at another time, with sets in another order.
 ELSEWHERE = """
 import sys, time
 real = time.time
-time.time = lambda: real() + 400 * 86400
+time.time = lambda: real() + 400 * 86400 * int(sys.argv[1])
 from bbws.shared.integrations import pdf
 pdf._prepare()
+if sys.argv[2] == "fonttools":
+    import weasyprint.pdf.fonts
+    weasyprint.pdf.fonts.harfbuzz_subset = None
 sys.stdout.buffer.write(pdf._pdf(sys.stdin.read(), "INV-000042", "2026-11-21T17:34:00Z"))
 """
 
@@ -46,17 +49,31 @@ async def render(renderer: PdfRenderer, html: str) -> bytes:
     return await renderer.render(html, title="INV-000042", created=CREATED)
 
 
-async def test_the_same_page_gives_the_same_bytes_anywhere_and_any_time(pdf: PdfRenderer) -> None:
-    """A redelivered order must find the PDF it would write already there, to the byte."""
-    elsewhere = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", ELSEWHERE),
+async def rendered_elsewhere(page: str, *, years: int, fonts: str) -> bytes:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", ELSEWHERE, str(years), fonts),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
         env={**os.environ, "TZ": "Asia/Tokyo", "PYTHONHASHSEED": "7", "PYTHONUTF8": "1"},
     )
-    there, _ = await elsewhere.communicate(PAGE.encode())
+    pdf, _ = await process.communicate(page.encode())
+    assert process.returncode == 0
+    return pdf
+
+
+async def test_the_same_page_gives_the_same_bytes_anywhere_and_any_time(pdf: PdfRenderer) -> None:
+    """A redelivered order must find the PDF it would write already there, to the byte."""
+    there = await rendered_elsewhere(PAGE, years=1, fonts="harfbuzz")
     here = await asyncio.gather(*(render(pdf, PAGE) for _ in range(6)))
     assert {hashlib.sha256(page).hexdigest() for page in [*here, there]} == {hashlib.sha256(here[0]).hexdigest()}
+
+
+async def test_the_bytes_hold_no_time_without_harfbuzz_either() -> None:
+    """Where libharfbuzz-subset0 is not installed, fontTools makes the fonts and would write the time into them."""
+    now, later = [await rendered_elsewhere(PAGE, years=years, fonts="fonttools") for years in (0, 1)]
+    assert now.startswith(b"%PDF-")
+    assert now == later
 
 
 async def test_title_and_date_are_those_given(pdf: PdfRenderer) -> None:
