@@ -12,6 +12,7 @@ from .settlement import Log
 
 _FIRST_PAUSE_S = 0.5
 _LAST_PAUSE_S = 30.0
+_SHORT_POLL_EVERY_S = 0.1  # SQS bills each receive
 _random = SystemRandom()
 
 
@@ -85,6 +86,8 @@ class Poller:
         else:
             self._outage.over()
             await self._deliver(messages, lease_s)
+            if not messages and not self._wait_time_s:
+                await self._sleep(_SHORT_POLL_EVERY_S)
 
     async def _receive(self, width: int) -> tuple[list[dict[str, Any]], float]:
         """Messages, and for how many seconds they are ours."""
