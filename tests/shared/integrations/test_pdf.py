@@ -127,7 +127,7 @@ async def test_a_killed_worker_is_replaced() -> None:
     """The kernel kills the largest process when memory is short; the order at hand must not go to the dead letters."""
     async with PdfRenderer(2) as renderer:
         before = workers(renderer)
-        pages = [asyncio.create_task(render(renderer, PAGE + "<p>x" * 2000)) for _ in range(4)]
+        pages = [asyncio.create_task(render(renderer, PAGE + "<p>x" * 300)) for _ in range(4)]
         await asyncio.sleep(0)
         os.kill(before[0], signal.SIGKILL)
         assert len({hashlib.sha256(page).hexdigest() for page in await asyncio.gather(*pages)}) == 1
