@@ -1,6 +1,7 @@
 """One FastStream application per consumer process: its broker, its services, its loops, its way to stop."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from bbws.shared.settings import Settings, secret
 from bbws.shared.sqs import SQSBroker, SQSQueue
 from bbws.shared.sqs.opentelemetry import SQSTelemetryMiddleware
 from bbws.shared.sqs.prometheus import SQSPrometheusMiddleware
+from bbws.shared.sqs.subscriber.usecase import SQSSubscriber
 from bbws.shared.topology import Queue, Topology
 
 # Longer than the slowest handler (a PDF on a busy machine takes seconds), shorter than ECS's stopTimeout of 120 s.
@@ -55,7 +57,7 @@ class Consumer:
         assert self.running is not None, "the consumer has not started"
         return self.running
 
-    def subscriber(self, queue_name: str) -> Any:
+    def subscriber(self, queue_name: str) -> SQSSubscriber:
         """A subscriber of a declared queue, with the figures that topology gives it."""
         queue = self.topology.queue(queue_name)
         self.queues.append(queue)
@@ -80,6 +82,9 @@ def build(register: Callable[[Consumer], None], settings: Settings) -> Consumer:
         aws_secret_access_key=secret(settings.aws_secret_access_key),
         aws_session_token=secret(settings.aws_session_token),
         graceful_timeout=GRACEFUL_TIMEOUT_S,
+        logger=logging.getLogger("bbws.broker"),
+        # Two lines for each message cost as much as handling it; the services say what happened.
+        log_level=logging.DEBUG,
         middlewares=(SQSTelemetryMiddleware(), SQSPrometheusMiddleware(registry=REGISTRY)),
     )
     consumer = Consumer(settings, broker, Topology.for_settings(settings))
@@ -95,7 +100,7 @@ def consumer_pings(consumer: Consumer) -> Callable[[str], Callable[[], Awaitable
 
 def application(consumer: Consumer, *, drain: bool = False) -> FastStream:
     """The FastStream application; with `drain` it stops by itself once there is nothing left to do."""
-    app = FastStream(consumer.broker, lifespan=_lifespan(consumer))
+    app = FastStream(consumer.broker, logger=logging.getLogger("bbws.app"), lifespan=_lifespan(consumer))
     tasks: list[asyncio.Task[None]] = []
 
     @app.after_startup

@@ -30,9 +30,9 @@ class Settings(BaseSettings):
     environment: Annotated[str, Field(pattern=r"^(local|dev|sit|prod)$")] = "local"
     # Bucket names are global to all of S3: whoever else runs BBWS needs names of their own.
     bucket_suffix: Annotated[str, Field(pattern=r"^[a-z0-9-]*$", max_length=24)] = ""
-    aws_region: str = Field("af-south-1", validation_alias=AliasChoices("BBWS_AWS_REGION", "AWS_REGION"))
+    aws_region: str = Field("af-south-1", validation_alias=AliasChoices("AWS_REGION", "BBWS_AWS_REGION"))
     aws_endpoint_url: str | None = Field(
-        None, validation_alias=AliasChoices("BBWS_AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL")
+        None, validation_alias=AliasChoices("AWS_ENDPOINT_URL", "BBWS_AWS_ENDPOINT_URL")
     )
     # None: botocore's own chain finds the credentials (role, profile, web identity).
     aws_access_key_id: str | None = Field(None, validation_alias="AWS_ACCESS_KEY_ID")
@@ -98,6 +98,14 @@ class Settings(BaseSettings):
     def _without_slash(cls, value: str) -> str:
         return value.rstrip("/")
 
+    def as_environment(self) -> dict[str, str]:
+        """The variables that give another process these settings; holds secrets in the clear."""
+        names = {
+            name: field.validation_alias or f"BBWS_{name.upper()}" for name, field in type(self).model_fields.items()
+        }
+        given = ((name, getattr(self, name)) for name in sorted(self.model_fields_set))
+        return {_variable(names[name]): _text(value) for name, value in given if value is not None}
+
     @model_validator(mode="after")
     def _own_keys_in_earnest(self) -> Self:
         keys = (self.cursor_signing_key.get_secret_value(), self.token_signing_key.get_secret_value())
@@ -111,3 +119,16 @@ class Settings(BaseSettings):
 
 def secret(value: SecretStr | None) -> str | None:
     return value.get_secret_value() if value else None
+
+
+def _variable(alias: object) -> str:
+    return str(alias.choices[0] if isinstance(alias, AliasChoices) else alias)
+
+
+def _text(value: object) -> str:
+    match value:
+        case SecretStr():
+            return value.get_secret_value()
+        case tuple():
+            return ",".join(map(str, value))
+    return str(value)

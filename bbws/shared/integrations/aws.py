@@ -89,13 +89,11 @@ def client_config(service: str, *, local: bool) -> AioConfig:
 def service_endpoint(service: str, endpoint_url: str | None) -> str | None:
     """Where a service is: the given address, else what localstack-client reads from the environment, else AWS (None).
 
-    localstack-client prefers `AWS_ENDPOINT_URL` to everything it is told, so a given address never goes through it.
+    localstack-client prefers `AWS_ENDPOINT_URL` to everything it is told, so another given address passes it by.
     """
-    if endpoint_url:
-        return endpoint_url
     from_environment = _environment_endpoint()
-    if from_environment is None:
-        return None
+    if from_environment is None or endpoint_url not in (None, from_environment):
+        return endpoint_url
     try:
         # Imported only here: it brings boto3, and no process on AWS has it.
         from localstack_client.config import get_service_endpoint

@@ -1,0 +1,179 @@
+"""What the commands of `bbws` do; `cli.py` only reads their arguments."""
+
+import asyncio
+import json
+import shutil
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+from aiohttp import web
+from botocore.exceptions import BotoCoreError, ClientError
+from faststream.specification import AsyncAPI
+
+from bbws import __version__
+from bbws.console_lines import ConsoleLines
+from bbws.consumers import CONSUMERS
+from bbws.consumers.app import build
+from bbws.dead_letters import DeadLetter, DeadLetters, Wanted
+from bbws.demo import DemoFailed, sell
+from bbws.provision import Provisioner
+from bbws.shared.bootstrap import aws_clients
+from bbws.shared.integrations.local import mailbox
+from bbws.shared.integrations.local import payfast as payfast_stand_in
+from bbws.shared.integrations.local.emulator_process import EmulatorFailed
+from bbws.shared.integrations.payfast import ItnUnreadable, parse_itn, verify_itn_signature
+from bbws.shared.settings import Settings, secret
+from bbws.shared.topology import Topology
+from bbws.up import Ports, System, UpFailed
+
+# Errors whose text tells a person what to do.
+TOLD = (UpFailed, DemoFailed, EmulatorFailed, BotoCoreError, ClientError, aiohttp.ClientError, OSError)
+
+Say = Callable[[str], None]
+
+
+async def run_up(home: Path, ports: Ports, *, fresh: bool, say: Say) -> None:
+    """Runs until SIGINT or SIGTERM. Raises UpFailed when a process gives up."""
+    stopped = _stop_signal()
+    async with System(home, fresh=fresh, ports=ports, on_line=ConsoleLines()) as system:
+        say(_addresses(system))
+        await asyncio.wait({stopped, system.failed}, return_when=asyncio.FIRST_COMPLETED)
+        if system.failed.done():
+            system.failed.result()
+        say("stopping; state is kept")
+    say("stopped")
+
+
+async def run_demo(home: Path, *, verbose: bool, say: Say) -> None:
+    """Raises DemoFailed when something did not arrive."""
+    shutil.rmtree(home, ignore_errors=True)
+    lines = ConsoleLines() if verbose else None
+    say("starting        embedded AWS, PayFast stand-in, mailbox, gateway, consumers")
+    async with System(home, fresh=True, on_line=lines) as system:
+        await sell(system, say)
+
+
+async def run_provision(settings: Settings, *, check: bool) -> list[str]:
+    async with aws_clients(settings) as clients:
+        provisioner = Provisioner(clients, settings, Topology.for_settings(settings))
+        if not check:
+            await provisioner.apply()
+        return await provisioner.differences()
+
+
+async def list_dead_letters(settings: Settings, *, as_json: bool) -> str:
+    async with _dead_letters(settings) as dead_letters:
+        summaries = await dead_letters.summaries()
+    if as_json:
+        return json.dumps(
+            [
+                {
+                    "queue": s.queue,
+                    "depth": s.depth,
+                    "oldest": s.oldest.isoformat() if s.oldest else None,
+                    "byReason": [{"reason": r, "contract": c, "count": n} for (r, c), n in s.by_reason],
+                }
+                for s in summaries
+            ],
+            indent=2,
+        )
+    lines = []
+    for summary in summaries:
+        oldest = f", oldest from {summary.oldest:%Y-%m-%d %H:%M} UTC" if summary.oldest else ""
+        lines.append(f"{summary.queue:<22} {summary.depth:>5}{oldest}")
+        lines += [f"{'':<22} {count:>5}  {contract}: {reason}" for (reason, contract), count in summary.by_reason]
+    return "\n".join(lines)
+
+
+async def show_dead_letters(
+    settings: Settings, queue: str, message_id: str | None, reason: str | None
+) -> list[dict[str, Any]]:
+    async with _dead_letters(settings) as dead_letters:
+        return [letter.told() for letter in await dead_letters.find(queue, _wanted(message_id, reason))]
+
+
+async def redrive_dead_letters(settings: Settings, queue: str, message_id: str | None, reason: str | None) -> int:
+    async with _dead_letters(settings) as dead_letters:
+        return await dead_letters.redrive(queue, _wanted(message_id, reason))
+
+
+async def drop_dead_letters(settings: Settings, queue: str, message_id: str | None, reason: str | None) -> int:
+    async with _dead_letters(settings) as dead_letters:
+        return await dead_letters.drop(queue, _wanted(message_id, reason))
+
+
+def verify_itn(raw_body: bytes, passphrase: str | None) -> tuple[bool, list[str]]:
+    """Whether the signature holds, and what to print: the verdict, then every field in its order."""
+    body = raw_body.strip(b"\r\n")
+    holds = verify_itn_signature(body, passphrase)
+    verdict = "the signature holds" if holds else "the signature does NOT hold"
+    hint = [] if holds or passphrase else ["no passphrase was given: --passphrase, where the account has one"]
+    try:
+        fields = parse_itn(body).fields
+    except ItnUnreadable as error:
+        return False, [verdict, *hint, error.detail]
+    return holds, [verdict, *hint, *(f"{name} = {value}" for name, value in fields)]
+
+
+def asyncapi_document(settings: Settings) -> str:
+    """One document: every consumer's channels and messages."""
+    brokers = [build(entry.register, settings).broker for entry in CONSUMERS.values()]
+    document = AsyncAPI(*brokers, title="BBWS", version=__version__, schema_version="3.0.0").to_specification()
+    return orjson.dumps(document.to_jsonable(), option=orjson.OPT_INDENT_2).decode()
+
+
+def serve_payfast(settings: Settings, host: str, port: int, retry_base_s: float) -> None:
+    account = payfast_stand_in.PayfastAccount(
+        merchant_id=settings.payfast_merchant_id,
+        merchant_key=settings.payfast_merchant_key.get_secret_value(),
+        passphrase=secret(settings.payfast_passphrase),
+        retry_base_s=retry_base_s,
+    )
+    web.run_app(payfast_stand_in.create_app(account), host=host, port=port, access_log=None, print=None)
+
+
+def serve_mailbox(host: str, port: int, mail_dir: Path) -> None:
+    web.run_app(mailbox.create_app(mail_dir), host=host, port=port, access_log=None, print=None)
+
+
+def _addresses(system: System) -> str:
+    rows = {
+        "storefront": system.base_url,
+        "API": f"{system.base_url}/v1.0",
+        "API docs": f"{system.base_url}/docs",
+        "PayFast stand-in": system.payfast_url,
+        "mailbox": system.mailbox_url,
+        "emulator": system.emulator_url,
+    }
+    return "\n".join(["", *(f"  {name:<18}{url}" for name, url in rows.items()), "", "  Ctrl-C stops it.", ""])
+
+
+def _stop_signal() -> asyncio.Future[None]:
+    loop = asyncio.get_running_loop()
+    stopped: asyncio.Future[None] = loop.create_future()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, _resolve, stopped)
+    return stopped
+
+
+def _resolve(stopped: asyncio.Future[None]) -> None:
+    if not stopped.done():
+        stopped.set_result(None)
+
+
+@asynccontextmanager
+async def _dead_letters(settings: Settings) -> AsyncIterator[DeadLetters]:
+    async with aws_clients(settings) as clients:
+        yield DeadLetters(await clients.get("sqs"), Topology.for_settings(settings))
+
+
+def _wanted(message_id: str | None, reason: str | None) -> Wanted:
+    def wanted(letter: DeadLetter) -> bool:
+        return message_id in (None, letter.id) and (reason is None or reason.lower() in letter.reason.lower())
+
+    return wanted
