@@ -11,6 +11,7 @@ from urllib.parse import urljoin
 
 import aiohttp
 import orjson
+from yarl import URL
 
 from bbws.dead_letters import DeadLetters
 from bbws.demo_data import CAMPAIGN_CODE
@@ -100,7 +101,8 @@ class _Customer:
         return document
 
     async def download(self, url: str) -> bytes:
-        async with self._session.get(url) as answer:
+        # A presigned address is signed as it is written: nothing may be encoded anew.
+        async with self._session.get(URL(url, encoded=True)) as answer:
             answer.raise_for_status()
             return await answer.read()
 
@@ -140,9 +142,8 @@ def _tell_mails(folder: Path, say: Say) -> None:
     for path in sorted(folder.glob("*.eml")):
         mail = message_from_bytes(path.read_bytes(), policy=email.policy.default)
         attached = ", ".join(part.get_filename() or "" for part in mail.iter_attachments())
-        say(
-            f"mail            {mail['To']}: {mail['Subject']}{f' [{attached}]' if attached else ''}\n                {path}"
-        )
+        say(f"mail            {mail['To']}: {mail['Subject']}{f' [{attached}]' if attached else ''}")
+        say(f"                {path}")
 
 
 async def _tell_queues(system: System, say: Say) -> None:

@@ -29,6 +29,8 @@ from bbws.shared.topology import Topology
 HOST = "127.0.0.1"
 ACCOUNT = "000000000042"
 PASSPHRASE = "jt7NOE43FZPn"  # noqa: S105 - the published one of PayFast's sandbox, for the stand-in
+# The embedded AWS checks the signatures of presigned links, with this key for every account.
+SECRET_ACCESS_KEY = "test"  # noqa: S105
 READY_WITHIN_S = 60.0
 STOP_WITHIN_S = 45.0
 RESTART_AFTER_S = 0.5
@@ -138,7 +140,7 @@ class System:
         values: dict[str, Any] = {
             "aws_endpoint_url": self.emulator_url,
             "aws_access_key_id": ACCOUNT,
-            "aws_secret_access_key": "local",
+            "aws_secret_access_key": SECRET_ACCESS_KEY,
             "gateway_port": self.ports.gateway,
             "public_base_url": self.base_url,
             "payfast_url": self.payfast_url,
@@ -250,7 +252,9 @@ class System:
 
     async def _until_answers(self, url: str) -> None:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
-            while not await _answers(session, url):
+            while True:
+                if await _answers(session, url):
+                    return
                 await asyncio.sleep(0.1)
 
     async def _stop(self) -> None:

@@ -49,6 +49,7 @@ class Consumer:
     topology: Topology
     queues: list[Queue] = field(default_factory=list)
     loops: list[Loop] = field(default_factory=list)
+    draws_pdfs: bool = False
     running: Services | None = None
 
     @property
@@ -124,7 +125,9 @@ def _lifespan(consumer: Consumer) -> Callable[[], Any]:
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            consumer.running = await stack.enter_async_context(bootstrap(consumer.settings))
+            consumer.running = await stack.enter_async_context(
+                bootstrap(consumer.settings, warm_pdf=consumer.draws_pdfs)
+            )
             if consumer.settings.consumer_http_port:
                 await stack.enter_async_context(serve_health(consumer.settings, consumer.broker))
             yield

@@ -10,6 +10,8 @@ from bbws.shared.contracts.events import OrderCreated
 
 
 def register(consumer: Consumer) -> None:
+    consumer.draws_pdfs = True
+
     @consumer.subscriber("order-pdf")
     async def issue_invoice(event: OrderCreated) -> None:
         bind_flow(event)

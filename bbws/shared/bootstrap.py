@@ -76,11 +76,12 @@ async def aws_clients(settings: Settings) -> AsyncIterator[AwsClients]:
 
 
 @asynccontextmanager
-async def bootstrap(settings: Settings, *, clock: Clock = utc_now) -> AsyncIterator[Services]:
+async def bootstrap(settings: Settings, *, clock: Clock = utc_now, warm_pdf: bool = False) -> AsyncIterator[Services]:
+    """`warm_pdf` starts the PDF workers at once, for a process that draws PDFs all the time."""
     async with AsyncExitStack() as stack:
         clients = await stack.enter_async_context(aws_clients(settings))
         settings = await _with_secrets(settings, clients)
-        pdf = await stack.enter_async_context(PdfRenderer(settings.pdf_processes))
+        pdf = await stack.enter_async_context(PdfRenderer(settings.pdf_processes, warm=warm_pdf))
         server = Payfast(settings.payfast_url, timeout_s=settings.payfast_validate_timeout_s)
         await stack.enter_async_context(server)
         yield await _services(settings, clock, clients, pdf, server)

@@ -23,7 +23,8 @@ from bbws.shared.integrations.aws import client_config
 from bbws.shared.integrations.local.emulator_process import Emulator
 
 REGION = "af-south-1"
-SECRET_ACCESS_KEY = "secret"
+# With this one the embedded emulator accepts presigned links.
+SECRET_ACCESS_KEY = "test"
 
 # What each capability must answer; a target has it when the call does not fail.
 _PROBES: dict[str, tuple[str, str, dict[str, Any]]] = {

@@ -29,17 +29,21 @@ class PdfError(BbwsError):
 class PdfRenderer:
     """`async with PdfRenderer(2) as pdf`: two warm worker processes, gone at the end.
 
-    Entering raises PdfError when WeasyPrint cannot be loaded. The page sees no file and no network, only what the
+    Entering raises PdfError when WeasyPrint cannot be loaded; with `warm=False` the first page starts the workers and
+    raises it, which suits a process that rarely draws one. The page sees no file and no network, only what the
     HTML itself holds (`data:` addresses); a reference to anything else is a PdfError. The same HTML, title and date
     give the same bytes, in whatever process, as long as WeasyPrint and the fonts are the same.
     """
 
-    def __init__(self, processes: int) -> None:
+    def __init__(self, processes: int, *, warm: bool = True) -> None:
         self._processes = processes
+        self._warm = warm
         self._pool: ProcessPoolExecutor | None = None
 
     async def __aenter__(self) -> Self:
         self._pool = self._new_pool()
+        if not self._warm:
+            return self
         try:
             await asyncio.gather(*(self._run(_warm) for _ in range(self._processes)))
         except BaseException:
