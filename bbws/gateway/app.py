@@ -14,10 +14,11 @@ from bbws.gateway.middlewares import endpoint, identify, observe, protect, rende
 from bbws.gateway.openapi import describe
 from bbws.gateway.operations import Route
 from bbws.gateway.routes import ROUTES
+from bbws.gateway.storefront.routes import add_storefront
 from bbws.gateway.streams import StreamLimits, TimelineStreams
 from bbws.shared.bootstrap import Services, bootstrap
 from bbws.shared.integrations.payfast_sources import parse_networks
-from bbws.shared.logging import get_logger
+from bbws.shared.logging import configure, get_logger
 from bbws.shared.settings import Settings
 
 # Load balancers keep idle connections for 60 s; the side that ends them first must be the load balancer.
@@ -45,6 +46,7 @@ def create_app(
         app.router.add_route(route.method, route.path, handler)
         if route.method == "GET" and not route.streamed:
             app.router.add_route("HEAD", route.path, handler)
+    add_storefront(app)
     app.on_response_prepare.append(protect)
     app.cleanup_ctx.append(_provider(services, settings, stream_limits or StreamLimits()))
     app.on_shutdown.append(_end_streams)
@@ -77,6 +79,7 @@ async def _end_streams(app: web.Application) -> None:
 
 def run(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM; then finish what is being answered, at most `SHUTDOWN_TIMEOUT_S`."""
+    configure(settings, "gateway")
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve_until_signal(settings))
 

@@ -49,7 +49,7 @@ async def _state(name: str, ping: Callable[[], Awaitable[None]]) -> str:
         async with asyncio.timeout(PING_TIMEOUT_S):
             await ping()
     except TimeoutError:
-        return f"no answer within {PING_TIMEOUT_S:.0f} s"
+        return f"no answer within {PING_TIMEOUT_S:g} s"
     except Unavailable as error:
         _log.warning("ready.unavailable", dependency=name, reason=str(error))
         return "out of reach"

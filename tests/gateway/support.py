@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
-from jsonschema import Draft202012Validator
+from openapi_schema_validator import OAS31Validator
 from yarl import URL
 
 from bbws.gateway.openapi import document
@@ -102,7 +102,7 @@ def _hold_against_description(method: str, path: str, response: ClientResponse, 
     assert response.content_type in content
     if answer.json is not None:
         schema = {**content[response.content_type]["schema"], "components": description()["components"]}
-        Draft202012Validator(schema).validate(answer.json)
+        OAS31Validator(schema).validate(answer.json)
 
 
 def _route_for(method: str, path: str) -> Route | None:

@@ -119,6 +119,7 @@ async def test_pages_may_load_their_own_parts_and_post_to_payfast(demo: Client) 
 
 async def test_people_get_a_page_where_the_storefront_makes_one() -> None:
     """Somebody who follows a dead link in a browser must not be shown JSON; a program must not be shown HTML."""
+
     async def page(request: web.Request, problem: Problem) -> web.Response:
         return web.Response(status=problem.status, text=problem.title, content_type="text/html")
 

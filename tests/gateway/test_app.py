@@ -1,0 +1,107 @@
+"""Starting, announcing, serving and stopping."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+
+import aiohttp
+import orjson
+import pytest
+from structlog.testing import capture_logs
+
+from bbws.gateway.app import create_app, is_loopback, serve
+from bbws.shared.settings import Settings
+from tests.gateway.demo import ROUTES, demo_services
+from tests.support.emulator import Aws
+from tests.support.waiting import eventually
+
+
+@contextlib.asynccontextmanager
+async def _served(host: str) -> AsyncIterator[list[dict[str, object]]]:
+    settings = Settings(gateway_host=host, gateway_port=0)
+    stop = asyncio.Event()
+    with capture_logs() as logs:
+        serving = asyncio.create_task(serve(create_app(settings, demo_services(), routes=ROUTES), settings, stop))
+        await eventually(lambda: any(line["event"] == "gateway.listening" for line in logs), what="the announcement")
+        yield logs  # type: ignore[misc]
+        stop.set()
+        async with asyncio.timeout(5):
+            await serving
+
+
+async def test_loopback_is_announced_with_its_reason() -> None:
+    """Whoever cannot reach the gateway from elsewhere reads why, and which setting changes it."""
+    async with _served("127.0.0.1") as logs:
+        (line,) = [line for line in logs if line["event"] == "gateway.listening"]
+    assert line["log_level"] == "info"
+    assert "BBWS_GATEWAY_HOST" in str(line["note"])
+    assert "access control" in str(line["note"])
+    assert str(line["url"]).startswith("http://127.0.0.1:")
+    assert not str(line["url"]).endswith(":0")
+
+
+async def test_other_addresses_are_warned_about() -> None:
+    """Without access control an open gateway lets everybody read every customer: that must not happen quietly."""
+    async with _served("0.0.0.0") as logs:
+        (line,) = [line for line in logs if line["event"] == "gateway.listening"]
+    assert line["log_level"] == "warning"
+    assert "OPEN TO OTHER MACHINES" in str(line["note"])
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False)],
+)
+def test_loopback_addresses_are_known(host: str, expected: bool) -> None:
+    """A wrong guess would hide the warning."""
+    assert is_loopback(host) is expected
+
+
+async def test_process_finishes_the_request_and_stops_on_sigterm(aws: Aws) -> None:
+    """A deploy cuts nobody off: what is being answered is answered, then the process ends with 0."""
+    code = "from bbws.gateway.app import run; from bbws.shared.settings import Settings; run(Settings())"
+    environment = os.environ | {
+        "BBWS_GATEWAY_PORT": "0",
+        "BBWS_LOG_FORMAT": "json",
+        "BBWS_AWS_ENDPOINT_URL": aws.endpoint_url,
+        "AWS_ACCESS_KEY_ID": aws.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": aws.secret_access_key,
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        url = await _url_of(process)
+        await aws.inject("dynamodb", status=503, latency_ms=700)
+        async with aiohttp.ClientSession() as session:
+            answering = asyncio.create_task(_status(session, f"{url}/readyz"))
+            await eventually(lambda: _calls(aws), what="the request reached the table")
+            process.send_signal(signal.SIGTERM)
+            assert await answering == 503
+        async with asyncio.timeout(20):
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def _url_of(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    async with asyncio.timeout(20):
+        while line := (await process.stdout.readline()).decode():
+            if (entry := orjson.loads(line))["event"] == "gateway.listening":
+                return str(entry["url"])
+    raise AssertionError("the gateway never said that it listens")
+
+
+async def _status(session: aiohttp.ClientSession, url: str) -> int:
+    async with session.get(url) as response:
+        return response.status
+
+
+async def _calls(aws: Aws) -> int:
+    return await aws.calls("dynamodb")

@@ -1,0 +1,123 @@
+"""Idempotency-Key: required, malformed, under way, repeated, reused."""
+
+import asyncio
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+
+from bbws.gateway.idempotency import key_of
+from bbws.shared.errors import BadRequest
+from bbws.shared.ids import new_id
+from tests.gateway.support import Api, order_body, orders_path
+from tests.support.emulator import Aws
+from tests.support.waiting import eventually
+
+
+def _key(*values: str, required: bool = True) -> str | None:
+    request = make_mocked_request("POST", "/", headers=[("Idempotency-Key", value) for value in values])
+    return key_of(request, required=required)
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [('"abc"', "abc"), ("abc", "abc"), (r'"a\"b\\"', 'a"b\\'), ('"a b"', "a b"), ('"' + "k" * 255 + '"', "k" * 255)],
+)
+def test_quoted_and_bare_keys_are_understood(given: str, key: str) -> None:
+    """The draft asks for a quoted text; most clients send a bare UUID, and both mean the same."""
+    assert _key(given) == key
+
+
+@pytest.mark.parametrize("given", ['""', '"a', 'a"', "a b", '"' + "k" * 256 + '"', '"ü"', r'"a\b"', '"a", "b"'])
+def test_malformed_keys_are_refused(given: str) -> None:
+    """A key that is understood differently by two parties protects nobody."""
+    with pytest.raises(BadRequest, match="Idempotency-Key"):
+        _key(given)
+
+
+def test_two_keys_are_refused() -> None:
+    """With two keys nobody can say which request is repeated."""
+    with pytest.raises(BadRequest):
+        _key('"a"', '"b"')
+
+
+def test_key_may_be_left_out_where_it_is_optional() -> None:
+    """Only orders cost money twice; elsewhere uniqueness already protects."""
+    assert _key(required=False) is None
+
+
+async def test_order_without_a_key_is_refused(api: Api) -> None:
+    """The one request that must never happen twice must be recognisable."""
+    tenant, product = await api.a_tenant(), await api.a_product()
+    answer = await api.post(orders_path(tenant), order_body(product.id))
+    assert answer.status == 400
+    assert "Idempotency-Key" in answer.json["detail"]
+
+
+async def test_repeat_gets_the_same_answer_and_other_content_is_refused(api: Api) -> None:
+    """A repeat after a lost answer must look like the first answer, to the byte; another order needs another key."""
+    tenant, product = await api.a_tenant(), await api.a_product()
+    first = await api.place(tenant, product, key='"one"')
+    again = await api.place(tenant, product, key="one")
+    assert (again.status, again.body, again.headers["Idempotency-Replayed"]) == (201, first.body, "true")
+    assert "Idempotency-Replayed" not in first.headers
+    for name in ("Location", "ETag", "Content-Type"):
+        assert again.headers[name] == first.headers[name]
+    other = await api.place(tenant, product, key='"one"', customerEmail="other@protea.example")
+    assert (other.status, other.json["type"]) == (422, "urn:bbws:problem:invalid-request")
+
+
+async def test_key_of_one_tenant_means_nothing_to_another(api: Api) -> None:
+    """Two customers who both count their orders from 1 must not see each other's answers."""
+    product = await api.a_product()
+    first = await api.place(await api.a_tenant(), product, key='"1"')
+    second = await api.place(await api.a_tenant(), product, key='"1"')
+    assert (first.status, second.status) == (201, 201)
+    assert first.json["id"] != second.json["id"]
+
+
+async def test_malformed_body_does_not_use_up_the_key(api: Api) -> None:
+    """Who mends a typing mistake may send the mended order with the same key."""
+    tenant, product = await api.a_tenant(), await api.a_product()
+    assert (await api.place(tenant, product, key='"k"', customerEmail="nobody")).status == 422
+    assert (await api.place(tenant, product, key='"k"')).status == 201
+
+
+async def test_refusal_is_repeated_too(api: Api) -> None:
+    """What was refused for this key stays refused, even when it has become possible: the caller was told no."""
+    tenant, missing = await api.a_tenant(), new_id()
+    body = order_body(missing)
+    first = await api.post(orders_path(tenant), body, Idempotency_Key='"k"')
+    again = await api.post(orders_path(tenant), body, Idempotency_Key='"k"')
+    assert (first.status, again.status) == (422, 422)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert again.headers["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.needs("faults")
+async def test_second_request_is_told_to_wait_while_the_first_is_under_way(api: Api, aws: Aws) -> None:
+    """Of two requests at once one works; the other is told when to come again instead of ordering as well."""
+    tenant, product = await api.a_tenant(), await api.a_product()
+    # The claim of the key is a PutItem as well, so only what follows it is slow: reading the tenant.
+    await aws.inject("dynamodb", operation="GetItem", status=None, latency_ms=1500)
+    calls = await aws.calls("dynamodb", "PutItem")
+    first = asyncio.create_task(api.place(tenant, product, key='"k"'))
+
+    async def claimed() -> bool:
+        return await aws.calls("dynamodb", "PutItem") > calls
+
+    await eventually(claimed, what="the first request claims its key")
+    second = await api.place(tenant, product, key='"k"')
+    assert (second.status, second.headers["Retry-After"]) == (409, "1")
+    assert second.json["type"] == "urn:bbws:problem:conflict"
+    await aws.heal()
+    assert (await first).status == 201
+
+
+async def test_optional_key_makes_registrations_repeatable(api: Api) -> None:
+    """Without a key the repeat is a conflict, with one it is the same answer."""
+    body = {"email": "new@protea.example"}
+    first = await api.post("/v1.0/registrations", body, Idempotency_Key='"k"')
+    again = await api.post("/v1.0/registrations", body, Idempotency_Key='"k"')
+    without = await api.post("/v1.0/registrations", body)
+    assert (first.status, again.status, without.status) == (201, 201, 409)
+    assert first.body == again.body

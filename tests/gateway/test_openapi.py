@@ -1,0 +1,121 @@
+"""The published description is valid, complete and true; its page needs nothing from elsewhere."""
+
+import re
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from bbws.gateway.app import create_app
+from bbws.gateway.openapi import document
+from bbws.gateway.operations import Answer, Route
+from bbws.gateway.routes import ROUTES
+from bbws.shared.settings import Settings
+from bbws.shared.templating import templates_dir
+from tests.gateway.demo import demo_services
+
+DESCRIPTION = document(Settings())
+# From the documents (R-092 and the decisions' C-01), in their manner, for what exists so far.
+EXPECTED_IDS = {
+    "tenant-create", "tenant-get", "registration-create", "product-list", "product-get", "product-create",
+    "product-update", "product-delete", "campaign-get", "campaign-create", "order-create", "order-list", "order-get",
+    "order-payment-list", "order-invoice-get", "order-event-stream", "order-document-get", "payfast-itn-receive",
+}  # fmt: skip
+
+
+def _described() -> dict[str, tuple[str, str]]:
+    return {
+        operation["operationId"]: (method.upper(), path)
+        for path, methods in DESCRIPTION["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def test_description_is_valid() -> None:
+    """Generators and validators refuse the whole document for one mistake in it."""
+    assert list(OpenAPIV31SpecValidator(DESCRIPTION).iter_errors()) == []
+
+
+def test_routes_and_description_say_the_same() -> None:
+    """Everything that answers is described, and everything described answers: names, methods, paths."""
+    app = create_app(Settings(), demo_services())
+    served = {
+        (route.method, route.resource.canonical)
+        for route in app.router.routes()
+        if route.resource is not None and route.method != "HEAD"
+    }
+    described = set(_described().values())
+    pages = {(route.method, route.path) for route in ROUTES if route.page}
+    assert served == described | pages
+    assert described.isdisjoint(pages)
+    assert {route.operation_id for route in ROUTES if not route.page} == set(_described())
+
+
+def test_operations_are_named_as_in_the_documents() -> None:
+    """The inventory of the source documents can be checked against the routes by these names (C-01)."""
+    names = set(_described())
+    assert names >= EXPECTED_IDS
+    assert len({route.operation_id for route in ROUTES}) == len(ROUTES)
+    assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+", name) for name in names)
+
+
+def test_api_paths_carry_the_version() -> None:
+    """R-090: whatever is no plumbing lies below /v1.0."""
+    plumbing = {"/healthz", "/readyz", "/metrics", "/openapi.json"}
+    assert {path for _, path in _described().values() if not path.startswith("/v1.0/")} == plumbing
+
+
+def test_headers_that_are_required_are_described() -> None:
+    """A client made from the description must send what we insist on."""
+    order = DESCRIPTION["paths"]["/v1.0/tenants/{tenantId}/orders"]["post"]
+    key = next(each for each in order["parameters"] if each["name"] == "Idempotency-Key")
+    assert key["required"]
+    assert {"201", "400", "404", "409", "413", "415", "422", "500", "503"} <= set(order["responses"])
+    change = DESCRIPTION["paths"]["/v1.0/products/{productId}"]["put"]
+    assert {"412", "428"} <= set(change["responses"])
+
+
+def test_resources_are_described_with_their_links() -> None:
+    """`_links` is part of the contract (R-089), and unknown fields stay forbidden beside it."""
+    order = DESCRIPTION["components"]["schemas"]["OrderAnswerResource"]
+    assert {"_links", "checkout", "totalCents"} <= set(order["properties"])
+    assert "_links" in order["required"]
+    assert order["additionalProperties"] is False
+
+
+async def _nothing(request: web.Request) -> web.Response:
+    return web.Response()
+
+
+@pytest.mark.parametrize("wrong", [{"method": "GET", "idempotency": "optional"}, {"method": "POST", "if_match": True}])
+def test_route_refuses_what_cannot_be(wrong: dict[str, object]) -> None:
+    """A mistake in the table of routes shows when the process starts, not when a customer calls."""
+    settings = {"path": "/x", "operation_id": "x-do", "handler": _nothing, "summary": "", "tag": ""} | wrong
+    with pytest.raises(ValueError, match="x-do"):
+        Route(**settings, answers={200: Answer("Done")})  # type: ignore[arg-type]
+
+
+async def test_page_and_description_are_served_from_the_package() -> None:
+    """The page works in a cellar without internet: own script, own styles, nothing inline that the policy forbids."""
+    async with TestClient(TestServer(create_app(Settings(), demo_services()))) as client:
+        page = await (await client.get("/docs")).text()
+        script = await client.get("/docs/docs.js")
+        styles = await client.get("/docs/docs.css")
+        api = await client.get("/openapi.json")
+        assert (script.content_type, styles.content_type) == ("text/javascript", "text/css")
+        assert (await api.json())["openapi"] == "3.1.0"
+        assert (await client.get("/docs/..%2flayout.html")).status == 404
+        assert (await client.head("/docs")).status == 200
+        policy = (await client.get("/docs")).headers["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "<style" not in page
+    assert re.findall(r"<script(?![^>]*src=)", page) == []
+
+
+def test_page_names_no_other_host() -> None:
+    """Not even a font or an icon comes from elsewhere."""
+    for name in ("index.html", "docs.js", "docs.css"):
+        text = (templates_dir() / "docs" / name).read_text(encoding="utf-8")
+        assert set(re.findall(r"https?://([^/\"'`\s]+)", text)) <= {"bbws.example"}
+        assert "innerHTML" not in text

@@ -1,0 +1,111 @@
+"""Products, campaigns and tenants: made, changed under If-Match, read."""
+
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from bbws.gateway.app import create_app
+from bbws.shared.ids import new_id
+from bbws.shared.settings import Settings
+from tests.gateway.demo import demo_services
+from tests.gateway.support import Api
+
+DRAFT = {"name": "WordPress Business", "priceCents": 249_00}
+
+
+async def test_product_is_created_changed_and_retired(api: Api) -> None:
+    """The life of a product; what is retired leaves the list and stays readable, because old orders name it."""
+    created = await api.post("/v1.0/products", DRAFT)
+    here, etag = created.headers["Location"], created.headers["ETag"]
+    assert (created.status, etag, created.json["_links"]["self"]["href"]) == (201, '"1"', here)
+    changed = await api.call("PUT", here, json=DRAFT | {"priceCents": 299_00}, headers={"If-Match": etag})
+    assert (changed.status, changed.headers["ETag"], changed.json["priceCents"]) == (200, '"2"', 299_00)
+    listed = await api.get("/v1.0/products")
+    assert [item["id"] for item in listed.json["items"]] == [created.json["id"]]
+    retired = await api.call("DELETE", here, headers={"If-Match": '"2"'})
+    assert (retired.status, retired.json["active"]) == (200, False)
+    assert (await api.get("/v1.0/products")).json["items"] == []
+    assert (await api.get(here)).json["active"] is False
+
+
+async def test_change_needs_the_newest_version(api: Api) -> None:
+    """Two operators who edit at once: the second is told, and overwrites nothing."""
+    product = await api.a_product()
+    here = f"/v1.0/products/{product.id}"
+
+    async def delete(**headers: str) -> int:
+        return (await api.call("DELETE", here, headers=headers)).status
+
+    assert await delete() == 428
+    assert (await api.call("PUT", here, json=DRAFT)).status == 428
+    for stale in ('"7"', 'W/"1"', '"1x"', '"7", W/"1"', '""'):
+        assert (stale, await delete(**{"If-Match": stale})) == (stale, 412)
+    for malformed in ("1", "*, *", '"1', "W/1"):
+        assert (malformed, await delete(**{"If-Match": malformed})) == (malformed, 400)
+    assert (await api.services.products.get(product.id)).version == 1
+    assert await delete(**{"If-Match": '"5", "1"'}) == 200
+    assert await delete(**{"If-Match": "*"}) == 200
+    missing = await api.call("DELETE", f"/v1.0/products/{new_id()}", headers={"If-Match": "*"})
+    assert missing.status == 404
+
+
+@pytest.mark.parametrize(
+    ("wrong", "pointer"),
+    [
+        ({"priceCents": 249.5}, "#/priceCents"),
+        ({"priceCents": "249"}, "#/priceCents"),
+        ({"priceCents": -1}, "#/priceCents"),
+        ({"priceCents": 2**70}, "#/priceCents"),
+        ({"entitlements": {"sites": "3"}}, "#/entitlements/sites"),
+        ({"features": "many"}, "#/features"),
+        ({"name": "line\nbreak"}, "#/name"),
+        ({"name": None}, "#/name"),
+        ({"billingCycle": "weekly"}, "#/billingCycle"),
+        ({"id": "mine"}, "#/id"),
+    ],
+)
+async def test_wrong_types_are_never_guessed_at(wrong: dict[str, Any], pointer: str) -> None:
+    """A price of "249" could be rand or cents; nothing is converted silently."""
+    app = create_app(Settings(), demo_services())
+    async with TestClient(TestServer(app)) as client, client.post("/v1.0/products", json=DRAFT | wrong) as response:
+        problem = await response.json(content_type=None)
+    assert response.status == 422
+    assert [error["pointer"] for error in problem["errors"]] == [pointer]
+
+
+async def test_campaign_is_found_by_its_code(api: Api) -> None:
+    """Codes are typed by people, in any case; a code is taken once."""
+    product = await api.a_product()
+    draft = {
+        "code": "Summer10",
+        "description": "Ten per cent off",
+        "discountPercentage": 12.5,
+        "productId": product.id,
+        "termsConditionsLink": "https://bbws.example/terms",
+        "fromDate": "2026-11-01",
+        "toDate": "2026-11-30",
+    }
+    created = await api.post("/v1.0/campaigns", draft)
+    assert (created.status, created.headers["Location"]) == (201, "/v1.0/campaigns/SUMMER10")
+    assert (await api.get("/v1.0/campaigns/summer10")).json["discountPercentage"] == "12.5"
+    assert (await api.post("/v1.0/campaigns", draft)).status == 409
+    assert (await api.get("/v1.0/campaigns/WINTER")).status == 404
+    backwards = await api.post("/v1.0/campaigns", draft | {"toDate": "2026-10-01", "code": "OTHER"})
+    assert (backwards.status, backwards.pointers) == (422, {"#"})
+    unknown = await api.post("/v1.0/campaigns", draft | {"productId": new_id(), "code": "OTHER"})
+    assert (unknown.status, unknown.pointers) == (422, {"#/productId"})
+
+
+async def test_tenant_is_created_with_links_and_unique(api: Api) -> None:
+    """R-113 and R-089; the fields that another tenant has are named by pointer (C-09)."""
+    draft = {"organizationName": "Protea Bakery", "contactEmail": "owner@protea.example", "environment": "prod"}
+    created = await api.post("/v1.0/tenants", draft)
+    assert (created.status, created.json["email"]) == (201, "owner@protea.example")
+    here = created.headers["Location"]
+    assert created.json["_links"] == {"self": {"href": here}, "orders": {"href": f"{here}/orders"}}
+    assert (await api.get(here)).json["organizationName"] == "Protea Bakery"
+    for changed, pointer in (("contactEmail", "#/organizationName"), ("organizationName", "#/email")):
+        again = await api.post("/v1.0/tenants", draft | {changed: "other@protea.example"})
+        assert (again.status, again.pointers) == (409, {pointer})
+    assert (await api.get("/v1.0/tenants/nobody")).status == 404
