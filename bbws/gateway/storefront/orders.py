@@ -1,0 +1,152 @@
+"""Ordering: the form, the order it makes, the way to PayFast, and the page that shows what happens next."""
+
+from typing import Any, get_args
+
+from aiohttp import web
+
+from bbws.gateway.api.orders import order_path
+from bbws.gateway.keys import SETTINGS, services
+from bbws.gateway.requests import path_id, raw_body
+from bbws.gateway.storefront import form_tokens, order_form
+from bbws.gateway.storefront.countries import NEIGHBOURS, OTHERS
+from bbws.gateway.storefront.order_progress import progress
+from bbws.gateway.storefront.pages import page
+from bbws.shared.clock import business_date
+from bbws.shared.contracts.campaigns import Campaign
+from bbws.shared.contracts.orders import Order, TimelineKind
+from bbws.shared.contracts.products import Product
+from bbws.shared.contracts.tenants import Registration, Tenant
+from bbws.shared.errors import Conflict, FieldError, Invalid, NotFound
+
+ACTOR = "customer"
+
+_TOO_OLD = (
+    "This form was open for too long or your browser keeps no cookies. Nothing is ordered yet: please send it again."
+)
+# A page that the browser may show again on "back": it holds the token that keeps the order from happening twice.
+_KEPT = {"Cache-Control": "private, no-cache"}
+
+
+async def show_form(request: web.Request) -> web.Response:
+    """The form for `?product=`, with the discount of `?campaign=` where it applies; the catalogue without a product."""
+    if "product" not in request.query:
+        raise web.HTTPSeeOther("/")
+    product = await _on_sale(request, request.query["product"])
+    values = order_form.values_of({"campaign": request.query.get("campaign", "")})
+    return await _form(request, product, values)
+
+
+async def place_order(request: web.Request) -> web.Response:
+    """The customer's order is placed, once for each form and content; then the browser is led to the checkout."""
+    form_tokens.refuse_other_sites(request)
+    posted = order_form.parse(await raw_body(request))
+    product = await _on_sale(request, posted.get("product", ""))
+    values, token = order_form.values_of(posted), posted.get(form_tokens.FORM_FIELD, "")
+    form_id = form_tokens.form_id_of(token, form_tokens.browser_secret(request), request.app[SETTINGS])
+    if form_id is None:
+        return await _form(request, product, values, errors={order_form.WHOLE_FORM: _TOO_OLD}, status=403)
+    try:
+        order = await _placed(request, product, values, form_id)
+    except (Invalid, Conflict) as refused:
+        return await _form(request, product, values, errors=order_form.sentences(refused), token=token, status=422)
+    raise web.HTTPSeeOther(f"{_page_path(order)}/checkout")
+
+
+async def _placed(request: web.Request, product: Product, values: dict[str, str], form_id: str) -> Order:
+    wanted = order_form.read(values, product.id)
+    code = wanted.draft.campaign_code
+    # Before anything is registered: a customer who mends the code may mend the e-mail address as well.
+    if code is not None and await _campaign(request, product, code) is None:
+        raise Invalid("The code is not valid.", [FieldError("#/campaignCode", "is not valid for this product today")])
+    tenant = await _tenant(request, wanted.registration)
+    order_id = form_tokens.order_id(form_id, tenant.id, wanted.draft.model_dump_json())
+    return await services(request).orders.place(tenant.id, wanted.draft, actor=ACTOR, order_id=order_id)
+
+
+async def _tenant(request: web.Request, registration: Registration) -> Tenant:
+    tenants = services(request).tenants
+    try:
+        return await tenants.for_customer(registration)
+    except Conflict as conflict:
+        # The button pressed twice: the other request has registered this e-mail a moment ago.
+        if not any(error.pointer == "#/email" for error in conflict.errors):
+            raise
+        return await tenants.for_customer(registration)
+
+
+async def _on_sale(request: web.Request, product_id: str) -> Product:
+    product = await services(request).products.get(product_id[:100])
+    if not product.active:
+        raise NotFound("This product is no longer on sale.")
+    return product
+
+
+async def _campaign(request: web.Request, product: Product, code: str) -> Campaign | None:
+    """The campaign that `code` names, when it gives a discount on this product today."""
+    found = services(request)
+    try:
+        campaign = await found.campaigns.get(code.strip()[:40])
+    except NotFound:
+        return None
+    today = business_date(found.clock())
+    return campaign if campaign.product_id == product.id and campaign.applies_on(today) else None
+
+
+async def _form(
+    request: web.Request,
+    product: Product,
+    values: dict[str, str],
+    *,
+    errors: dict[str, str] | None = None,
+    token: str | None = None,
+    status: int = 200,
+) -> web.Response:
+    settings = request.app[SETTINGS]
+    secret = form_tokens.browser_secret(request) or form_tokens.new_browser_secret()
+    code = values["campaign"]
+    context: dict[str, Any] = {
+        "product": product,
+        "values": values,
+        "errors": errors or {},
+        "token": token or form_tokens.new_token(secret, settings),
+        "campaign": await _campaign(request, product, code) if code.strip() else None,
+        "neighbours": NEIGHBOURS,
+        "others": OTHERS,
+        "vat_included": settings.seller_vat_number is not None,
+    }
+    response = await page(request, "order.html", context, status=status, headers=_KEPT)
+    form_tokens.remember_browser(response, secret, settings)
+    return response
+
+
+async def show_checkout(request: web.Request) -> web.Response:
+    """The order and the form that takes its customer to PayFast; the status page once there is nothing to pay."""
+    order = await _order(request)
+    if order.status != "PENDING_PAYMENT":
+        raise web.HTTPSeeOther(_page_path(order))
+    context = {"order": order, "checkout": services(request).orders.checkout(order), "status_path": _page_path(order)}
+    return await page(request, "checkout.html", context)
+
+
+async def show_status(request: web.Request) -> web.Response:
+    order = await _order(request)
+    found = services(request)
+    entries = await found.orders.timeline(order.tenant_id, order.id)
+    context = {
+        "order": order,
+        "progress": progress(order, entries),
+        "checkout": found.orders.checkout(order) if order.status == "PENDING_PAYMENT" else None,
+        "cancelled": request.query.get("cancelled") == "1",
+        "documents_path": f"{order_path(order.tenant_id, order.id)}/documents",
+        "events_path": f"{order_path(order.tenant_id, order.id)}/events",
+        "event_kinds": get_args(TimelineKind),
+    }
+    return await page(request, "status.html", context)
+
+
+async def _order(request: web.Request) -> Order:
+    return await services(request).orders.get(path_id(request, "tenantId"), path_id(request, "orderId"))
+
+
+def _page_path(order: Order) -> str:
+    return f"/orders/{order.tenant_id}/{order.id}"

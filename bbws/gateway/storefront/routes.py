@@ -1,0 +1,90 @@
+"""Every page of the storefront, and the one call that puts them into the gateway."""
+
+from aiohttp import web
+
+from bbws.gateway.keys import ENDPOINTS, PROBLEM_PAGE
+from bbws.gateway.middlewares import endpoint
+from bbws.gateway.operations import FORM, Route
+from bbws.gateway.storefront import orders, products
+from bbws.gateway.storefront.assets import ASSETS, get_asset, load_assets
+from bbws.gateway.storefront.pages import TEMPLATES, problem_page
+from bbws.shared.templating import PackagedTemplates, Templates
+
+MAX_FORM_BYTES = 16 * 1024
+
+_ORDER = "/orders/{tenantId}/{orderId}"
+
+STOREFRONT: tuple[Route, ...] = (
+    Route(
+        method="GET",
+        path="/",
+        operation_id="storefront-catalogue",
+        handler=products.show_catalogue,
+        summary="What is on sale",
+        tag="pages",
+        cacheable=True,
+        page=True,
+    ),
+    Route(
+        method="GET",
+        path="/order",
+        operation_id="storefront-order-form",
+        handler=orders.show_form,
+        summary="The order form of one product",
+        tag="pages",
+        page=True,
+    ),
+    Route(
+        method="POST",
+        path="/order",
+        operation_id="storefront-order",
+        handler=orders.place_order,
+        summary="Place the order of a form",
+        tag="pages",
+        request_media=FORM,
+        max_body_bytes=MAX_FORM_BYTES,
+        page=True,
+    ),
+    Route(
+        method="GET",
+        path=_ORDER,
+        operation_id="storefront-order-status",
+        handler=orders.show_status,
+        summary="What happens to an order",
+        tag="pages",
+        page=True,
+    ),
+    Route(
+        method="GET",
+        path=f"{_ORDER}/checkout",
+        operation_id="storefront-checkout",
+        handler=orders.show_checkout,
+        summary="The order and the way to PayFast",
+        tag="pages",
+        page=True,
+    ),
+    Route(
+        method="GET",
+        path="/assets/{name}",
+        operation_id="storefront-asset",
+        handler=get_asset,
+        summary="Styles and script of the pages",
+        tag="pages",
+        cacheable=True,
+        page=True,
+    ),
+)
+
+
+def add_storefront(app: web.Application) -> None:
+    """The gateway answers people too: its pages are served, and problems on them are pages."""
+    app[ASSETS] = load_assets()
+    app[TEMPLATES] = Templates(PackagedTemplates())
+    app[PROBLEM_PAGE] = problem_page
+    endpoints = {endpoint(route): route for route in STOREFRONT}
+    known = app[ENDPOINTS]
+    app[ENDPOINTS] = {**known, **endpoints}
+    for handler, route in endpoints.items():
+        app.router.add_route(route.method, route.path, handler)
+        if route.method == "GET":
+            app.router.add_route("HEAD", route.path, handler)
