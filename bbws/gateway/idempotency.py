@@ -10,8 +10,11 @@ from bbws.gateway.keys import REQUEST_ID, RESOURCE_ID, TRACE_ID, services
 from bbws.gateway.operations import Route
 from bbws.gateway.problems import ClientError, answer, problem_of
 from bbws.gateway.requests import actor, raw_body
-from bbws.shared.errors import BadRequest, Conflict, Rejected
+from bbws.shared.errors import BadRequest, Conflict, Rejected, Unavailable
 from bbws.shared.idempotency import Begun, StoredAnswer
+from bbws.shared.logging import get_logger
+
+_log = get_logger(__name__)
 
 HEADER = "Idempotency-Key"
 MAX_KEY_CHARS = 255
@@ -38,7 +41,7 @@ async def once(request: web.Request, route: Route) -> web.StreamResponse:
     try:
         response = await _answered(request, route)
     except BaseException:
-        await services(request).idempotency.abandon(begun)
+        await _release(request, begun)
         raise
     await _keep(request, begun, response)
     return response
@@ -87,12 +90,24 @@ async def _answered(request: web.Request, route: Route) -> web.Response:
 
 
 async def _keep(request: web.Request, begun: Begun, response: web.Response) -> None:
-    keys = services(request).idempotency
     if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        await keys.abandon(begun)
+        await _release(request, begun)
         return
     headers = {name: response.headers[name] for name in _STORED_HEADERS if name in response.headers}
-    await keys.finish(begun, StoredAnswer(response.status, headers, _bytes_of(response)))
+    try:
+        answer_to_keep = StoredAnswer(response.status, headers, _bytes_of(response))
+        await services(request).idempotency.finish(begun, answer_to_keep)
+    except Unavailable as error:
+        # What was asked for is done, and the caller shall know it; a repeat finds it by its id.
+        _log.warning("idempotency.unkept", reason=str(error))
+
+
+async def _release(request: web.Request, begun: Begun) -> None:
+    try:
+        await services(request).idempotency.abandon(begun)
+    except Unavailable as error:
+        # The lease frees the key as well, only later; the first error is the one to tell.
+        _log.warning("idempotency.unreleased", reason=str(error))
 
 
 def _bytes_of(response: web.Response) -> bytes:

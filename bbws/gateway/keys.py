@@ -1,6 +1,6 @@
 """The typed keys under which the application and each request carry what handlers need."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 from pydantic import BaseModel
@@ -21,7 +21,7 @@ METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
 STREAMS: web.AppKey[TimelineStreams] = web.AppKey("streams", TimelineStreams)
 TRUSTED_PROXIES: web.AppKey[Sequence[Network]] = web.AppKey("trusted_proxies", Sequence)
 OPENAPI: web.AppKey[bytes] = web.AppKey("openapi", bytes)
-ENDPOINTS: web.AppKey[Mapping[Handler, Route]] = web.AppKey("endpoints")
+ENDPOINTS: web.AppKey[dict[Handler, Route]] = web.AppKey("endpoints")
 # Set by the storefront: how a problem looks to a person who asked for a page.
 PROBLEM_PAGE: web.AppKey[ProblemPage] = web.AppKey("problem_page")
 

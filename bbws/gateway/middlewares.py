@@ -180,6 +180,8 @@ async def protect(request: web.Request, response: web.StreamResponse) -> None:
 def _policies(request: web.Request, route: Route | None) -> Iterator[tuple[str, str]]:
     yield from _PROTECTION.items()
     is_page = route is not None and route.page
-    payfast = request.app[SETTINGS].payfast_url
-    yield "Content-Security-Policy", _PAGE_POLICY.format(payfast=payfast) if is_page else _API_POLICY
+    settings = request.app[SETTINGS]
+    if settings.public_base_url.startswith("https://"):
+        yield "Strict-Transport-Security", "max-age=31536000"
+    yield "Content-Security-Policy", _PAGE_POLICY.format(payfast=settings.payfast_url) if is_page else _API_POLICY
     yield "Cache-Control", "no-cache" if route is not None and route.cacheable else "no-store"

@@ -9,10 +9,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from bbws.gateway.app import create_app
 from bbws.gateway.streams import StreamLimits
-from bbws.provision import Provisioner
-from bbws.shared.bootstrap import Services, aws_clients, bootstrap
+from bbws.shared.bootstrap import Services
 from bbws.shared.settings import Settings
-from bbws.shared.topology import Topology
 from tests.gateway.demo import ROUTES as DEMO_ROUTES
 from tests.gateway.demo import demo_services
 from tests.gateway.support import Api
@@ -36,14 +34,6 @@ def settings(aws: Aws) -> Settings:
         trusted_proxies="127.0.0.1/32",
         pdf_processes=1,
     )
-
-
-@pytest_asyncio.fixture
-async def services(settings: Settings) -> AsyncIterator[Services]:
-    async with aws_clients(settings) as clients:
-        await Provisioner(clients, settings, Topology.for_settings(settings)).apply()
-    async with bootstrap(settings) as built:
-        yield built
 
 
 @pytest_asyncio.fixture

@@ -121,3 +121,15 @@ async def test_optional_key_makes_registrations_repeatable(api: Api) -> None:
     without = await api.post("/v1.0/registrations", body)
     assert (first.status, again.status, without.status) == (201, 201, 409)
     assert first.body == again.body
+
+
+@pytest.mark.needs("faults")
+async def test_order_is_confirmed_even_when_its_answer_cannot_be_kept(api: Api, aws: Aws) -> None:
+    """The order stands: telling the customer that it failed would make them order again."""
+    tenant, product = await api.a_tenant(), await api.a_product()
+    await aws.inject("dynamodb", operation="UpdateItem")
+    placed = await api.place(tenant, product, key='"k"')
+    await aws.heal()
+    assert placed.status == 201
+    listed = await api.get(orders_path(tenant))
+    assert [order["id"] for order in listed.json["items"]] == [placed.json["id"]]

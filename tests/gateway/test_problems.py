@@ -133,6 +133,14 @@ async def test_people_get_a_page_where_the_storefront_makes_one() -> None:
         assert (await client.get("/bug", headers=as_person)).content_type == "application/problem+json"
 
 
+async def test_browsers_are_told_to_stay_with_https_where_it_is_spoken() -> None:
+    """On a laptop there is no TLS, and the header would lock people out of other local servers."""
+    for url, expected in (("https://bbws.example", "max-age=31536000"), ("http://127.0.0.1:8080", None)):
+        app = create_app(Settings(public_base_url=url), demo_services(), routes=ROUTES)
+        async with TestClient(TestServer(app)) as client:
+            assert (await client.get("/page")).headers.get("Strict-Transport-Security") == expected
+
+
 async def _raw(client: Client, request: bytes) -> bytes:
     reader, writer = await asyncio.open_connection(client.host, client.port)
     writer.write(request)
