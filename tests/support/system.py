@@ -1,0 +1,56 @@
+"""Fixtures: BBWS itself on the test's own AWS account, provisioned and built as production does.
+
+A directory that needs other settings defines a fixture `settings` of its own; the rest follows from it.
+"""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from bbws.provision import Provisioner
+from bbws.shared.bootstrap import Services, aws_clients, bootstrap
+from bbws.shared.integrations.aws import AwsClients
+from bbws.shared.settings import Settings
+from bbws.shared.topology import Topology
+from tests.support.emulator import Aws
+
+
+@pytest.fixture
+def settings(aws: Aws) -> Settings:
+    """Settings of the test's account; PayFast is this machine, and no bucket is shared with another test."""
+    return Settings(
+        aws_endpoint_url=aws.endpoint_url,
+        aws_region=aws.region,
+        aws_access_key_id=aws.access_key_id,
+        aws_secret_access_key=aws.secret_access_key,
+        bucket_suffix=f"-{aws.access_key_id}",
+        receive_wait_s=1,
+        payfast_source_ranges="127.0.0.1/32",
+        payfast_source_hosts="",
+        # Nobody listens there; a test that pays gives the address of its stand-in.
+        payfast_url="http://127.0.0.1:9",
+        trusted_proxies="127.0.0.1/32",
+        pdf_processes=1,
+    )
+
+
+@pytest_asyncio.fixture
+async def clients(settings: Settings) -> AsyncIterator[AwsClients]:
+    """AWS clients of the test's account."""
+    async with aws_clients(settings) as made:
+        yield made
+
+
+@pytest_asyncio.fixture
+async def provisioned(settings: Settings, clients: AwsClients) -> Settings:
+    """The same settings, once everything that topology declares is there."""
+    await Provisioner(clients, settings, Topology.for_settings(settings)).apply()
+    return settings
+
+
+@pytest_asyncio.fixture
+async def services(provisioned: Settings) -> AsyncIterator[Services]:
+    """All services of a process, on provisioned AWS."""
+    async with bootstrap(provisioned) as built:
+        yield built
