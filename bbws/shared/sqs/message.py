@@ -45,6 +45,9 @@ class ReceivedMessage(dict[str, Any]):
     def __eq__(self, other: object) -> bool:
         return self is other
 
+    def __ne__(self, other: object) -> bool:
+        return self is not other
+
     @property
     def receipt_handle(self) -> str:
         return str(self["ReceiptHandle"])

@@ -1,9 +1,11 @@
 """SQS fails, answers slowly, or the queue is gone: the consumer outlives it. On AWS over HTTP only."""
 
 import logging
+from functools import partial
 from typing import Any
 
 import pytest
+from aiobotocore.config import AioConfig
 
 from bbws.shared.sqs import SQSQueue
 from bbws.shared.sqs.subscriber import poller
@@ -11,6 +13,8 @@ from tests.shared.sqs.worlds import broker_on, started
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually
 
+# Botocore's own retries are not what is tested here.
+NO_RETRIES = AioConfig(retries={"mode": "standard", "total_max_attempts": 1})
 LOGGER = logging.getLogger("sqs-outages")
 
 
@@ -30,7 +34,7 @@ async def test_a_failing_poll_is_repeated_and_logged_once(
     aws: Aws, caplog: pytest.LogCaptureFixture, fault: dict[str, Any]
 ) -> None:
     """Through throttling and 5xx the consumer goes on by itself, without filling the log."""
-    broker, got = broker_on(aws, logger=LOGGER), []
+    broker, got = broker_on(aws, logger=LOGGER, client_config=NO_RETRIES), []
 
     @broker.subscriber("tough", wait_time=0)
     async def handle(number: int) -> None:
@@ -68,7 +72,7 @@ async def test_a_queue_that_is_made_anew_is_found(aws: Aws, caplog: pytest.LogCa
             async with aws.client("sqs") as sqs:
                 url = (await sqs.create_queue(QueueName="late"))["QueueUrl"]
                 await sqs.send_message(QueueUrl=url, MessageBody=str(number))
-                await eventually(lambda expected=number: expected in got, what="it is handled")  # type: ignore[misc]
+                await eventually(partial(got.count, number), what="it is handled")
                 assert await broker.ping()
                 await sqs.delete_queue(QueueUrl=url)
     assert "NonExistentQueue" in errors(caplog)[0] or "QueueDoesNotExist" in errors(caplog)[0]
@@ -90,7 +94,7 @@ async def test_ping_tells_the_truth(aws: Aws) -> None:
 
 async def test_an_unreachable_aws_is_no_crash() -> None:
     """Nobody listens: `ping` says so, the poll waits, and stopping still works."""
-    nowhere = broker_on(Aws("http://127.0.0.1:9", "123456789012"), declare=False)
+    nowhere = broker_on(Aws("http://127.0.0.1:9", "123456789012"), declare=False, client_config=NO_RETRIES)
 
     @nowhere.subscriber("x", wait_time=0)
     async def handle(number: int) -> None: ...

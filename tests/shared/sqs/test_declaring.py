@@ -1,0 +1,84 @@
+"""What `declare=True` makes. On AWS over HTTP only."""
+
+import json
+
+from bbws.shared.sqs import SNSTopic, SQSQueue, TopicLink
+from bbws.shared.sqs.declare import queue_policy
+from tests.shared.sqs.worlds import broker_on, started
+from tests.support.emulator import Aws
+
+POLICY = {"type": ["PAID", {"prefix": "SITE_"}]}
+QUEUE = SQSQueue(
+    "orders",
+    visibility_timeout=77,
+    retention=3600,
+    delay=1,
+    max_receive_count=4,
+    dead_letter=SQSQueue("orders-dlq", retention=86_400),
+    topics=[TopicLink(SNSTopic("events"), filter_policy=POLICY, filter_scope="MessageBody")],
+    tags={"team": "shop"},
+)
+
+
+async def test_everything_named_is_made_and_made_once(aws: Aws) -> None:
+    """Attributes, redrive policy, queue policy, subscription and its filter are there, also after a second start."""
+    for _ in range(2):
+        broker = broker_on(aws)
+        broker.publisher(QUEUE)
+        broker.publisher(topic="alone")
+        async with started(broker):
+            pass
+    async with aws.client("sqs") as sqs, aws.client("sns") as sns:
+        url = (await sqs.get_queue_url(QueueName="orders"))["QueueUrl"]
+        attributes = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]))["Attributes"]
+        tags = (await sqs.list_queue_tags(QueueUrl=url))["Tags"]
+        letters = (await sqs.get_queue_url(QueueName="orders-dlq"))["QueueUrl"]
+        retention = (await sqs.get_queue_attributes(QueueUrl=letters, AttributeNames=["All"]))["Attributes"]
+        topics = [topic["TopicArn"] for topic in (await sns.list_topics())["Topics"]]
+        [subscription] = (await sns.list_subscriptions())["Subscriptions"]
+        details = await sns.get_subscription_attributes(SubscriptionArn=subscription["SubscriptionArn"])
+    assert (attributes["VisibilityTimeout"], attributes["DelaySeconds"]) == ("77", "1")
+    assert retention["MessageRetentionPeriod"] == "86400"
+    redrive = json.loads(attributes["RedrivePolicy"])
+    assert redrive["deadLetterTargetArn"].endswith(":orders-dlq")
+    assert int(redrive["maxReceiveCount"]) == 4
+    assert tags == {"team": "shop"}
+    assert sorted(arn.rsplit(":", 1)[1] for arn in topics) == ["alone", "events"]
+    [statement] = json.loads(attributes["Policy"])["Statement"]
+    assert statement["Principal"] == {"Service": "sns.amazonaws.com"}
+    assert statement["Condition"]["ArnEquals"]["aws:SourceArn"] == [arn for arn in topics if arn.endswith(":events")]
+    assert json.loads(details["Attributes"]["FilterPolicy"]) == POLICY
+    assert details["Attributes"]["RawMessageDelivery"] == "true"
+
+
+async def test_changed_settings_reach_a_queue_that_exists(aws: Aws) -> None:
+    """CreateQueue refuses a name with other attributes; declaring changes the queue instead."""
+    for timeout in (10, 20):
+        broker = broker_on(aws)
+        broker.publisher(SQSQueue("changing", visibility_timeout=timeout))
+        async with started(broker):
+            pass
+    async with aws.client("sqs") as sqs:
+        url = (await sqs.get_queue_url(QueueName="changing"))["QueueUrl"]
+        attributes = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]))["Attributes"]
+    assert attributes["VisibilityTimeout"] == "20"
+
+
+async def test_nothing_is_made_unless_asked(aws: Aws) -> None:
+    """In production the infrastructure is declared elsewhere; a queue may say otherwise for itself."""
+    broker = broker_on(aws, declare=False)
+    broker.publisher("not-made")
+    broker.publisher(SQSQueue("made", declare=True))
+    declaring = broker_on(aws)
+    declaring.publisher(SQSQueue("not-made-either", declare=False))
+    async with started(broker), started(declaring), aws.client("sqs") as sqs:
+        urls = (await sqs.list_queues()).get("QueueUrls", [])
+    assert [url.rsplit("/", 1)[1] for url in urls] == ["made"]
+
+
+def test_the_queue_policy_names_its_topics_alone() -> None:
+    """Anybody's topic could fill a queue that lets all of SNS in."""
+    [statement] = json.loads(queue_policy("arn:q", ["arn:t"]))["Statement"]
+    assert statement["Action"] == "sqs:SendMessage"
+    assert statement["Resource"] == "arn:q"
+    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": ["arn:t"]}}

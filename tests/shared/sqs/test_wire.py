@@ -1,0 +1,176 @@
+"""Values without AWS: how bodies and headers travel, back-off, names, filters, the size of dead letters."""
+
+import json
+from typing import Any
+
+import pytest
+from faststream.exceptions import SetupError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bbws.shared.sqs import Backoff, SNSTopic, SQSQueue, TopicLink, limits, wire
+from bbws.shared.sqs.client import sns_entry, sqs_entry
+from bbws.shared.sqs.filters import lets_pass
+from bbws.shared.sqs.message import ReceivedMessage
+from bbws.shared.sqs.schemas import Destination, prefixed, short_name
+from bbws.shared.sqs.subscriber.dead_letters import REASON, dead_letter
+from bbws.shared.sqs.wire import Outgoing
+
+NOBODY: Any = None
+
+
+def received(body: str, attributes: dict[str, wire.Attribute] | None = None, **system: str) -> ReceivedMessage:
+    raw = {"MessageId": "m-1", "Body": body, "MessageAttributes": attributes or {}, "Attributes": system}
+    return ReceivedMessage(raw, queue="orders", settler=NOBODY, received_at=0)
+
+
+@given(body=st.binary(max_size=60) | st.text(max_size=40).map(lambda text: text.encode("utf-8", "ignore")))
+def test_any_body_survives(body: bytes) -> None:
+    """Whatever bytes go in come out, and what travels is never empty and legal in XML."""
+    text, attributes = wire.encode(body, {})
+    headers = wire.unpack(attributes)
+    assert text
+    assert all(character in "\t\n\r" or character >= " " for character in text)
+    assert wire.decode(text, headers) == body
+    assert headers == {}
+
+
+@given(headers=st.dictionaries(st.text(min_size=1, max_size=12), st.text(max_size=12), max_size=16))
+def test_any_headers_survive(headers: dict[str, str]) -> None:
+    """At most ten attributes leave, each with a value and a name that SQS takes."""
+    headers = {name: value for name, value in headers.items() if name not in {wire.PACKED, wire.ENCODING}}
+    _, attributes = wire.encode(b"x", headers)
+    assert len(attributes) <= limits.ATTRIBUTES
+    assert all(attribute["StringValue"] for attribute in attributes.values())
+    assert wire.unpack(attributes) == headers
+
+
+def test_the_users_headers_are_attributes_before_ours() -> None:
+    """Filters of SNS see attributes only, not what is packed."""
+    mine = {f"filter{i}": "x" for i in range(9)}
+    headers = wire.headers_of_command(mine, content_type="text/plain", correlation_id="c", reply_to="r")
+    assert mine.keys() <= wire.pack(headers).keys()
+
+
+def test_a_content_encoding_of_the_users_own_is_kept() -> None:
+    """Gzipped bodies are announced by the user's header and still travel."""
+    text, attributes = wire.encode(b"\x1f\x8b\x00", {"content-encoding": "gzip"})
+    headers = wire.unpack(attributes)
+    assert wire.decode(text, headers) == b"\x1f\x8b\x00"
+    assert headers == {"content-encoding": "gzip"}
+
+
+def test_entries_carry_only_what_is_set() -> None:
+    """SQS and SNS refuse fields that are empty or belong to the other."""
+    message = Outgoing("b", {}, group_id="g", deduplication_id="d", delay_s=0, subject="s")
+    assert sqs_entry(message) == {
+        "MessageBody": "b", "MessageGroupId": "g", "MessageDeduplicationId": "d", "DelaySeconds": 0,
+    }  # fmt: skip
+    assert sns_entry(Outgoing("b", {}, subject="s")) == {"Message": "b", "Subject": "s"}
+
+
+def test_back_off_grows_to_its_cap() -> None:
+    """Doubling, then level; also for receive counts that would overflow."""
+    exact = Backoff.exponential(base=2, cap=60, jitter=False)
+    assert [exact.delay(count) for count in (1, 2, 3, 6, 10_000)] == [2, 4, 8, 60, 60]
+    assert Backoff.immediate().delay(5) == 0
+    assert Backoff.none().delay(5) is None
+    with pytest.raises(ValueError, match="base"):
+        Backoff.exponential(base=10, cap=1)
+
+
+def test_jitter_spreads_between_half_and_all() -> None:
+    """Messages that failed together must not come back together."""
+    delays = {Backoff.exponential(base=8, cap=900).delay(3) or 0 for _ in range(50)}
+    assert len(delays) > 40
+    assert all(16 <= delay <= 32 for delay in delays)
+
+
+def test_fifo_and_its_suffix_imply_each_other() -> None:
+    """AWS demands the suffix; nobody should have to write it twice."""
+    assert SQSQueue("a", fifo=True).name == "a.fifo"
+    assert SQSQueue("a.fifo").fifo
+    assert SNSTopic("t", fifo=True).name == "t.fifo"
+    queue = SQSQueue("a", fifo=True, dead_letter="a-dlq").dead_letter_queue
+    assert queue is not None
+    assert queue.name == "a-dlq.fifo"
+    with pytest.raises(SetupError):
+        SQSQueue("a", content_based_deduplication=True)
+
+
+def test_prefixes_touch_names_only() -> None:
+    """A URL or ARN already says all."""
+    assert prefixed("q", "p-") == "p-q"
+    assert prefixed("arn:aws:sqs:r:1:q", "p-") == "arn:aws:sqs:r:1:q"
+    assert short_name("https://sqs.r.amazonaws.com/1/q") == short_name("arn:aws:sqs:r:1:q") == "q"
+    assert Destination.of("arn:aws:sns:r:1:t", None).is_topic
+
+
+PASSES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
+    ({"a": ["x", "y"]}, {"a": "y"}, True),
+    ({"a": ["x"]}, {}, False),
+    ({"a": ["x"], "b": ["y"]}, {"a": "x"}, False),
+    ({"a": [{"prefix": "or"}]}, {"a": "order"}, True),
+    ({"a": [{"suffix": "er"}]}, {"a": "order"}, True),
+    ({"a": [{"anything-but": ["x", "y"]}]}, {"a": "z"}, True),
+    ({"a": [{"anything-but": ["x", "y"]}]}, {"a": "x"}, False),
+    ({"a": [{"anything-but": ["x"]}]}, {}, False),
+    ({"a": [{"anything-but": {"prefix": "or"}}]}, {"a": "order"}, False),
+    ({"a": [{"exists": True}]}, {"a": None}, True),
+    ({"a": [{"exists": False}]}, {}, True),
+    ({"a": [{"exists": False}]}, {"a": "x"}, False),
+    ({"a": [{"numeric": [">=", 10, "<", 20]}]}, {"a": 10}, True),
+    ({"a": [{"numeric": [">=", 10, "<", 20]}]}, {"a": 20}, False),
+    ({"a": [{"equals-ignore-case": "X"}]}, {"a": "x"}, True),
+    ({"a": [1]}, {"a": True}, False),
+    ({"a": {"b": ["x"]}}, {"a": {"b": "x"}}, True),
+    ({"a": {"b": ["x"]}}, {"a": "x"}, False),
+    ({"a": ["x"]}, {"a": ["w", "x"]}, True),
+    ({"$or": [{"a": ["x"]}, {"b": ["y"]}]}, {"b": "y"}, True),
+    ({"$or": [{"a": ["x"]}, {"b": ["y"]}]}, {"b": "x"}, False),
+]
+
+
+@pytest.mark.parametrize(("policy", "content", "passes"), PASSES)
+def test_filter_policies_decide_as_sns_documents(policy: dict[str, Any], content: dict[str, Any], passes: bool) -> None:
+    """A test that passes in memory must not fail for the filter on AWS."""
+    link = TopicLink("t", filter_policy=policy, filter_scope="MessageBody")
+    assert lets_pass(link, json.dumps(content), {}) is passes
+
+
+def test_an_unknown_filter_operator_is_not_guessed() -> None:
+    """A test must not pass on what the test broker does not know."""
+    link = TopicLink("t", filter_policy={"a": [{"cidr": "10.0.0.0/8"}]})
+    with pytest.raises(NotImplementedError, match="cidr"):
+        lets_pass(link, "", {"a": {"DataType": "String", "StringValue": "10.0.0.1"}})
+
+
+@pytest.mark.parametrize("spare", [0, 5, 40, 5000])
+def test_a_dead_letter_is_never_too_large(spare: int) -> None:
+    """A body near the limit leaves no room for the story, and must still be buried rather than go round for ever."""
+    raw = received("x" * (limits.SQS_MESSAGE_BYTES - spare))
+    raw.failure = ValueError("y" * 5000)
+    letter = dead_letter(raw, reason="too bad", handler="handle", fifo=False)
+    assert letter.body == raw["Body"]
+    assert letter.size <= limits.SQS_MESSAGE_BYTES
+    assert (REASON in letter.attributes) is (spare >= 40)
+
+
+def test_typed_attributes_stay_typed_beside_the_story() -> None:
+    """Numbers and bytes of other producers come out of the dead letters as they went in."""
+    attributes: dict[str, wire.Attribute] = {f"s{i}": {"DataType": "String", "StringValue": "x"} for i in range(8)}
+    attributes["n"] = {"DataType": "Number", "StringValue": "5"}
+    attributes["b"] = {"DataType": "Binary", "BinaryValue": b"\x00"}
+    letter = dead_letter(received("x", attributes), reason="r", handler="h", fifo=False)
+    assert len(letter.attributes) == limits.ATTRIBUTES
+    assert letter.attributes["n"]["DataType"] == "Number"
+    headers = wire.unpack(letter.attributes)
+    assert headers[REASON] == "r"
+    assert headers["b"] == b"\x00"
+    assert all(headers[f"s{i}"] == "x" for i in range(8))
+
+
+def test_two_deliveries_of_one_message_are_two() -> None:
+    """In-flight messages are kept by delivery: the same content again is another one."""
+    assert received("x") != received("x")
+    assert len({received("x"), received("x")}) == 2
