@@ -17,6 +17,11 @@ function resolve(value) {
   return value.$ref.slice(2).split("/").reduce((node, key) => node[key], api);
 }
 
+/* `name` in a text is code. */
+function prose(text) {
+  return make("span", {}, ...(text || "").split("`").map((part, index) => (index % 2 ? make("code", {}, part) : part)));
+}
+
 const nameOf = (schema) => schema.$ref.split("/").pop();
 
 /* What a schema is, as content of a table cell: a word, or a link to the schema. */
@@ -30,7 +35,7 @@ function typeOf(schema) {
   if (schema.enum) return schema.enum.map((each) => JSON.stringify(each)).join(" or ");
   if ("const" in schema) return JSON.stringify(schema.const);
   if (schema.type === "array") return make("span", {}, "list of ", typeOf(schema.items) || "anything");
-  return [schema.type, schema.format && `(${schema.format})`, limitsOf(schema)].filter(Boolean).join(" ");
+  return [schema.type, schema.format && ` (${schema.format})`, limitsOf(schema)].filter(Boolean).join("");
 }
 
 function limitsOf(schema) {
@@ -76,7 +81,7 @@ const fieldName = (name, required) => make("code", required ? { class: "required
 
 function parameterTable(operation) {
   const rows = operation.parameters.map((each) => [
-    fieldName(each.name, each.required), each.in, typeOf(each.schema), each.description,
+    fieldName(each.name, each.required), each.in, typeOf(each.schema), prose(each.description),
   ]);
   return rows.length ? [make("h3", {}, "Parameters"), table(["Name", "In", "Type", "Meaning"], rows)] : [];
 }
@@ -92,7 +97,7 @@ function answerTable(operation) {
     const answer = resolve(raw);
     const content = Object.entries(answer.content || {});
     const forms = content.map(([media, each]) => make("div", {}, make("code", {}, media), " ", typeOf(each.schema)));
-    return [make("code", {}, status), answer.description, make("div", {}, ...forms), Object.keys(answer.headers || {}).join(", ")];
+    return [make("code", {}, status), prose(answer.description), make("div", {}, ...forms), Object.keys(answer.headers || {}).join(", ")];
   });
   return [make("h3", {}, "Answers"), table(["Status", "Meaning", "Content", "Headers"], rows)];
 }
@@ -177,7 +182,7 @@ function operationCard(path, method, operation) {
     make("div", {}, operation.summary));
   card.append(head);
   card.addEventListener("toggle", () => card.open && card.children.length === 1 && card.append(make("div", {},
-    make("p", {}, operation.description || ""), ...parameterTable(operation), ...bodyPart(operation),
+    make("p", {}, prose(operation.description)), ...parameterTable(operation), ...bodyPart(operation),
     ...answerTable(operation), tryForm(method, path, operation))));
   card.dataset.text = `${method} ${path} ${JSON.stringify(operation)}`.toLowerCase();
   return card;
@@ -186,11 +191,11 @@ function operationCard(path, method, operation) {
 function schemaCard(name, schema) {
   const required = new Set(schema.required || []);
   const rows = Object.entries(schema.properties || {}).map(([field, each]) => [
-    fieldName(field, required.has(field)), typeOf(each), each.description,
+    fieldName(field, required.has(field)), typeOf(each), prose(each.description),
   ]);
   const content = rows.length ? table(["Field", "Type", "Meaning"], rows) : make("pre", {}, JSON.stringify(schema, null, 2));
   const card = make("details", { id: `schema-${name}` }, make("summary", {}, make("code", {}, name)),
-    make("div", {}, make("p", {}, schema.description || ""), content));
+    make("div", {}, make("p", {}, prose(schema.description)), content));
   card.dataset.text = `${name} ${JSON.stringify(schema)}`.toLowerCase();
   return card;
 }
@@ -198,7 +203,7 @@ function schemaCard(name, schema) {
 function render() {
   document.title = `${api.info.title} API`;
   document.getElementById("title").textContent = `${api.info.title} API ${api.info.version}`;
-  document.getElementById("about").textContent = `${api.info.summary} ${api.info.description}`;
+  document.getElementById("about").append(prose(`${api.info.summary} ${api.info.description}`));
   const operations = Object.entries(api.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => ({ path, method, operation })));
   for (const { name } of api.tags) renderGroup(name, operations.filter((each) => each.operation.tags.includes(name)));
@@ -214,7 +219,7 @@ function renderGroup(name, members) {
     link.dataset.for = operation.operationId;
     return link;
   });
-  document.getElementById("contents").append(make("h2", {}, name), ...links);
+  document.getElementById("contents").append(make("section", {}, make("h2", {}, name), ...links));
   document.getElementById("operations").append(...members.map((each) => operationCard(each.path, each.method, each.operation)));
 }
 
@@ -226,6 +231,7 @@ function search(text) {
     shown += card.hidden ? 0 : 1;
   }
   for (const link of document.querySelectorAll("nav a")) link.hidden = document.getElementById(link.dataset.for).hidden;
+  for (const group of document.querySelectorAll("nav section")) group.hidden = !group.querySelector("a:not([hidden])");
   const status = document.getElementById("status");
   status.hidden = shown > 0;
   status.textContent = "Nothing holds these words.";
