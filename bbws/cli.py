@@ -245,6 +245,15 @@ def stand_in_payfast(host: str, port: int, retry_base_s: float) -> None:
     serve_payfast(Settings(), host, port, retry_base_s)
 
 
+@stand_in.command("catalogue")
+def stand_in_catalogue() -> None:
+    """Put the demo products and their campaign on sale; what is there already stays as it is."""
+    from bbws.commands import put_demo_data
+
+    _run(put_demo_data(_configured("catalogue")))
+    click.echo("the demo catalogue is on sale")
+
+
 @stand_in.command("mailbox")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=PORT, default=8082, show_default=True)

@@ -21,8 +21,9 @@ from bbws.consumers import CONSUMERS
 from bbws.consumers.app import build
 from bbws.dead_letters import DeadLetter, DeadLetters, Wanted
 from bbws.demo import DemoFailed, sell
+from bbws.demo_data import seed
 from bbws.provision import Provisioner
-from bbws.shared.bootstrap import aws_clients
+from bbws.shared.bootstrap import aws_clients, bootstrap
 from bbws.shared.integrations.local import mailbox
 from bbws.shared.integrations.local import payfast as payfast_stand_in
 from bbws.shared.integrations.local.emulator_process import EmulatorFailed
@@ -64,6 +65,11 @@ async def run_provision(settings: Settings, *, check: bool) -> list[str]:
         if not check:
             await provisioner.apply()
         return await provisioner.differences()
+
+
+async def put_demo_data(settings: Settings) -> None:
+    async with bootstrap(settings) as services:
+        await seed(services)
 
 
 async def list_dead_letters(settings: Settings, *, as_json: bool) -> str:

@@ -64,15 +64,18 @@ class Services:
 
 @asynccontextmanager
 async def aws_clients(settings: Settings) -> AsyncIterator[AwsClients]:
-    clients = AwsClients(
-        settings.aws_endpoint_url,
+    async with _clients_of(settings) as clients:
+        yield clients
+
+
+def _clients_of(settings: Settings, endpoint_url: str | None = None) -> AwsClients:
+    return AwsClients(
+        endpoint_url or settings.aws_endpoint_url,
         settings.aws_region,
         settings.aws_access_key_id,
         secret(settings.aws_secret_access_key),
         secret(settings.aws_session_token),
     )
-    async with clients:
-        yield clients
 
 
 @asynccontextmanager
@@ -82,19 +85,22 @@ async def bootstrap(settings: Settings, *, clock: Clock = utc_now, warm_pdf: boo
         clients = await stack.enter_async_context(aws_clients(settings))
         settings = await _with_secrets(settings, clients)
         pdf = await stack.enter_async_context(PdfRenderer(settings.pdf_processes, warm=warm_pdf))
-        server = Payfast(settings.payfast_url, timeout_s=settings.payfast_validate_timeout_s)
+        asked_at = settings.payfast_server_url or settings.payfast_url
+        server = Payfast(asked_at, timeout_s=settings.payfast_validate_timeout_s)
         await stack.enter_async_context(server)
-        yield await _services(settings, clock, clients, pdf, server)
+        links = await stack.enter_async_context(_clients_of(settings, settings.documents_endpoint_url))
+        yield await _services(settings, clock, clients, links, pdf, server)
 
 
 async def _services(
-    settings: Settings, clock: Clock, clients: AwsClients, pdf: PdfRenderer, server: Payfast
+    settings: Settings, clock: Clock, clients: AwsClients, links: AwsClients, pdf: PdfRenderer, server: Payfast
 ) -> Services:
     topology = Topology.for_settings(settings)
     cursors = CursorSigner(settings.cursor_signing_key.get_secret_value())
     database = Database(partial(clients.get, "dynamodb"), cursors)
     bus = EventBus(partial(clients.get, "events"), topology.bus)
-    store = DocumentStore(partial(clients.get, "s3"), topology.bucket("documents").name)
+    link_client = partial(links.get, "s3")
+    store = DocumentStore(partial(clients.get, "s3"), topology.bucket("documents").name, link_client)
     transport = _transport(settings, clients)
     templates = Templates(
         S3Templates(

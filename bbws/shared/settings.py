@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     aws_secret_access_key: SecretStr | None = Field(None, validation_alias="AWS_SECRET_ACCESS_KEY")
     aws_session_token: SecretStr | None = Field(None, validation_alias="AWS_SESSION_TOKEN")
     secrets_name: str | None = None
+    # Where browsers reach S3, for links to documents; None: as we do. Differs inside a container network.
+    documents_endpoint_url: str | None = None
 
     gateway_host: str = "127.0.0.1"
     gateway_port: Annotated[int, Field(ge=0, le=65535)] = 8080
@@ -72,7 +74,12 @@ class Settings(BaseSettings):
     payfast_merchant_id: str = "10000100"
     payfast_merchant_key: SecretStr = SecretStr("46f0cd694581a")
     payfast_passphrase: SecretStr | None = None
+    # Where the buyer's browser goes.
     payfast_url: str = "https://sandbox.payfast.co.za"
+    # Where we ask whether an ITN is genuine; None: at `payfast_url`. Differs inside a container network.
+    payfast_server_url: str | None = None
+    # Where PayFast reaches the gateway with its ITNs; None: at `public_base_url`.
+    payfast_notify_base_url: str | None = None
     payfast_source_hosts: List = PAYFAST_HOSTS
     payfast_source_ranges: List = PAYFAST_RANGES
     # PayFast's addresses change: `flag` accepts an ITN from elsewhere when all other checks hold, and marks it.
@@ -93,10 +100,12 @@ class Settings(BaseSettings):
     def _split_commas(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("public_base_url", "payfast_url")
+    @field_validator(
+        "public_base_url", "payfast_url", "payfast_server_url", "payfast_notify_base_url", "documents_endpoint_url"
+    )
     @classmethod
-    def _without_slash(cls, value: str) -> str:
-        return value.rstrip("/")
+    def _without_slash(cls, value: str | None) -> str | None:
+        return value.rstrip("/") if value else value
 
     def as_environment(self) -> dict[str, str]:
         """The variables that give another process these settings; holds secrets in the clear."""

@@ -13,8 +13,13 @@ _ALREADY_THERE = {"PreconditionFailed", "412"}
 
 
 class DocumentStore:
-    def __init__(self, client: Callable[[], Awaitable[Any]], bucket: str) -> None:
+    """`link_client` signs the links: it knows S3 by the address that browsers use."""
+
+    def __init__(
+        self, client: Callable[[], Awaitable[Any]], bucket: str, link_client: Callable[[], Awaitable[Any]]
+    ) -> None:
         self._client = client
+        self._link_client = link_client
         self._bucket = bucket
 
     async def put_once(self, key: str, content: bytes, content_type: str) -> bool:
@@ -49,7 +54,7 @@ class DocumentStore:
             "Key": key,
             "ResponseContentDisposition": f'attachment; filename="{file_name}"',
         }
-        client = await self._client()
+        client = await self._link_client()
         url: str = await client.generate_presigned_url("get_object", Params=parameters, ExpiresIn=LINK_LIFETIME_S)
         return url
 

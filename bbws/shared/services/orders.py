@@ -77,13 +77,14 @@ class Orders:
         """The form that takes the customer to PayFast."""
         base = self._settings.public_base_url
         page = f"{base}/orders/{order.tenant_id}/{order.id}"
+        notify_base = self._settings.payfast_notify_base_url or base
         more = f" and {len(order.items) - 1} more" if len(order.items) > 1 else ""
         fields = payfast.checkout_fields(
             merchant_id=self._settings.payfast_merchant_id,
             merchant_key=self._settings.payfast_merchant_key.get_secret_value(),
             return_url=page,
             cancel_url=f"{page}?cancelled=1",
-            notify_url=f"{base}/v1.0/payments/payfast/itn",
+            notify_url=f"{notify_base}/v1.0/payments/payfast/itn",
             email_address=order.customer_email if len(order.customer_email) <= LONGEST_PAYFAST_EMAIL else "",
             m_payment_id=order.id,
             amount_cents=order.total_cents,
