@@ -24,8 +24,9 @@ _CREDENTIALS_OUT_OF_DATE = frozenset({"ExpiredToken", "ExpiredTokenException", "
 _TRY_LATER = frozenset({"InternalServerError", "RequestTimeout", "RequestTimeoutException", "ServiceUnavailable"})
 _CODES_OF_UNAVAILABLE = _THROTTLED | _CREDENTIALS_OUT_OF_DATE | _TRY_LATER
 _SERVER_ERROR = 500
-# HTTPClientError is the root of botocore's connection errors and timeouts.
+# botocore's connection errors have two roots: what could not be reached is no HTTPClientError.
 _TRANSPORT_ERRORS = (
+    botocore_errors.ConnectionError,
     botocore_errors.HTTPClientError,
     botocore_errors.NoCredentialsError,
     botocore_errors.CredentialRetrievalError,
