@@ -12,6 +12,9 @@ import structlog
 
 from bbws.shared.settings import Settings
 
+# Without local variables: they hold secrets and personal data.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
 bind = structlog.contextvars.bind_contextvars
 bound = structlog.contextvars.bound_contextvars
 clear = structlog.contextvars.clear_contextvars
@@ -42,9 +45,9 @@ def configure(settings: Settings, process: str) -> None:
         cache_logger_on_first_use=True,
     )
     last: list[Any] = (
-        [structlog.dev.ConsoleRenderer()]
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if pretty
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(serializer=_to_json)]
+        else [_TRACEBACKS, structlog.processors.JSONRenderer(serializer=_to_json)]
     )
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
