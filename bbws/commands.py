@@ -14,6 +14,7 @@ import orjson
 from aiohttp import web
 from botocore.exceptions import BotoCoreError, ClientError
 from faststream.specification import AsyncAPI
+from prometheus_client import CollectorRegistry
 
 from bbws import __version__
 from bbws.console_lines import ConsoleLines
@@ -128,7 +129,7 @@ def verify_itn(raw_body: bytes, passphrase: str | None) -> tuple[bool, list[str]
 
 def asyncapi_document(settings: Settings) -> str:
     """One document: every consumer's channels and messages."""
-    brokers = [build(entry.register, settings).broker for entry in CONSUMERS.values()]
+    brokers = [build(entry.register, settings, registry=CollectorRegistry()).broker for entry in CONSUMERS.values()]
     document = AsyncAPI(*brokers, title="BBWS", version=__version__, schema_version="3.0.0").to_specification()
     return orjson.dumps(document.to_jsonable(), option=orjson.OPT_INDENT_2).decode()
 

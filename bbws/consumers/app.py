@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from faststream import FastStream
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, CollectorRegistry
 
 from bbws.consumers.health import serve_health
 from bbws.consumers.middlewares import verdicts
@@ -74,8 +74,10 @@ class Consumer:
         self.loops.append(Loop(name, work, interval_s))
 
 
-def build(register: Callable[[Consumer], None], settings: Settings) -> Consumer:
-    """A consumer with its handlers, not started yet."""
+def build(
+    register: Callable[[Consumer], None], settings: Settings, *, registry: CollectorRegistry = REGISTRY
+) -> Consumer:
+    """A consumer with its handlers, not started yet; `registry` holds the metrics of one consumer."""
     broker = SQSBroker(
         settings.aws_endpoint_url,
         region_name=settings.aws_region,
@@ -86,7 +88,7 @@ def build(register: Callable[[Consumer], None], settings: Settings) -> Consumer:
         logger=logging.getLogger("bbws.broker"),
         # Two lines for each message cost as much as handling it; the services say what happened.
         log_level=logging.DEBUG,
-        middlewares=(SQSTelemetryMiddleware(), SQSPrometheusMiddleware(registry=REGISTRY)),
+        middlewares=(SQSTelemetryMiddleware(), SQSPrometheusMiddleware(registry=registry)),
     )
     consumer = Consumer(settings, broker, Topology.for_settings(settings))
     broker.add_middleware(verdicts(consumer_pings(consumer)))
