@@ -1,5 +1,6 @@
 """The broker in memory: a publish runs the handlers before it returns, and raises what they raised."""
 
+import asyncio
 from collections.abc import AsyncIterator, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -87,12 +88,12 @@ class TestSQSBroker(TestBroker[SQSBroker, EnterType], broker=SQSBroker):
             for subscriber in _subscribers(self.brokers):
                 if subscriber.queue_name == to.name:
                     return subscriber, True
-            return broker.subscriber(to.name, persistent=False), False
+            return broker.subscriber(to.name, wait_time=1, persistent=False), False
         # Always its own: a subscriber of the topic may filter out what the publisher sends.
         links = [TopicLink(SNSTopic(to.name))]
         queue = SQSQueue(f"everything-of-{to.name}", topics=links, declare=True)
         self._service.declare(queue)
-        return broker.subscriber(queue, persistent=False), False
+        return broker.subscriber(queue, wait_time=1, persistent=False), False
 
     @override
     def _fake_start(self, broker: SQSBroker, *args: Any, **kwargs: Any) -> None:
@@ -124,8 +125,7 @@ class TestSQSBroker(TestBroker[SQSBroker, EnterType], broker=SQSBroker):
         exc_val: BaseException | None = None,
         exc_tb: TracebackType | None = None,
     ) -> None:
-        for subscriber in _subscribers(self.brokers):
-            await subscriber.stop()
+        await asyncio.gather(*(subscriber.stop() for subscriber in _subscribers(self.brokers)))
         await super().__aexit__(exc_type, exc_val, exc_tb)
 
 

@@ -218,3 +218,21 @@ def test_the_package_needs_nothing_of_bbws() -> None:
         imports = [line for line in file.read_text().splitlines() if line.lstrip().startswith(("import ", "from "))]
         assert not [line for line in imports if "bbws" in line], file
         assert file.name == "_internal.py" or not [line for line in imports if "faststream._internal" in line], file
+
+
+async def test_the_test_broker_can_use_the_real_one(aws: Aws) -> None:
+    """`with_real=True` keeps the mocks and sends the messages through AWS, for queues and topics."""
+    broker = broker_on(aws)
+    out, news = broker.publisher("out"), broker.publisher(topic="news")
+
+    @broker.subscriber("in", wait_time=0)
+    @out
+    @news
+    async def handle(order: Order) -> int:
+        return order.id
+
+    async with TestSQSBroker(broker, with_real=True) as running:
+        await running.publish(Order(id=5), "in")
+        await eventually(lambda: out.mock.called and news.mock.called, what="the answers were published", within_s=20)
+        handle.mock.assert_called_once_with({"id": 5})
+        out.mock.assert_called_once_with(5)

@@ -17,6 +17,10 @@ async def is_empty(aws: Aws, queue: str) -> bool:
     return not any((await counts(aws, queue)).values())
 
 
+async def none_visible(aws: Aws, queue: str) -> bool:
+    return (await counts(aws, queue))["visible"] == 0
+
+
 class TestRequests:
     async def test_forty_messages_cost_a_tenth_of_forty_calls(self, aws: Aws) -> None:
         """Requests are what SQS bills: receives and deletes come in tens."""
@@ -330,6 +334,30 @@ class TestPausing:
             assert (await counts(aws, "half"))["visible"] == 7
             well = True
             await eventually(lambda: len(done) == 7, what="the rest")
+
+    async def test_a_poll_from_before_the_pause_does_not_flood_the_trial(self, aws: Aws) -> None:
+        """A receive that was under way brings many messages into a half-open subscriber; one is tried."""
+        broker, tried = broker_on(aws), list[int]()
+        probed = asyncio.Event()
+
+        async def probe() -> None:
+            probed.set()
+
+        @broker.subscriber("late", max_workers=5, wait_time=10)
+        async def handle(number: int) -> None:
+            tried.append(number)
+            # Time for others to begin before this one pauses again.
+            await asyncio.sleep(0.1)
+            raise PauseSubscriber(reason="still broken", probe=probe, delay=600)
+
+        async with started(broker):
+            await broker.publish(0, "late")
+            await asyncio.wait_for(probed.wait(), 5)
+            assert await aws.calls("sqs", "ReceiveMessage") == 2
+            await broker.publish_batch(1, 2, 3, queue="late")
+            await eventually(lambda: none_visible(aws, "late"), what="all are given back for later")
+            assert len(tried) == 2
+            assert await aws.calls("sqs", "ReceiveMessage") == 2
 
     async def test_a_pause_is_no_failed_attempt(self, aws: Aws) -> None:
         """After an outage a message has its attempts left, as far as this process knows."""

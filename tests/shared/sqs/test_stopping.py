@@ -7,7 +7,7 @@ from functools import partial
 from faststream.exceptions import StopConsume
 
 from bbws.shared.sqs import Backoff, SQSBroker, SQSMessage, SQSQueue
-from tests.shared.sqs.worlds import broker_on, counts, started
+from tests.shared.sqs.worlds import broker_on, counts, messages_in, started
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually
 
@@ -88,6 +88,9 @@ async def test_a_poll_under_way_ends_by_itself_and_its_messages_go_back(aws: Aws
         await stopping
         assert await visible(aws, "polled") == 1
         assert await aws.calls("sqs", "ReceiveMessage") == 1
+        # Once by the poll that was waited for, once by this look at it.
+        [message] = await messages_in(aws, "polled")
+        assert message.receive_count == 2
     assert not handled
 
 

@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
 
-from ..client import AWS_ERRORS, Failure, in_batches
+from ..client import Failure, in_batches
 from ..limits import VISIBILITY_S
 from ..message import ReceivedMessage
 
@@ -81,7 +81,7 @@ class Heartbeat:
         started = _now()
         try:
             failures = await self._extend([(raw.receipt_handle, self._seconds_left(raw)) for raw in batch])
-        except AWS_ERRORS as error:
+        except Exception as error:  # noqa: BLE001 - without a heartbeat every message in work is handled twice
             self._log(f"heartbeat failed, trying again: {error}")
             self._again_soon(batch)
             return

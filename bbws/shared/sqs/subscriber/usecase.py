@@ -119,7 +119,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
 
     @override
     async def start(self) -> None:
-        if self.running:
+        if self._polling is not None:
             return
         self.prepare()
         await super().start()
@@ -222,7 +222,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         if not self.running or self.paused:
             await self._give_back([raw])
             return
-        if self._options.heartbeat:
+        if self._options.heartbeat and lease_s > 0:
             self._heartbeat.hold(raw, lease_s)
         await self.consume(raw)
 
