@@ -18,7 +18,7 @@ from bbws.gateway.storefront.routes import add_storefront
 from bbws.gateway.streams import StreamLimits, TimelineStreams
 from bbws.shared.bootstrap import Services, bootstrap
 from bbws.shared.integrations.payfast_sources import parse_networks
-from bbws.shared.logging import configure, get_logger
+from bbws.shared.logging import get_logger
 from bbws.shared.settings import Settings
 
 # Load balancers keep idle connections for 60 s; the side that ends them first must be the load balancer.
@@ -79,7 +79,6 @@ async def _end_streams(app: web.Application) -> None:
 
 def run(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM; then finish what is being answered, at most `SHUTDOWN_TIMEOUT_S`."""
-    configure(settings, "gateway")
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve_until_signal(settings))
 

@@ -62,7 +62,6 @@ def test_loopback_addresses_are_known(host: str, expected: bool) -> None:
 
 async def test_process_finishes_the_request_and_stops_on_sigterm(aws: Aws) -> None:
     """A deploy cuts nobody off: what is being answered is answered, then the process ends with 0."""
-    code = "from bbws.gateway.app import run; from bbws.shared.settings import Settings; run(Settings())"
     environment = os.environ | {
         "BBWS_GATEWAY_PORT": "0",
         "BBWS_LOG_FORMAT": "json",
@@ -71,7 +70,7 @@ async def test_process_finishes_the_request_and_stops_on_sigterm(aws: Aws) -> No
         "AWS_SECRET_ACCESS_KEY": aws.secret_access_key,
     }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", code, env=environment, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "bbws", "gateway", env=environment, stdout=asyncio.subprocess.PIPE
     )
     try:
         url = await _url_of(process)

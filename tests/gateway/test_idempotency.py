@@ -3,11 +3,16 @@
 import asyncio
 
 import pytest
-from aiohttp.test_utils import make_mocked_request
+from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 
+from bbws.gateway.app import create_app
 from bbws.gateway.idempotency import key_of
+from bbws.shared.bootstrap import bootstrap
+from bbws.shared.clock import utc_now
 from bbws.shared.errors import BadRequest
+from bbws.shared.idempotency import LEASE
 from bbws.shared.ids import new_id
+from bbws.shared.settings import Settings
 from tests.gateway.support import Api, order_body, orders_path
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually
@@ -124,12 +129,17 @@ async def test_optional_key_makes_registrations_repeatable(api: Api) -> None:
 
 
 @pytest.mark.needs("faults")
-async def test_order_is_confirmed_even_when_its_answer_cannot_be_kept(api: Api, aws: Aws) -> None:
-    """The order stands: telling the customer that it failed would make them order again."""
+async def test_order_whose_answer_was_not_kept_is_not_made_again(api: Api, aws: Aws, settings: Settings) -> None:
+    """The order stands, so the customer is told so; the repeat, once the lease is over, finds it by its id."""
     tenant, product = await api.a_tenant(), await api.a_product()
     await aws.inject("dynamodb", operation="UpdateItem")
     placed = await api.place(tenant, product, key='"k"')
     await aws.heal()
     assert placed.status == 201
-    listed = await api.get(orders_path(tenant))
-    assert [order["id"] for order in listed.json["items"]] == [placed.json["id"]]
+    async with (
+        bootstrap(settings, clock=lambda: utc_now() + LEASE) as later,
+        TestClient(TestServer(create_app(settings, later))) as client,
+    ):
+        again = await Api(client, later).place(tenant, product, key='"k"')
+    assert (again.status, again.json["id"]) == (201, placed.json["id"])
+    assert len((await api.get(orders_path(tenant))).json["items"]) == 1

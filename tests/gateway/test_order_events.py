@@ -83,7 +83,8 @@ async def _ids_to_the_end(response: ClientResponse) -> list[str]:
 
 async def test_events_arrive_as_they_happen() -> None:
     """The status page updates by itself: what was comes at once, what comes later without asking."""
-    story = Story()
+    # No heartbeat within the test: only the change itself may wake the stream.
+    story = Story(limits=StreamLimits(poll_s=0.02, heartbeat_s=60, max_open_s=120, max_streams=2))
     story.tell("placed", "ORDER_PLACED")
     async with _serving(story) as client, client.get(HERE) as response:
         assert response.headers["Content-Type"] == "text/event-stream"

@@ -190,7 +190,8 @@ async def test_cursors_cannot_be_altered_or_moved(api: Api) -> None:
 async def test_outage_is_503_and_the_same_key_orders_once(api: Api, aws: Aws) -> None:
     """A customer who presses the button again after an outage has one order, not two."""
     tenant, product = await api.a_tenant(), await api.a_product()
-    await aws.inject("dynamodb", operation="PutItem")
+    # The key is claimed by a PutItem, so the outage begins after it; the key must be free again at once.
+    await aws.inject("dynamodb", operation="GetItem")
     failed = await api.place(tenant, product, key='"again"')
     assert (failed.status, failed.headers["Retry-After"]) == (503, "5")
     await aws.heal()
