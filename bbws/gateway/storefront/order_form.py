@@ -1,7 +1,7 @@
 """The order form: its fields, how the contracts read them, and which sentence stands beside which field."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -68,10 +68,10 @@ class Wanted:
     registration: Registration
 
 
-def read(values: Mapping[str, str], product_id: str) -> Wanted:
-    """What the customer wants, as the contracts say it. Raises Invalid with every field error at once."""
+def read(values: Mapping[str, str], product_id: str, found: Sequence[FieldError] = ()) -> Wanted:
+    """What the customer wants, as the contracts say it. Raises Invalid with every field error, `found` among them."""
     filled = {name: value.strip() for name, value in values.items() if value.strip()}
-    errors: list[FieldError] = []
+    errors = list(found)
     draft = _checked(lambda: OrderDraft.model_validate(_draft(filled, product_id)), errors)
     registration = _checked(lambda: Registration.model_validate(_registration(filled)), errors)
     if filled.get("country", "ZA") not in NAMES:

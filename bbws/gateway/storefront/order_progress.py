@@ -10,6 +10,12 @@ from bbws.shared.contracts.orders import Order, TimelineEntry
 _CUSTOMER_MAILS = frozenset({"mail.order_confirmation_customer", "mail.payment_confirmation_customer"})
 _INTERNAL = "_internal"
 _OVER = frozenset({"CANCELLED", "REFUNDED"})
+# What a step says while it is the next one, and what before that.
+_OPEN = {
+    "Payment": ("Waiting for PayFast's confirmation.", ""),
+    "Invoice": ("We are making it out.", "Made out once you have paid."),
+    "E-mails": ("On their way to you.", "Confirmation and invoice."),
+}
 
 State = Literal["done", "current", "waiting"]
 
@@ -49,19 +55,17 @@ def progress(order: Order, entries: Sequence[TimelineEntry]) -> Progress:
 
 
 def _steps(*, paid: bool, invoiced: bool, mailed: bool) -> tuple[Step, ...]:
-    """Each done step says what is so; of the others the first is the current one and says what is awaited."""
+    """The first step that is not done is the current one, and says what is awaited."""
     told = (
-        ("Order placed", True, "We have your order.", "", ""),
-        ("Paid", paid, "PayFast confirmed your payment.", "Waiting for PayFast's confirmation.", ""),
-        ("Invoice", invoiced, "Your invoice is ready.", "We are making it out.", "Made out once you have paid."),
-        ("E-mails", mailed, "Sent to you, with the invoice.", "On their way to you.", "With your invoice."),
+        (True, Step("Order placed", "We have your order.", "done")),
+        (paid, Step("Payment", "PayFast confirmed your payment.", "done")),
+        (invoiced, Step("Invoice", "Your invoice is ready.", "done")),
+        (mailed, Step("E-mails", "Sent to you, with the invoice.", "done")),
     )
-    first_open = next((position for position, (_, done, *_) in enumerate(told) if not done), len(told))
-    return tuple(
-        Step(name, here, "done")
-        if done
-        else Step(name, awaited, "current")
-        if position == first_open
-        else Step(name, later, "waiting")
-        for position, (name, done, here, awaited, later) in enumerate(told)
-    )
+    open_steps = [step.name for done, step in told if not done]
+    return tuple(step if done else _open(step.name, current=step.name == open_steps[0]) for done, step in told)
+
+
+def _open(name: str, *, current: bool) -> Step:
+    awaited, later = _OPEN[name]
+    return Step(name, awaited, "current") if current else Step(name, later, "waiting")

@@ -8,7 +8,7 @@ from bbws.gateway.api.orders import order_path
 from bbws.gateway.keys import SETTINGS, services
 from bbws.gateway.requests import path_id, raw_body
 from bbws.gateway.storefront import form_tokens, order_form
-from bbws.gateway.storefront.countries import NEIGHBOURS, OTHERS
+from bbws.gateway.storefront.countries import NAMES, NEIGHBOURS, OTHERS
 from bbws.gateway.storefront.order_progress import progress
 from bbws.gateway.storefront.pages import page
 from bbws.shared.clock import business_date
@@ -53,14 +53,17 @@ async def place_order(request: web.Request) -> web.Response:
 
 
 async def _placed(request: web.Request, product: Product, values: dict[str, str], form_id: str) -> Order:
-    wanted = order_form.read(values, product.id)
-    code = wanted.draft.campaign_code
     # Before anything is registered: a customer who mends the code may mend the e-mail address as well.
-    if code is not None and await _campaign(request, product, code) is None:
-        raise Invalid("The code is not valid.", [FieldError("#/campaignCode", "is not valid for this product today")])
+    wanted = order_form.read(values, product.id, await _campaign_errors(request, product, values["campaign"]))
     tenant = await _tenant(request, wanted.registration)
     order_id = form_tokens.order_id(form_id, tenant.id, wanted.draft.model_dump_json())
     return await services(request).orders.place(tenant.id, wanted.draft, actor=ACTOR, order_id=order_id)
+
+
+async def _campaign_errors(request: web.Request, product: Product, code: str) -> list[FieldError]:
+    if not code.strip() or await _campaign(request, product, code):
+        return []
+    return [FieldError("#/campaignCode", "is not valid for this product today")]
 
 
 async def _tenant(request: web.Request, registration: Registration) -> Tenant:
@@ -124,7 +127,12 @@ async def show_checkout(request: web.Request) -> web.Response:
     order = await _order(request)
     if order.status != "PENDING_PAYMENT":
         raise web.HTTPSeeOther(_page_path(order))
-    context = {"order": order, "checkout": services(request).orders.checkout(order), "status_path": _page_path(order)}
+    context = {
+        "order": order,
+        "country": _country(order),
+        "checkout": services(request).orders.checkout(order),
+        "status_path": _page_path(order),
+    }
     return await page(request, "checkout.html", context)
 
 
@@ -134,6 +142,7 @@ async def show_status(request: web.Request) -> web.Response:
     entries = await found.orders.timeline(order.tenant_id, order.id)
     context = {
         "order": order,
+        "country": _country(order),
         "progress": progress(order, entries),
         "checkout": found.orders.checkout(order) if order.status == "PENDING_PAYMENT" else None,
         "cancelled": request.query.get("cancelled") == "1",
@@ -146,6 +155,11 @@ async def show_status(request: web.Request) -> web.Response:
 
 async def _order(request: web.Request) -> Order:
     return await services(request).orders.get(path_id(request, "tenantId"), path_id(request, "orderId"))
+
+
+def _country(order: Order) -> str:
+    code = order.billing_address.country
+    return NAMES.get(code, code)
 
 
 def _page_path(order: Order) -> str:
