@@ -45,6 +45,7 @@ lock: setup
 	$(COMPILE) --extra local --extra dev -o requirements/dev.lock pyproject.toml
 	$(COMPILE) --constraint requirements/dev.lock --extra local -o requirements/local.lock pyproject.toml
 	$(COMPILE) --constraint requirements/dev.lock -o requirements/runtime.lock pyproject.toml
+	echo hatchling | $(COMPILE) --constraint requirements/dev.lock -o requirements/build.lock -
 
 clean:
 	rm -rf $(VENV) .bbws dist build

@@ -1,0 +1,59 @@
+"""Containers know each other by other addresses than the browser knows them: a sale must work across both."""
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bbws.demo import sell
+from bbws.shared.settings import Settings
+from bbws.up import Ports, System
+from tests.deploy.support import ours
+
+# The fields of Settings that compose fills with addresses.
+BROWSER = ("public_base_url", "payfast_url", "documents_endpoint_url")
+INSIDE = ("payfast_server_url", "payfast_notify_base_url")
+# A name that only this process can resolve, as only the browser can reach a published port.
+ONLY_HERE = "browser.invalid"
+
+
+@pytest.mark.e2e
+async def test_a_sale_works_with_the_addresses_of_compose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PayFast must reach the gateway, the gateway PayFast, and the browser both, although none shares a name."""
+    for variable, value in ours()["gateway"]["environment"].items():
+        monkeypatch.setenv(variable, value)
+    declared = Settings()
+    monkeypatch.setattr(socket, "getaddrinfo", _resolving_here(socket.getaddrinfo))
+    ports = Ports.free()
+    said: list[str] = []
+    async with System(tmp_path, ports=ports, settings=_on_this_machine(declared, ports)) as system:
+        await sell(system, said.append)
+    assert said[-1] == "dead letters: 0"
+
+
+def _on_this_machine(declared: Settings, ports: Ports) -> dict[str, object]:
+    """The same settings: what the browser uses only this process can reach; what containers use is loopback."""
+    port_of = {8080: ports.gateway, 8081: ports.payfast, 4566: ports.emulator}
+    addresses = {field: _moved(getattr(declared, field), ONLY_HERE, port_of) for field in BROWSER}
+    addresses |= {field: _moved(getattr(declared, field), "127.0.0.1", port_of) for field in INSIDE}
+    assert declared.payfast_source_hosts == ("payfast",)
+    return {
+        **addresses,
+        "payfast_source_hosts": ("localhost",),
+        "payfast_source_ranges": declared.payfast_source_ranges,
+        "payfast_passphrase": declared.payfast_passphrase,
+        "mail_transport": declared.mail_transport,
+    }
+
+
+def _moved(url: str, host: str, port_of: dict[int, int]) -> str:
+    port = int(url.rsplit(":", 1)[1])
+    return f"http://{host}:{port_of[port]}"
+
+
+def _resolving_here(real: Any) -> Any:
+    def getaddrinfo(host: Any, *arguments: Any, **options: Any) -> Any:
+        return real("127.0.0.1" if host == ONLY_HERE else host, *arguments, **options)
+
+    return getaddrinfo
