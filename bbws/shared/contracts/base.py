@@ -17,9 +17,13 @@ def _to_milliseconds(moment: datetime) -> datetime:
 Timestamp = Annotated[AwareDatetime, AfterValidator(_to_milliseconds), PlainSerializer(iso, return_type=str)]
 Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
 Cents = Annotated[int, Field(ge=0, le=100_000_000_00, strict=True)]
-# One line of text for people: no control characters, so that nothing can be smuggled into a header or a log.
+# One line of text for people: no control characters and no line break of Unicode's either, so that nothing can be
+# smuggled into a header or a log.
 Line = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
+    str,
+    StringConstraints(
+        strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+    ),
 ]
 
 

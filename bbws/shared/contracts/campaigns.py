@@ -8,7 +8,7 @@ from pydantic import Field, HttpUrl, PlainSerializer, StringConstraints, model_v
 
 from bbws.shared.contracts.base import Contract, Line, Record, Uuid
 
-# Written as JSON number; DynamoDB and orjson take no Decimal subclass surprises when it is a text in between.
+# Written as JSON text: a number would pass through binary floats in most clients.
 Percentage = Annotated[Decimal, Field(ge=0, le=100, decimal_places=2), PlainSerializer(str, return_type=str)]
 CampaignCode = Annotated[
     str, StringConstraints(strip_whitespace=True, to_upper=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{1,39}$")
