@@ -16,9 +16,8 @@ from bbws.shared.topology import Topology
 from tests.support.emulator import Aws
 
 
-@pytest.fixture
-def settings(aws: Aws) -> Settings:
-    """Settings of the test's account; PayFast is this machine, and no bucket is shared with another test."""
+def settings_for(aws: Aws) -> Settings:
+    """Settings of an account of tests; PayFast is this machine, and no bucket is shared with another account."""
     return Settings(
         aws_endpoint_url=aws.endpoint_url,
         aws_region=aws.region,
@@ -33,6 +32,12 @@ def settings(aws: Aws) -> Settings:
         trusted_proxies="127.0.0.1/32",
         pdf_processes=1,
     )
+
+
+@pytest.fixture
+def settings(aws: Aws) -> Settings:
+    """Settings of the test's own account."""
+    return settings_for(aws)
 
 
 @pytest_asyncio.fixture

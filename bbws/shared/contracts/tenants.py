@@ -2,14 +2,23 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, EmailStr, Field
+from pydantic import AfterValidator, AliasChoices, EmailStr, Field
 
 from bbws.shared.contracts.base import Contract, Line, Record, Uuid
 
 RegistrationStatus = Literal["UNVALIDATED", "VALIDATED", "REGISTERED"]
 TenantStatus = Literal["ACTIVE", "PARKED", "SUSPENDED", "DELETED"]
 Environment = Literal["dev", "sit", "prod"]
-Email = Annotated[EmailStr, Field(max_length=254)]
+
+
+def _ascii_before_the_at(address: str) -> str:
+    if not address.rpartition("@")[0].isascii():
+        raise ValueError("letters beyond ASCII before the @ cannot be reached by mail from here")
+    return address
+
+
+# SES takes no SMTPUTF8: the domain may be international (it travels as punycode), the part before the @ may not.
+Email = Annotated[EmailStr, Field(max_length=254), AfterValidator(_ascii_before_the_at)]
 
 
 class TenantDraft(Contract):

@@ -10,6 +10,10 @@ TABLE = "bbws-tenants"
 METADATA = "METADATA"
 
 
+class TenantExists(Exception):
+    """A tenant of this id stands already."""
+
+
 class TenantRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -24,9 +28,10 @@ class TenantRepository:
         return await self.find(guard["tenantId"]) if guard else None
 
     def new(self, tenant: Tenant) -> list[Write]:
-        """The tenant and its guards; a taken e-mail or organisation raises Conflict naming the field."""
+        """The tenant and its guards; a taken e-mail or organisation raises Conflict naming the field, a
+        taken id TenantExists."""
         writes: list[Write] = [
-            Put(TABLE, _item(tenant)),
+            Put(TABLE, _item(tenant), conflict=TenantExists(tenant.id)),
             _guard(tenant, f"UNIQUE#EMAIL#{normal_email(tenant.email)}", "email"),
         ]
         if tenant.organization_name:

@@ -3,7 +3,7 @@
 from bbws.shared.clock import Clock
 from bbws.shared.contracts.campaigns import Campaign, CampaignDraft
 from bbws.shared.dynamo.database import Database
-from bbws.shared.errors import FieldError, Invalid, NotFound
+from bbws.shared.errors import Conflict, FieldError, Invalid, NotFound
 from bbws.shared.repositories.campaigns import CampaignRepository
 from bbws.shared.repositories.products import ProductRepository
 
@@ -22,15 +22,21 @@ class Campaigns:
         return campaign
 
     async def create(self, draft: CampaignDraft, *, actor: str, campaign_id: str) -> Campaign:
-        """Raises Conflict for a code that is taken, Invalid for a product that does not exist."""
+        """The same campaign again where `campaign_id` made it before.
+
+        Raises Conflict for a code that is taken, Invalid for a product that does not exist.
+        """
         if await self._products.find(draft.product_id) is None:
             unknown = FieldError("#/productId", "is no product")
             raise Invalid(f"there is no product {draft.product_id}", [unknown])
-        standing = await self._campaigns.find(draft.code)
-        if standing and standing.id == campaign_id:
-            return standing
         now = self._clock()
         record = {"id": campaign_id, "date_created": now, "date_last_updated": now, "last_updated_by": actor}
         campaign = Campaign.model_validate(draft.model_dump(by_alias=False) | record)
-        await self._database.write(self._campaigns.new(campaign))
+        try:
+            await self._database.write(self._campaigns.new(campaign))
+        except Conflict:
+            standing = await self._campaigns.find(draft.code)
+            if standing and standing.id == campaign_id:
+                return standing
+            raise
         return campaign

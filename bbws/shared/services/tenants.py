@@ -3,9 +3,9 @@
 from bbws.shared.clock import Clock
 from bbws.shared.contracts.tenants import Registration, Tenant, TenantDraft
 from bbws.shared.dynamo.database import Database
-from bbws.shared.errors import NotFound
+from bbws.shared.errors import Conflict, NotFound
 from bbws.shared.ids import new_id
-from bbws.shared.repositories.tenants import TenantRepository
+from bbws.shared.repositories.tenants import TenantExists, TenantRepository
 
 SELF_REGISTERED = "registration"
 
@@ -32,8 +32,15 @@ class Tenants:
 
     async def for_customer(self, registration: Registration) -> Tenant:
         """The customer's tenant: the one with this e-mail, or a new one."""
-        known = await self._tenants.find_by_email(registration.email)
-        return known or await self.register(registration, tenant_id=new_id())
+        if known := await self._tenants.find_by_email(registration.email):
+            return known
+        try:
+            return await self.register(registration, tenant_id=new_id())
+        except Conflict:
+            # The same customer may have come twice at this moment; another one's organisation stays refused.
+            if known := await self._tenants.find_by_email(registration.email):
+                return known
+            raise
 
     async def _create(self, fields: dict[str, object], actor: str, tenant_id: str) -> Tenant:
         if repeated := await self._tenants.find(tenant_id):
@@ -42,5 +49,8 @@ class Tenants:
         tenant = Tenant.model_validate(
             fields | {"id": tenant_id, "date_created": now, "date_last_updated": now, "last_updated_by": actor}
         )
-        await self._database.transact(self._tenants.new(tenant))
+        try:
+            await self._database.transact(self._tenants.new(tenant))
+        except TenantExists:
+            return await self.get(tenant_id)
         return tenant
