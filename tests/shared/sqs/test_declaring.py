@@ -4,7 +4,7 @@ import json
 
 from bbws.shared.sqs import SNSTopic, SQSQueue, TopicLink
 from bbws.shared.sqs.declare import queue_policy
-from tests.shared.sqs.worlds import broker_on, started
+from tests.shared.sqs.worlds import broker_on, sqs_of, started
 from tests.support.emulator import Aws
 
 POLICY = {"type": ["PAID", {"prefix": "SITE_"}]}
@@ -28,7 +28,7 @@ async def test_everything_named_is_made_and_made_once(aws: Aws) -> None:
         broker.publisher(topic="alone")
         async with started(broker):
             pass
-    async with aws.client("sqs") as sqs, aws.client("sns") as sns:
+    async with sqs_of(aws) as sqs, aws.client("sns") as sns:
         url = (await sqs.get_queue_url(QueueName="orders"))["QueueUrl"]
         attributes = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]))["Attributes"]
         tags = (await sqs.list_queue_tags(QueueUrl=url))["Tags"]
@@ -58,7 +58,7 @@ async def test_changed_settings_reach_a_queue_that_exists(aws: Aws) -> None:
         broker.publisher(SQSQueue("changing", visibility_timeout=timeout))
         async with started(broker):
             pass
-    async with aws.client("sqs") as sqs:
+    async with sqs_of(aws) as sqs:
         url = (await sqs.get_queue_url(QueueName="changing"))["QueueUrl"]
         attributes = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]))["Attributes"]
     assert attributes["VisibilityTimeout"] == "20"
@@ -71,7 +71,7 @@ async def test_nothing_is_made_unless_asked(aws: Aws) -> None:
     broker.publisher(SQSQueue("made", declare=True))
     declaring = broker_on(aws)
     declaring.publisher(SQSQueue("not-made-either", declare=False))
-    async with started(broker), started(declaring), aws.client("sqs") as sqs:
+    async with started(broker), started(declaring), sqs_of(aws) as sqs:
         urls = (await sqs.list_queues()).get("QueueUrls", [])
     assert [url.rsplit("/", 1)[1] for url in urls] == ["made"]
 

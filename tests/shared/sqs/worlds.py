@@ -6,16 +6,33 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 
+from aiobotocore.session import AioSession
+
 from bbws.shared.sqs import SQSBroker, SQSQueue, TestSQSBroker
 from bbws.shared.sqs.message import ReceivedMessage, SQSMessage
 from bbws.shared.sqs.parser import SQSParser
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually
 
+# One for all: a session reads AWS's service descriptions once, which takes longer than most tests.
+_SESSION = AioSession()
+
+
+def sqs_of(aws: Aws) -> AbstractAsyncContextManager[Any]:
+    """A bare client to look at SQS with."""
+    client: AbstractAsyncContextManager[Any] = _SESSION.create_client(
+        "sqs",
+        region_name=aws.region,
+        endpoint_url=aws.endpoint_url,
+        aws_access_key_id=aws.access_key_id,
+        aws_secret_access_key=aws.secret_access_key,
+    )
+    return client
+
 
 def broker_on(aws: Aws, **options: Any) -> SQSBroker:
     """A broker in the test's account that makes what it names and logs nothing."""
-    settings: dict[str, Any] = {"declare": True, "graceful_timeout": 5.0, "logger": None} | options
+    settings: dict[str, Any] = {"session": _SESSION, "declare": True, "graceful_timeout": 5.0, "logger": None} | options
     return SQSBroker(
         aws.endpoint_url,
         region_name=aws.region,
@@ -37,7 +54,7 @@ async def started(broker: SQSBroker) -> AsyncIterator[SQSBroker]:
 
 async def counts(aws: Aws, queue: str) -> dict[str, int]:
     """Messages of a queue: `visible`, `held` (in flight or given back for later) and `delayed`."""
-    async with aws.client("sqs") as sqs:
+    async with sqs_of(aws) as sqs:
         url = (await sqs.get_queue_url(QueueName=queue))["QueueUrl"]
         attributes = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]))["Attributes"]
     names = {"visible": "", "held": "NotVisible", "delayed": "Delayed"}
@@ -46,7 +63,7 @@ async def counts(aws: Aws, queue: str) -> dict[str, int]:
 
 async def messages_in(aws: Aws, queue: str) -> list[SQSMessage]:
     """What can be received from a queue now; it stays there and stays visible."""
-    async with aws.client("sqs") as sqs:
+    async with sqs_of(aws) as sqs:
         url = (await sqs.get_queue_url(QueueName=queue))["QueueUrl"]
         answer = await sqs.receive_message(
             QueueUrl=url,

@@ -1,4 +1,7 @@
-"""The copy in the dead-letter queue: the body as it was, and why it is there."""
+"""The copy in the dead-letter queue: the body as it was, and why it is there.
+
+The constants are the names of its headers; what SQS redrove by itself has none of them.
+"""
 
 from base64 import b64encode
 from datetime import datetime
@@ -6,9 +9,9 @@ from typing import Any
 
 from faststream.exceptions import HandlerException
 
-from .. import limits, wire
-from ..message import ReceivedMessage
-from ..wire import Attribute, Outgoing
+from . import limits, wire
+from .message import ReceivedMessage
+from .wire import Attribute, Outgoing
 
 REASON = "dead-letter-reason"
 EXCEPTION = "dead-letter-exception"
