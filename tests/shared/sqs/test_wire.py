@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from bbws.shared.sqs import Backoff, SNSTopic, SQSQueue, TopicLink, limits, wire
 from bbws.shared.sqs.client import sns_entry, sqs_entry
-from bbws.shared.sqs.dead_letters import REASON, dead_letter
 from bbws.shared.sqs.filters import lets_pass
 from bbws.shared.sqs.message import ReceivedMessage
 from bbws.shared.sqs.schemas import Destination, prefixed, short_name
+from bbws.shared.sqs.subscriber.dead_letters import REASON, dead_letter
 from bbws.shared.sqs.wire import Outgoing
 
 NOBODY: Any = None

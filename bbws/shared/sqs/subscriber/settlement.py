@@ -10,12 +10,12 @@ from faststream.exceptions import StopConsume
 
 from ..backoff import Backoff, whole_seconds
 from ..client import AWS_ERRORS
-from ..dead_letters import dead_letter, describe
 from ..errors import PauseSubscriber, SettlementError, SQSError
 from ..limits import VISIBILITY_S
 from ..message import ReceivedMessage
 from .batching import Batcher
 from .binding import QueueBinding
+from .dead_letters import dead_letter, describe
 from .heartbeat import Heartbeat
 
 _EXCUSED_MESSAGES = 10_000

@@ -9,9 +9,9 @@ from typing import Any
 
 from faststream.exceptions import HandlerException
 
-from . import limits, wire
-from .message import ReceivedMessage
-from .wire import Attribute, Outgoing
+from .. import limits, wire
+from ..message import ReceivedMessage
+from ..wire import Attribute, Outgoing
 
 REASON = "dead-letter-reason"
 EXCEPTION = "dead-letter-exception"
