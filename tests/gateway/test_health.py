@@ -29,7 +29,7 @@ async def _silent() -> None:
 
 async def _readiness(**pings: Any) -> tuple[int, dict[str, Any]]:
     app = create_app(Settings(), demo_services(**pings))
-    async with TestClient(TestServer(app)) as client, client.get("/readyz") as response:
+    async with asyncio.timeout(5), TestClient(TestServer(app)) as client, client.get("/readyz") as response:
         return response.status, await response.json()
 
 
