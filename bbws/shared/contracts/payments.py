@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bbws.shared.contracts.base import Cents, Contract, Timestamp, Uuid
+from bbws.shared.contracts.base import Contract, Timestamp, Uuid
 
 # RECEIVED: stored, not judged yet (a crash may leave it so; the sweeper judges it).
 # UNVERIFIED: PayFast could not be asked; the sweeper asks again until it is decided.
@@ -27,7 +27,8 @@ class Itn(Contract):
     order_id: Uuid | None = None
     payfast_id: str = ""
     payment_status: str = ""
-    amount_gross_cents: Cents | None = None
+    # As it was said, and anybody may say anything: below nothing, or more money than there is.
+    amount_gross_cents: int | None = None
     payment_id: Uuid | None = None
     decided_at: Timestamp | None = None
     checks: Annotated[int, Field(ge=0)] = 0
