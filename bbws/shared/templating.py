@@ -177,7 +177,7 @@ class S3Templates:
 
     def _missing(self, name: str, version: str | None) -> TemplateError:
         wanted = f"version {version}" if version else "it"
-        return TemplateError(name, f"bucket {self._bucket} does not hold {wanted}; `bbws templates push` uploads it")
+        return TemplateError(name, f"bucket {self._bucket} does not hold {wanted}; `bbws provision` uploads it")
 
 
 class _NotModified(Exception):

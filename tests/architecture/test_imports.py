@@ -9,7 +9,6 @@ from tests.architecture.support import ROOT, imported_names, imports, modules, t
 # What a contract may stand on: values, the library that checks them, and the one that writes all our JSON.
 _CONTRACTS_MAY = (
     "pydantic",
-    "pydantic_core",
     "orjson",
     "bbws.shared.contracts",
     "bbws.shared.clock",

@@ -227,7 +227,7 @@ async def test_a_pinned_version_outlives_a_later_upload(aws: Aws, bucket: Any) -
 async def test_a_missing_template_says_what_to_do(bucket: Any) -> None:
     """A bucket that nobody filled is the likeliest mistake of a first deployment."""
     templates = Templates(S3Templates(bucket.s3, bucket.name, revalidate_s=0))
-    with pytest.raises(TemplateError, match=r"bbws templates push"):
+    with pytest.raises(TemplateError, match=r"bbws provision"):
         await templates.render("page.html", {})
 
 
