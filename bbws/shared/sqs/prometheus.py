@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from faststream.message import StreamMessage
 from faststream.prometheus import ConsumeAttrs, MetricsSettingsProvider
@@ -51,24 +52,23 @@ class SQSPrometheusMiddleware(PrometheusMiddleware[ReceivedMessage, SQSPublishCo
             received_messages_size_buckets=received_messages_size_buckets,
             custom_labels=custom_labels,
         )
-        self._paused = _Paused(metrics_prefix, metrics_prefix if app_name is EMPTY else app_name)
-        registry.register(self._paused)
+        self._app_name = metrics_prefix if app_name is EMPTY else app_name
+        self._paused = _paused_in(registry, f"{metrics_prefix}_sqs_subscriber_paused")
 
     def watch_subscriber(self, subscriber: SQSSubscriber) -> None:
         """Called by each subscriber that starts."""
-        self._paused.watch(subscriber)
+        self._paused.watch(self._app_name, subscriber)
 
 
 class _Paused(Collector):
     """Asks the subscribers when it is asked."""
 
-    def __init__(self, prefix: str, app_name: str) -> None:
-        self._name = f"{prefix}_sqs_subscriber_paused"
-        self._app_name = app_name
-        self._subscribers: dict[str, SQSSubscriber] = {}
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._subscribers: dict[tuple[str, str], SQSSubscriber] = {}
 
-    def watch(self, subscriber: SQSSubscriber) -> None:
-        self._subscribers[subscriber.queue_name] = subscriber
+    def watch(self, app_name: str, subscriber: SQSSubscriber) -> None:
+        self._subscribers[app_name, subscriber.queue_name] = subscriber
 
     def describe(self) -> list[GaugeMetricFamily]:
         return [self._family()]
@@ -76,10 +76,22 @@ class _Paused(Collector):
     @override
     def collect(self) -> list[GaugeMetricFamily]:
         family = self._family()
-        for queue, subscriber in self._subscribers.items():
-            family.add_metric([self._app_name, queue], float(subscriber.paused))
+        for labels, subscriber in self._subscribers.items():
+            family.add_metric(labels, float(subscriber.paused))
         return [family]
 
     def _family(self) -> GaugeMetricFamily:
         text = "1 while a subscriber receives nothing because a dependency is out"
         return GaugeMetricFamily(self._name, text, labels=["app_name", "queue"])
+
+
+# Several brokers may share a registry, which takes each metric once and tells nobody what it has.
+_registered: WeakKeyDictionary[CollectorRegistry, dict[str, _Paused]] = WeakKeyDictionary()
+
+
+def _paused_in(registry: CollectorRegistry, name: str) -> _Paused:
+    known = _registered.setdefault(registry, {})
+    if name not in known:
+        known[name] = _Paused(name)
+        registry.register(known[name])
+    return known[name]

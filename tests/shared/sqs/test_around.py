@@ -68,6 +68,8 @@ def test_the_asyncapi_document_shows_queues_topics_and_payloads(version: Any) ->
 async def test_metrics_count_messages_and_show_the_pause(aws: Aws) -> None:
     """An operator sees throughput, and that a subscriber is paused and by which queue."""
     registry = CollectorRegistry()
+    # A second broker may share the registry.
+    SQSPrometheusMiddleware(registry=registry, app_name="other")
     broker = broker_on(aws, middlewares=[SQSPrometheusMiddleware(registry=registry, app_name="shop")])
     up = False
 
