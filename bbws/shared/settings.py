@@ -4,10 +4,11 @@ Secrets are `SecretStr`, so that no log line and no traceback shows them. On AWS
 secret named by BBWS_SECRETS_NAME, a JSON object whose keys are field names of this class.
 """
 
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 List = Annotated[tuple[str, ...], NoDecode]
@@ -30,9 +31,9 @@ class Settings(BaseSettings):
     environment: Annotated[str, Field(pattern=r"^(local|dev|sit|prod)$")] = "local"
     # Bucket names are global to all of S3: whoever else runs BBWS needs names of their own.
     bucket_suffix: Annotated[str, Field(pattern=r"^[a-z0-9-]*$", max_length=24)] = ""
-    aws_region: str = Field("af-south-1", validation_alias=AliasChoices("AWS_REGION", "BBWS_AWS_REGION"))
+    aws_region: str = Field("af-south-1", min_length=1, validation_alias=AliasChoices("AWS_REGION", "BBWS_AWS_REGION"))
     aws_endpoint_url: str | None = Field(
-        None, validation_alias=AliasChoices("AWS_ENDPOINT_URL", "BBWS_AWS_ENDPOINT_URL")
+        None, pattern=r"^https?://", validation_alias=AliasChoices("AWS_ENDPOINT_URL", "BBWS_AWS_ENDPOINT_URL")
     )
     # None: botocore's own chain finds the credentials (role, profile, web identity).
     aws_access_key_id: str | None = Field(None, validation_alias="AWS_ACCESS_KEY_ID")
@@ -100,6 +101,13 @@ class Settings(BaseSettings):
     def _split_commas(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any, info: ValidationInfo) -> Any:
+        """A variable that is set to nothing says None, where a field may be None: `BBWS_SELLER_VAT_NUMBER=`."""
+        optional = type(None) in get_args(cls.model_fields[info.field_name or ""].annotation)
+        return None if optional and value == "" else value
+
     @field_validator(
         "public_base_url", "payfast_url", "payfast_server_url", "payfast_notify_base_url", "documents_endpoint_url"
     )
@@ -107,18 +115,25 @@ class Settings(BaseSettings):
     def _without_slash(cls, value: str | None) -> str | None:
         return value.rstrip("/") if value else value
 
+    @field_validator("trusted_proxies", "payfast_source_ranges")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ip_network(network, strict=False)
+        return value
+
     def as_environment(self) -> dict[str, str]:
         """The variables that give another process these settings; holds secrets in the clear."""
         names = {
             name: field.validation_alias or f"BBWS_{name.upper()}" for name, field in type(self).model_fields.items()
         }
         given = ((name, getattr(self, name)) for name in sorted(self.model_fields_set))
-        return {_variable(names[name]): _text(value) for name, value in given if value is not None}
+        return {_variable(names[name]): _text(value) for name, value in given}
 
     @model_validator(mode="after")
     def _own_keys_in_earnest(self) -> Self:
-        keys = (self.cursor_signing_key.get_secret_value(), self.token_signing_key.get_secret_value())
-        if self.environment != "local" and self.secrets_name is None and UNSAFE_SIGNING_KEY in keys:
+        keys = {self.cursor_signing_key.get_secret_value(), self.token_signing_key.get_secret_value()}
+        if self.environment != "local" and self.secrets_name is None and keys & {"", UNSAFE_SIGNING_KEY}:
             raise ValueError(
                 "BBWS_CURSOR_SIGNING_KEY and BBWS_TOKEN_SIGNING_KEY need values of their own outside of "
                 "BBWS_ENVIRONMENT=local, from the environment or from BBWS_SECRETS_NAME"
@@ -136,6 +151,8 @@ def _variable(alias: object) -> str:
 
 def _text(value: object) -> str:
     match value:
+        case None:
+            return ""
         case SecretStr():
             return value.get_secret_value()
         case tuple():
