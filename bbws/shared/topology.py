@@ -13,7 +13,10 @@ from pydantic import Field, StringConstraints, model_validator
 from bbws.shared.contracts.base import Contract
 from bbws.shared.settings import Settings
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.{}-]{1,80}$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,80}$")]
+# SQS takes 80 characters, and the dead-letter queue's name is four longer.
+QueueName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,76}$")]
+BucketName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$")]
 EventTypes = Annotated[tuple[str, ...], Field(min_length=1)]
 
 # R-236 ff.: an order message goes to the dead letters after 3 failed attempts. SQS's own count (C-36) is the backstop
@@ -38,7 +41,7 @@ class Rule(Contract):
 
 
 class Queue(Contract):
-    name: Name
+    name: QueueName
     consumer: Name
     batch_size: Annotated[int, Field(ge=1, le=10)]
     max_workers: Annotated[int, Field(ge=1, le=100)]
@@ -84,11 +87,16 @@ class Table(Contract):
         names = {*PRIMARY_KEY, *(n for i in self.indexes for n in (i.partition, i.sort) if n)}
         return sorted(names)
 
+    @model_validator(mode="after")
+    def _names_each_index_once(self) -> Self:
+        _refuse_twice([index.name for index in self.indexes])
+        return self
+
 
 class Bucket(Contract):
-    name: Name
+    name: BucketName
     role: Literal["templates", "documents"]
-    noncurrent_version_days: Mapping[str, int] = {}
+    noncurrent_version_days: Mapping[str, Annotated[int, Field(ge=1)]] = {}
 
 
 class Topology(Contract):
@@ -131,8 +139,11 @@ class Topology(Contract):
         wanted = {rule.topic for rule in self.rules} | {queue.topic for queue in self.queues if queue.topic}
         if wanted - topics:
             raise ValueError(f"topics that nothing declares: {sorted(wanted - topics)}")
-        for group in (self.topics, self.rules, self.queues, self.tables, self.buckets):
+        for group in (self.topics, self.rules, self.tables, self.buckets):
             _refuse_twice([item.name for item in group])
+        _refuse_twice([name for queue in self.queues for name in (queue.name, queue.dead_letter_name)])
+        if sorted(bucket.role for bucket in self.buckets) != ["documents", "templates"]:
+            raise ValueError("there must be one bucket for documents and one for templates")
         return self
 
 
