@@ -3,9 +3,11 @@
 `bind(...)` adds ids to every later line of the same task: correlation, tenant, order, message.
 """
 
+import json
 import logging
 import sys
-from typing import Any
+from io import TextIOWrapper
+from typing import Any, TextIO
 
 import orjson
 import structlog
@@ -24,9 +26,13 @@ def get_logger(name: str) -> Any:
     return structlog.stdlib.get_logger(name)
 
 
-def configure(settings: Settings, process: str) -> None:
-    """Route structlog and the standard library's loggers through one formatter on standard output."""
-    pretty = settings.log_format == "pretty" or (settings.log_format == "auto" and sys.stdout.isatty())
+def configure(settings: Settings, process: str, stream: TextIO | None = None) -> None:
+    """Route structlog and the standard library's loggers through one formatter on `stream`, else standard output."""
+    stream = stream or sys.stdout
+    if isinstance(stream, TextIOWrapper):
+        # A terminal of another encoding gets \xe9 for é, instead of no line at all.
+        stream.reconfigure(errors="backslashreplace")
+    pretty = settings.log_format == "pretty" or (settings.log_format == "auto" and stream.isatty())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -49,7 +55,7 @@ def configure(settings: Settings, process: str) -> None:
         if pretty
         else [_TRACEBACKS, structlog.processors.JSONRenderer(serializer=_to_json)]
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
@@ -71,4 +77,8 @@ def _with_process(process: str) -> Any:
 
 
 def _to_json(event: Any, **_options: Any) -> str:
-    return orjson.dumps(event, default=str).decode()
+    try:
+        return orjson.dumps(event, default=str).decode()
+    except TypeError:
+        # Keys that are no texts, numbers beyond 64 bits, lone surrogates: a line in odd clothes beats a lost one.
+        return json.dumps(event, default=str, skipkeys=True)
