@@ -4,6 +4,7 @@ import asyncio
 import functools
 import os
 import signal
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -123,7 +124,7 @@ def provision(check: bool) -> None:
     """Create what topology declares: tables, buckets, templates, bus, topics, queues, rules."""
     from bbws.commands import run_provision
 
-    differences = _run(run_provision(_configured("provision"), check=check))
+    differences = _run(run_provision(_tool_settings("provision"), check=check))
     for line in differences:
         click.echo(line)
     if differences:
@@ -153,7 +154,7 @@ def dlq_list(as_json: bool) -> None:
     """Every dead-letter queue: how many, how old, grouped by reason and contract version."""
     from bbws.commands import list_dead_letters
 
-    click.echo(_run(list_dead_letters(_configured("dlq"), as_json=as_json)))
+    click.echo(_run(list_dead_letters(_tool_settings("dlq"), as_json=as_json)))
 
 
 @dlq.command("show")
@@ -163,7 +164,7 @@ def dlq_show(queue: str, message_id: str | None, reason: str | None) -> None:
     """The dead letters of QUEUE as JSON, each with its reason, headers and decoded body."""
     from bbws.commands import show_dead_letters
 
-    letters = _run(show_dead_letters(_configured("dlq"), queue, message_id, reason))
+    letters = _run(show_dead_letters(_tool_settings("dlq"), queue, message_id, reason))
     click.echo(orjson.dumps(letters, option=orjson.OPT_INDENT_2))
 
 
@@ -174,7 +175,7 @@ def dlq_redrive(queue: str, message_id: str | None, reason: str | None) -> None:
     """Send dead letters of QUEUE to their source queue again; all, unless --id or --reason choose."""
     from bbws.commands import redrive_dead_letters
 
-    click.echo(f"redriven: {_run(redrive_dead_letters(_configured('dlq'), queue, message_id, reason))}")
+    click.echo(f"redriven: {_run(redrive_dead_letters(_tool_settings('dlq'), queue, message_id, reason))}")
 
 
 @dlq.command("drop")
@@ -187,7 +188,7 @@ def dlq_drop(queue: str, message_id: str | None, reason: str | None, yes: bool) 
 
     if not yes:
         click.confirm(f"Delete dead letters of {queue} for good?", abort=True)
-    click.echo(f"dropped: {_run(drop_dead_letters(_configured('dlq'), queue, message_id, reason))}")
+    click.echo(f"dropped: {_run(drop_dead_letters(_tool_settings('dlq'), queue, message_id, reason))}")
 
 
 @cli.group()
@@ -273,6 +274,15 @@ def _configured(process: str) -> Settings:
     return settings
 
 
+def _tool_settings(command: str) -> Settings:
+    """Settings of a command whose standard output is its answer; it logs to standard error."""
+    from bbws.shared.logging import configure
+
+    settings = Settings()
+    configure(settings, command, sys.stderr)
+    return settings
+
+
 def _run(work: Awaitable[T]) -> T:
     async def awaited() -> T:
         return await work
@@ -292,7 +302,15 @@ def _is_told(error: Exception) -> bool:
 
 
 def _settings_errors(error: ValidationError) -> str:
-    return "; ".join(f"{'.'.join(map(str, entry['loc'])) or 'settings'}: {entry['msg']}" for entry in error.errors())
+    """Names the variables; never the values, which may be secrets."""
+    told = ((entry["loc"], entry["msg"].removeprefix("Value error, ")) for entry in error.errors(include_input=False))
+    return "; ".join(f"{_variable_of(loc)}: {message}" if loc else message for loc, message in told)
+
+
+def _variable_of(location: tuple[int | str, ...]) -> str:
+    name = str(location[0])
+    own = Settings.model_fields.get(name)
+    return f"BBWS_{name.upper()}" if own and own.validation_alias is None else ".".join(map(str, location))
 
 
 def _stop_when_input_ends() -> None:
