@@ -42,13 +42,15 @@ class Progress:
 def progress(order: Order, entries: Sequence[TimelineEntry]) -> Progress:
     kinds, ids = {entry.kind for entry in entries}, {entry.id for entry in entries}
     paid = order.payment_details is not None
+    # PayFast's word is enough for the customer; the booking follows within moments.
+    confirmed = paid or "PAYMENT_NOTICE" in kinds
     invoiced = "INVOICE_ISSUED" in kinds
     return Progress(
-        steps=_steps(paid=paid, invoiced=invoiced, mailed=ids >= _CUSTOMER_MAILS),
+        steps=_steps(paid=confirmed, invoiced=invoiced, mailed=ids >= _CUSTOMER_MAILS),
         # Newest first; what the team was told about the order is no news to the customer.
         entries=tuple(entry for entry in reversed(entries) if not entry.id.endswith(_INTERNAL)),
         paid=paid,
-        confirming=not paid and "PAYMENT_NOTICE" in kinds,
+        confirming=confirmed and not paid,
         invoiced=invoiced,
         finished=is_complete(entries) or order.status in _OVER,
     )

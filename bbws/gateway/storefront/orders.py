@@ -15,7 +15,6 @@ from bbws.shared.clock import business_date
 from bbws.shared.contracts.campaigns import Campaign
 from bbws.shared.contracts.orders import Order, TimelineKind
 from bbws.shared.contracts.products import Product
-from bbws.shared.contracts.tenants import Registration, Tenant
 from bbws.shared.errors import Conflict, FieldError, Invalid, NotFound
 
 ACTOR = "customer"
@@ -55,7 +54,7 @@ async def place_order(request: web.Request) -> web.Response:
 async def _placed(request: web.Request, product: Product, values: dict[str, str], form_id: str) -> Order:
     # Before anything is registered: a customer who mends the code may mend the e-mail address as well.
     wanted = order_form.read(values, product.id, await _campaign_errors(request, product, values["campaign"]))
-    tenant = await _tenant(request, wanted.registration)
+    tenant = await services(request).tenants.for_customer(wanted.registration)
     order_id = form_tokens.order_id(form_id, tenant.id, wanted.draft.model_dump_json())
     return await services(request).orders.place(tenant.id, wanted.draft, actor=ACTOR, order_id=order_id)
 
@@ -64,17 +63,6 @@ async def _campaign_errors(request: web.Request, product: Product, code: str) ->
     if not code.strip() or await _campaign(request, product, code):
         return []
     return [FieldError("#/campaignCode", "is not valid for this product today")]
-
-
-async def _tenant(request: web.Request, registration: Registration) -> Tenant:
-    tenants = services(request).tenants
-    try:
-        return await tenants.for_customer(registration)
-    except Conflict as conflict:
-        # The button pressed twice: the other request has registered this e-mail a moment ago.
-        if not any(error.pointer == "#/email" for error in conflict.errors):
-            raise
-        return await tenants.for_customer(registration)
 
 
 async def _on_sale(request: web.Request, product_id: str) -> Product:

@@ -3,7 +3,6 @@
 import asyncio
 import re
 
-import pytest
 from yarl import URL
 
 from bbws.gateway.storefront.products import PRODUCTS_PER_PAGE
@@ -112,7 +111,10 @@ async def test_unreachable_database_is_a_page_that_says_come_again(shop: Shop, a
 async def test_pages_allow_only_what_they_need(shop: Shop) -> None:
     """Injected markup must find nothing to run; the one foreign place a form may go to is PayFast."""
     for path in ("/", "/nothing"):
-        policy = (await shop.get(path)).headers["Content-Security-Policy"]
+        headers = (await shop.get(path)).headers
+        # Under `no-referrer` a browser without Fetch metadata would send our own form with `Origin: null`.
+        assert headers["Referrer-Policy"] == "same-origin"
+        policy = headers["Content-Security-Policy"]
         assert "default-src 'none'" in policy
         assert "script-src 'self'" in policy
         assert "unsafe" not in policy
