@@ -76,7 +76,7 @@ class Shop:
         self.client = client
         self.services = services
 
-    async def get(self, path: str, **request: Any) -> Page:
+    async def get(self, path: str | URL, **request: Any) -> Page:
         headers = {"Accept": "text/html", **request.pop("headers", {})}
         async with self.client.get(path, headers=headers, **request) as answer:
             return Page(answer.status, answer.headers, await answer.text(), answer.url)

@@ -3,12 +3,16 @@
 import asyncio
 import re
 
+from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
+from bbws.gateway.app import create_app
 from bbws.gateway.storefront.products import PRODUCTS_PER_PAGE
 from bbws.shared.contracts.products import Entitlements
 from bbws.shared.ids import new_id
+from bbws.shared.settings import Settings
 from bbws.shared.templating import templates_dir
+from tests.gateway.demo import demo_services
 from tests.gateway.storefront.support import Shop, page_of
 from tests.support.emulator import Aws
 
@@ -119,6 +123,24 @@ async def test_pages_allow_only_what_they_need(shop: Shop) -> None:
         assert "script-src 'self'" in policy
         assert "unsafe" not in policy
         assert f"form-action 'self' {shop.services.settings.payfast_url}" in policy
+
+
+async def test_payfast_may_lead_the_buyer_on() -> None:
+    """Chromium holds form-action against redirects as well; PayFast's own go to other hosts of its domains."""
+    app = create_app(Settings(payfast_url="https://www.payfast.co.za"), demo_services())
+    async with TestClient(TestServer(app)) as client, client.get("/nothing", headers={"Accept": "text/html"}) as answer:
+        policy = answer.headers["Content-Security-Policy"]
+    assert policy.endswith("form-action 'self' https://www.payfast.co.za https://*.payfast.co.za https://*.payfast.io")
+
+
+async def test_odd_addresses_are_answered_calmly(shop: Shop) -> None:
+    """Scanners send anything; none of it may be a failure of the shop."""
+    product = await shop.a_product()
+    odd = ("%00", "%ff%fe", "%ed%a0%80", "x" * 2000, "%F0%9F%8C%9E", "%3Cb%3E", "a%20b", "")
+    for value in odd:
+        assert (await shop.get(URL(f"/order?product={value}", encoded=True))).status == 404, value
+        assert (await shop.get(URL(f"/order?product={product.id}&campaign={value}", encoded=True))).status == 200, value
+        assert (await shop.get(URL(f"/?cursor={value}", encoded=True))).status == (400 if value else 200), value
 
 
 async def test_no_page_has_inline_scripts_or_styles(shop: Shop) -> None:
