@@ -66,12 +66,13 @@ class Outbox:
         return await self._publish_or_leave(row)
 
     async def _publish_or_leave(self, row: Item) -> bool:
-        event = _event(row)
+        """A row that this version cannot read waits for a relay that can, and keeps no other row waiting."""
         try:
+            event = _event(row)
             await self._bus.publish(event, row["envelope"].encode())
             await self._mark(row)
         except Exception as error:  # noqa: BLE001 - the state is committed: whatever went wrong, the relay tries again
-            log.warning("event stays in the outbox", event_id=event.id, event_type=event.type, reason=str(error))
+            log.warning("event stays in the outbox", event_id=row["SK"], schema=row["schema"], reason=str(error))
             return False
         log.info("event published", event_id=event.id, event_type=event.type, correlation_id=event.correlationid)
         return True
