@@ -1,0 +1,155 @@
+"""From ITN in to mail out: orders per second, and how long one order takes, on the whole system of `bbws up`.
+
+Times are those of the order's own timeline: from the moment the gateway received the ITN to the last of four mails.
+"""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+import aiohttp
+import click
+import orjson
+
+from bbws.demo import ADDRESS, MAILS
+from bbws.shared.bootstrap import Services, bootstrap
+from bbws.shared.ids import new_id
+from bbws.up import System
+from benchmarks.figures import percentile, table
+
+PAYING_AT_ONCE = 16
+# A machine that needs longer than this for one order has another problem than speed.
+MOST_S_PER_ORDER = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    tenant_id: str
+    order_id: str
+    checkout: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """When an order's ITN came in, and when its last mail was out."""
+
+    paid: datetime
+    mailed: datetime
+
+    @property
+    def duration_s(self) -> float:
+        return (self.mailed - self.paid).total_seconds()
+
+
+class Shop:
+    """Customers of a running system, and what became of their orders."""
+
+    def __init__(self, system: System, session: aiohttp.ClientSession, services: Services) -> None:
+        self._system = system
+        self._session = session
+        self._services = services
+        self._limit = asyncio.Semaphore(PAYING_AT_ONCE)
+        self._mails_expected = 0
+
+    async def place(self, count: int) -> list[Placed]:
+        number = new_id()
+        customer = {"organizationName": f"Customer {number}", "email": f"{number}@example.com"}
+        tenant = await self._post("/v1.0/registrations", customer)
+        products = await self._get("/v1.0/products")
+        lines = [{"productId": products["items"][0]["id"], "quantity": 1}]
+        return [await self._place(tenant["id"], lines, customer["email"]) for _ in range(count)]
+
+    async def pay(self, orders: Sequence[Placed]) -> list[Passage]:
+        """All are paid as fast as PayFast can tell us; waits for the last mail of the last order."""
+        self._mails_expected += MAILS * len(orders)
+        await asyncio.gather(*(self._pay(order) for order in orders))
+        await self._until_mailed(MOST_S_PER_ORDER * len(orders) + 30)
+        return [await self._passage(order) for order in orders]
+
+    async def _place(self, tenant_id: str, lines: list[dict[str, Any]], email: str) -> Placed:
+        body = {"items": lines, "billingAddress": ADDRESS, "customerEmail": email}
+        order = await self._post(f"/v1.0/tenants/{tenant_id}/orders", body)
+        checkout = {field["name"]: field["value"] for field in order["checkout"]["fields"]}
+        return Placed(tenant_id, order["id"], checkout)
+
+    async def _pay(self, order: Placed) -> None:
+        url = f"{self._system.payfast_url}/_standin/pay"
+        async with self._limit, self._session.post(url, data=order.checkout) as answer:
+            paid = await answer.json()
+        if paid.get("itnStatus") != 200:
+            raise click.ClickException(f"the ITN of order {order.order_id} was not taken: {paid}")
+
+    async def _until_mailed(self, within_s: float) -> None:
+        deadline = time.monotonic() + within_s
+        while (mails := len(list(self._system.mail_dir.glob("*.eml")))) < self._mails_expected:
+            if time.monotonic() > deadline:
+                raise click.ClickException(f"{mails} of {self._mails_expected} mails within {within_s:.0f} s")
+            await asyncio.sleep(0.1)
+
+    async def _passage(self, order: Placed) -> Passage:
+        """Waits for what is written right after the mail is out."""
+        while True:
+            entries = await self._services.orders.timeline(order.tenant_id, order.order_id)
+            mailed = [entry.at for entry in entries if entry.kind == "MAIL_SENT"]
+            if len(mailed) == MAILS:
+                return Passage(next(entry.at for entry in entries if entry.kind == "PAYMENT_NOTICE"), max(mailed))
+            await asyncio.sleep(0.05)
+
+    async def _get(self, path: str) -> dict[str, Any]:
+        async with self._session.get(urljoin(self._system.base_url, path)) as answer:
+            answer.raise_for_status()
+            document: dict[str, Any] = await answer.json()
+            return document
+
+    async def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        headers = {"Content-Type": "application/json", "Idempotency-Key": f'"{new_id()}"'}
+        url = urljoin(self._system.base_url, path)
+        async with self._session.post(url, data=orjson.dumps(body), headers=headers) as answer:
+            answer.raise_for_status()
+            document: dict[str, Any] = await answer.json()
+            return document
+
+
+async def measure(orders: int, alone: int) -> None:
+    with tempfile.TemporaryDirectory() as home:
+        async with (
+            System(Path(home)) as system,
+            aiohttp.ClientSession() as session,
+            bootstrap(system.settings) as services,
+        ):
+            shop = Shop(system, session, services)
+            click.echo("warming up: one order")
+            await shop.pay(await shop.place(1))
+            click.echo(f"one after the other: {alone} orders")
+            single = [passage for order in await shop.place(alone) for passage in await shop.pay([order])]
+            click.echo(f"all at once: {orders} orders")
+            burst = await shop.pay(await shop.place(orders))
+    head = ("ITN in to last mail out", "orders", "orders/s", "p50 s", "p95 s")
+    click.echo("\n" + table(head, [_row("one after the other", single), _row("all at once", burst)]))
+
+
+def _row(name: str, passages: Sequence[Passage]) -> Sequence[str]:
+    durations = [passage.duration_s for passage in passages]
+    span_s = (max(p.mailed for p in passages) - min(p.paid for p in passages)).total_seconds()
+    rate = len(passages) / span_s
+    return (
+        name, str(len(passages)), f"{rate:.1f}", f"{percentile(durations, 50):.2f}", f"{percentile(durations, 95):.2f}"
+    )  # fmt: skip
+
+
+@click.command(help=__doc__)
+@click.option("--orders", default=200, show_default=True, type=click.IntRange(1), help="Paid all at once.")
+@click.option("--alone", default=20, show_default=True, type=click.IntRange(1), help="Paid one after the other.")
+@click.option("--quick", is_flag=True, help="20 at once and 3 alone: shows that it runs, says little about speed.")
+def main(orders: int, alone: int, quick: bool) -> None:
+    asyncio.run(measure(*((20, 3) if quick else (orders, alone))))
+
+
+if __name__ == "__main__":
+    main()
