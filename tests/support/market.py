@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from email.message import EmailMessage
 from typing import Any
 
 from bbws.shared.bootstrap import Services
@@ -88,8 +89,10 @@ class Market:
 
     async def mail_kinds(self, order: Order) -> list[str]:
         """The kind of each mail that SES took for the order, sorted."""
-        references = [str(mail["X-Entity-Ref-ID"]) for mail in await self.aws.mails()]
-        return sorted(r.partition(".")[2] for r in references if r.startswith(order.id))
+        return sorted(str(mail["X-BBWS-Mail"]) for mail in await self.mails_of(order))
+
+    async def mails_of(self, order: Order) -> list[EmailMessage]:
+        return [mail for mail in await self.aws.mails() if mail["X-BBWS-Order"] == order.id]
 
     async def queue_url(self, sqs: Any, queue: str) -> str:
         url: str = (await sqs.get_queue_url(QueueName=queue))["QueueUrl"]

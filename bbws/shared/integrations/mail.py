@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from botocore.exceptions import ClientError
+from email_validator import EmailNotValidError, validate_email
 
 from bbws.shared.aws_errors import cause, unavailable
 from bbws.shared.errors import Rejected, Unavailable
@@ -83,6 +84,23 @@ class MailFolder:
         unfinished = self._folder / f".{message_id}.tmp"
         unfinished.write_bytes(content)
         unfinished.rename(self._folder / f"{message_id}.eml")
+
+
+def ascii_address(address: str) -> str:
+    """The address with its domain as punycode: SES and older mail servers take no other. Raises Rejected."""
+    try:
+        written = validate_email(address, check_deliverability=False).ascii_email
+    except EmailNotValidError as error:
+        raise Rejected(f"SES cannot reach this address: {error}") from None
+    if written is None:
+        raise Rejected("SES cannot reach an address with letters beyond ASCII before the @")
+    return written
+
+
+def literal_header(text: str) -> str:
+    """A header's text that stays text: `EmailMessage` decodes what looks like an encoded word, line breaks and all,
+    so that a customer named `=?utf-8?q?=0D=0ABcc:...?=` would write headers of his own."""
+    return text.replace("=?", "= ?")
 
 
 def _recipients(mail: EmailMessage) -> list[str]:

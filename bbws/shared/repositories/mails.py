@@ -1,5 +1,6 @@
 """`EMAIL#{kind}` beside the order: whether a mail of this kind is being sent or was (C-38)."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -41,9 +42,17 @@ class MailRepository:
             return False
         return True
 
-    async def release(self, tenant_id: str, order_id: str, kind: str, *, now: datetime) -> None:
-        """Nothing was sent: whoever comes next may try at once."""
-        await self._database.write(Update(TABLE, _key(tenant_id, order_id, kind), {"leaseUntil": iso(now)}))
+    async def release(self, tenant_id: str, order_id: str, kind: str, *, now: datetime, lease_until: datetime) -> None:
+        """Nothing was sent: whoever comes next may try at once. A lease that another process took over stays."""
+        release = Update(
+            TABLE,
+            _key(tenant_id, order_id, kind),
+            {"leaseUntil": iso(now)},
+            condition="leaseUntil = :mine",
+            values={":mine": iso(lease_until)},
+        )
+        with suppress(ConditionFailed):
+            await self._database.write(release)
 
     async def sent(
         self, tenant_id: str, order_id: str, kind: str, *, message_id: str, recipients: str, now: datetime

@@ -19,8 +19,9 @@ from bbws.shared.contracts.invoices import Seller
 from bbws.shared.contracts.orders import Order
 from bbws.shared.dynamo.database import Database
 from bbws.shared.errors import BbwsError
+from bbws.shared.ids import derived_id
 from bbws.shared.integrations.document_store import DocumentStore
-from bbws.shared.integrations.mail import MailTransport
+from bbws.shared.integrations.mail import MailTransport, ascii_address, literal_header
 from bbws.shared.logging import get_logger
 from bbws.shared.repositories.mails import MailRepository
 from bbws.shared.settings import Settings
@@ -106,7 +107,7 @@ class Notifications:
             message_id = await self._transport.send(await self._composed(mail), tags=_tags(mail))
         except BbwsError:
             # SES said no, or was not reached: whoever comes next need not wait for the lease to end.
-            await self._mails.release(*place, now=self._clock())
+            await self._mails.release(*place, now=self._clock(), lease_until=lease_until)
             raise
         sent_to = ", ".join(mail.recipients)
         await self._mails.sent(*place, message_id=message_id, recipients=sent_to, now=self._clock())
@@ -123,9 +124,12 @@ class Notifications:
         message = EmailMessage(policy=SMTP)
         message["From"] = self._settings.mail_from
         message["To"] = ", ".join(mail.recipients)
-        message["Subject"] = text.subject
+        message["Subject"] = literal_header(text.subject)
         message["Auto-Submitted"] = "auto-generated"
-        message["X-Entity-Ref-ID"] = f"{mail.order.id}.{mail.kind}"
+        # Mail programs must not fold the mails of an order into one thread and hide the invoice.
+        message["X-Entity-Ref-ID"] = derived_id("mail", mail.order.id, mail.kind)
+        message["X-BBWS-Order"] = mail.order.id
+        message["X-BBWS-Mail"] = mail.kind
         message.set_content(text.text)
         message.add_alternative(text.html, subtype="html")
         for name, key in mail.attachments.items():
@@ -134,7 +138,9 @@ class Notifications:
         return message
 
     def _recipients(self, order: Order, audience: Audience) -> tuple[str, ...]:
-        return (order.customer_email,) if audience == "customer" else self._settings.mail_internal_recipients
+        if audience == "internal":
+            return self._settings.mail_internal_recipients
+        return (ascii_address(order.customer_email),)
 
     def _order_url(self, order: Order) -> str:
         return f"{self._settings.public_base_url}/orders/{order.tenant_id}/{order.id}"
