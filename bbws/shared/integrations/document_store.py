@@ -1,5 +1,6 @@
 """The documents bucket: private PDFs, each written once."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,6 +11,10 @@ from bbws.shared.errors import NotFound, Unavailable
 
 LINK_LIFETIME_S = 900
 _ALREADY_THERE = {"PreconditionFailed", "412"}
+# Two conditional writes met, and S3 cannot say which one stays: it asks for another try (409).
+_WRITTEN_AT_THE_SAME_MOMENT = "ConditionalRequestConflict"
+_PUT_TRIES = 5
+_PUT_AGAIN_AFTER_S = 0.2
 
 
 class DocumentStore:
@@ -24,16 +29,19 @@ class DocumentStore:
 
     async def put_once(self, key: str, content: bytes, content_type: str) -> bool:
         """The object exists; True when this call wrote it. What is there already is never replaced."""
-        try:
-            await self._call(
-                "put_object", Key=key, Body=content, ContentType=content_type, IfNoneMatch="*",
-                ServerSideEncryption="AES256",
-            )  # fmt: skip
-        except ClientError as error:
-            if error_code(error) not in _ALREADY_THERE:
-                raise
-            return False
-        return True
+        request = {"Key": key, "Body": content, "ContentType": content_type}
+        for _ in range(_PUT_TRIES):
+            try:
+                await self._call("put_object", **request, IfNoneMatch="*", ServerSideEncryption="AES256")
+            except ClientError as error:
+                if error_code(error) in _ALREADY_THERE:
+                    return False
+                if error_code(error) != _WRITTEN_AT_THE_SAME_MOMENT:
+                    raise
+            else:
+                return True
+            await asyncio.sleep(_PUT_AGAIN_AFTER_S)
+        raise Unavailable("s3", _WRITTEN_AT_THE_SAME_MOMENT)
 
     async def get(self, key: str) -> bytes:
         """The object's bytes. Raises NotFound."""
