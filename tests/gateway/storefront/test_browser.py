@@ -134,7 +134,7 @@ async def test_page_asks_now_and_then_where_streams_are_refused(shop: Shop, chro
     await shop.pay(order)
     await page.clock.fast_forward(5_000)
     # The page's next timer may have been set a moment after the jump; then it takes the real five seconds.
-    await expect(page.locator(".badge")).to_have_text("Paid", timeout=15_000)
+    await expect(page.locator(".badge")).to_have_text("Paid")
 
 
 async def test_nothing_overflows_on_a_narrow_phone(shop: Shop, chromium: Browser) -> None:
