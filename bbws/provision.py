@@ -6,28 +6,12 @@ from email.utils import parseaddr
 from typing import Any
 
 import orjson
-from botocore.exceptions import ClientError
 
-from bbws.shared.aws_errors import error_code
+from bbws.shared.aws_errors import find_or_none
 from bbws.shared.integrations.aws import AwsClients
 from bbws.shared.settings import Settings
 from bbws.shared.templating import packaged_documents
 from bbws.shared.topology import DEAD_LETTER_RETENTION_S, PRIMARY_KEY, Bucket, Queue, Rule, Table, Topology
-
-# What the services answer for a thing that is not there; they never agreed on one name.
-_ABSENT = frozenset(
-    {
-        "404",
-        "AWS.SimpleQueueService.NonExistentQueue",
-        "NoSuchBucket",
-        "NoSuchKey",
-        "NotFound",
-        "NotFoundException",
-        "QueueDoesNotExist",
-        "ResourceNotFoundException",
-        "NoSuchLifecycleConfiguration",
-    }
-)
 
 
 class Provisioner:
@@ -67,6 +51,8 @@ class Provisioner:
             found += await self._bucket_differences(bucket)
         found += [f"template {name} is not the packaged one" for name in await self._stale_templates()]
         found += await self._bus_differences()
+        for topic in self._topology.topics:
+            found += await self._topic_differences(topic.name)
         for queue in self._topology.queues:
             found += await self._queue_differences(queue)
         for rule in self._topology.rules:
@@ -77,7 +63,7 @@ class Provisioner:
 
     async def _make_table(self, table: Table) -> None:
         dynamodb = await self._clients.get("dynamodb")
-        if await _find(dynamodb.describe_table, TableName=table.name) is None:
+        if await find_or_none(dynamodb.describe_table, TableName=table.name) is None:
             await dynamodb.create_table(**_table_request(table))
             await dynamodb.get_waiter("table_exists").wait(TableName=table.name, WaiterConfig={"Delay": 1})
         await self._make_backups(table)
@@ -90,6 +76,12 @@ class Provisioner:
         backups = {"PointInTimeRecoveryEnabled": True}
         await dynamodb.update_continuous_backups(TableName=table.name, PointInTimeRecoverySpecification=backups)
 
+    async def _has_backups(self, table: Table) -> bool:
+        dynamodb = await self._clients.get("dynamodb")
+        answer = await dynamodb.describe_continuous_backups(TableName=table.name)
+        recovery = answer["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
+        return bool(recovery.get("PointInTimeRecoveryStatus") == "ENABLED")
+
     async def _ttl(self, table: Table) -> str | None:
         dynamodb = await self._clients.get("dynamodb")
         described = (await dynamodb.describe_time_to_live(TableName=table.name))["TimeToLiveDescription"]
@@ -97,7 +89,7 @@ class Provisioner:
 
     async def _table_differences(self, table: Table) -> list[str]:
         dynamodb = await self._clients.get("dynamodb")
-        described = await _find(dynamodb.describe_table, TableName=table.name)
+        described = await find_or_none(dynamodb.describe_table, TableName=table.name)
         if described is None:
             return [f"table {table.name} is missing"]
         wanted = {index.name: _key_schema(index.partition, index.sort) for index in table.indexes}
@@ -107,6 +99,10 @@ class Provisioner:
             for name in sorted(wanted.keys() | standing.keys())
             if wanted.get(name) != standing.get(name)
         ]
+        if described["Table"]["KeySchema"] != _key_schema(*PRIMARY_KEY):
+            found.append(f"table {table.name}: its key is {_told(described['Table']['KeySchema'])}, declared (PK, SK)")
+        if not await self._has_backups(table):
+            found.append(f"table {table.name}: point-in-time recovery is off")
         if await self._ttl(table) != table.ttl:
             found.append(f"table {table.name}: time to live is not on {table.ttl}")
         return found
@@ -115,7 +111,7 @@ class Provisioner:
 
     async def _make_bucket(self, bucket: Bucket) -> None:
         s3 = await self._clients.get("s3")
-        if await _find(s3.head_bucket, Bucket=bucket.name) is None:
+        if await find_or_none(s3.head_bucket, Bucket=bucket.name) is None:
             place = {"LocationConstraint": self._settings.aws_region}
             elsewhere = {} if self._settings.aws_region == "us-east-1" else {"CreateBucketConfiguration": place}
             await s3.create_bucket(Bucket=bucket.name, **elsewhere)
@@ -127,14 +123,18 @@ class Provisioner:
 
     async def _bucket_differences(self, bucket: Bucket) -> list[str]:
         s3 = await self._clients.get("s3")
-        if await _find(s3.head_bucket, Bucket=bucket.name) is None:
+        if await find_or_none(s3.head_bucket, Bucket=bucket.name) is None:
             return [f"bucket {bucket.name} is missing"]
         found = []
+        days = bucket.noncurrent_version_days.get(self._settings.environment)
         if (await s3.get_bucket_versioning(Bucket=bucket.name)).get("Status") != "Enabled":
             found.append(f"bucket {bucket.name} is not versioned")
-        access = await _find(s3.get_public_access_block, Bucket=bucket.name)
+        access = await find_or_none(s3.get_public_access_block, Bucket=bucket.name)
         if access is None or access["PublicAccessBlockConfiguration"] != _NO_PUBLIC_ACCESS:
             found.append(f"bucket {bucket.name} does not block public access")
+        lifecycle = await find_or_none(s3.get_bucket_lifecycle_configuration, Bucket=bucket.name)
+        if days != _days_kept(lifecycle):
+            found.append(f"bucket {bucket.name} keeps old versions {_days_kept(lifecycle)} days, declared {days}")
         return found
 
     async def _push_templates(self) -> None:
@@ -149,11 +149,11 @@ class Provisioner:
         """Names whose text in the bucket is not the packaged one; S3's ETag of a small object is its MD5."""
         s3 = await self._clients.get("s3")
         bucket = self._topology.bucket("templates").name
-        if await _find(s3.head_bucket, Bucket=bucket) is None:
+        if await find_or_none(s3.head_bucket, Bucket=bucket) is None:
             return []
         stale = []
         for name, text in packaged_documents().items():
-            head = await _find(s3.head_object, Bucket=bucket, Key=name)
+            head = await find_or_none(s3.head_object, Bucket=bucket, Key=name)
             if head is None or head["ETag"].strip('"') != hashlib.md5(text, usedforsecurity=False).hexdigest():
                 stale.append(name)
         return stale
@@ -162,12 +162,12 @@ class Provisioner:
 
     async def _make_bus(self) -> None:
         events = await self._clients.get("events")
-        if await _find(events.describe_event_bus, Name=self._topology.bus) is None:
+        if await find_or_none(events.describe_event_bus, Name=self._topology.bus) is None:
             await events.create_event_bus(Name=self._topology.bus)
 
     async def _bus_differences(self) -> list[str]:
         events = await self._clients.get("events")
-        standing = await _find(events.describe_event_bus, Name=self._topology.bus)
+        standing = await find_or_none(events.describe_event_bus, Name=self._topology.bus)
         return [] if standing else [f"event bus {self._topology.bus} is missing"]
 
     async def _make_topic(self, name: str) -> None:
@@ -175,6 +175,17 @@ class Provisioner:
         arn = (await sns.create_topic(Name=name))["TopicArn"]
         policy = _allow("events.amazonaws.com", "sns:Publish", arn, _account(arn))
         await sns.set_topic_attributes(TopicArn=arn, AttributeName="Policy", AttributeValue=policy)
+
+    async def _topic_differences(self, name: str) -> list[str]:
+        arn = await self._topic_arn(name)
+        if arn is None:
+            return [f"topic {name} is missing"]
+        sns = await self._clients.get("sns")
+        standing = (await sns.get_topic_attributes(TopicArn=arn))["Attributes"].get("Policy")
+        wanted = _allow("events.amazonaws.com", "sns:Publish", arn, _account(arn))
+        return (
+            [] if _parsed(standing) == _parsed(wanted) else [f"topic {name}: Policy is {standing}, declared {wanted}"]
+        )
 
     async def _topic_arn(self, name: str) -> str | None:
         """By listing: CreateTopic would answer it too, but would also create."""
@@ -198,7 +209,7 @@ class Provisioner:
 
     async def _rule_differences(self, rule: Rule) -> list[str]:
         events = await self._clients.get("events")
-        standing = await _find(events.describe_rule, Name=rule.name, EventBusName=self._topology.bus)
+        standing = await find_or_none(events.describe_rule, Name=rule.name, EventBusName=self._topology.bus)
         if standing is None:
             return [f"rule {rule.name} is missing"]
         found = []
@@ -214,28 +225,19 @@ class Provisioner:
 
     async def _make_queue(self, queue: Queue) -> None:
         sqs = await self._clients.get("sqs")
-        dead_letters = await self._make_dead_letters(queue)
+        dead_letter_url = await self._make_dead_letters(queue)
+        dead_letters = await self._queue_arn(dead_letter_url)
         url = await self._queue_url(queue.name) or (await sqs.create_queue(QueueName=queue.name))["QueueUrl"]
         arn = await self._queue_arn(url)
         await sqs.set_queue_attributes(QueueUrl=url, Attributes=self._queue_attributes(queue, arn, dead_letters))
-        await self._allow_redrive(queue, arn)
+        await sqs.set_queue_attributes(QueueUrl=dead_letter_url, Attributes=_dead_letter_attributes(arn))
         if queue.topic:
             await self._subscribe(queue, queue.topic, arn)
 
     async def _make_dead_letters(self, queue: Queue) -> str:
         sqs = await self._clients.get("sqs")
-        name = queue.dead_letter_name
-        url = await self._queue_url(name) or (await sqs.create_queue(QueueName=name))["QueueUrl"]
-        attributes = {"MessageRetentionPeriod": str(DEAD_LETTER_RETENTION_S)}
-        await sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
-        return await self._queue_arn(url)
-
-    async def _allow_redrive(self, queue: Queue, arn: str) -> None:
-        """Only this queue may send to its dead letters."""
-        sqs = await self._clients.get("sqs")
-        allow = orjson.dumps({"redrivePermission": "byQueue", "sourceQueueArns": [arn]}).decode()
-        url = await self._queue_url(queue.dead_letter_name)
-        await sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedriveAllowPolicy": allow})
+        url: str | None = await self._queue_url(queue.dead_letter_name)
+        return url or str((await sqs.create_queue(QueueName=queue.dead_letter_name))["QueueUrl"])
 
     def _queue_attributes(self, queue: Queue, arn: str, dead_letter_arn: str) -> dict[str, str]:
         redrive = {"deadLetterTargetArn": dead_letter_arn, "maxReceiveCount": queue.max_receive_count}
@@ -263,15 +265,19 @@ class Provisioner:
         url, dead_letter_url = await self._queue_url(queue.name), await self._queue_url(queue.dead_letter_name)
         if url is None or dead_letter_url is None:
             return [f"queue {queue.name if url is None else queue.dead_letter_name} is missing"]
-        sqs = await self._clients.get("sqs")
-        standing = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]))["Attributes"]
-        wanted = self._queue_attributes(queue, standing["QueueArn"], await self._queue_arn(dead_letter_url))
-        found = [
-            f"queue {queue.name}: {name} is {standing.get(name)}, declared {value}"
-            for name, value in wanted.items()
-            if _parsed(standing.get(name)) != _parsed(value)
-        ]
+        standing, dead = await self._attributes(url), await self._attributes(dead_letter_url)
+        wanted = self._queue_attributes(queue, standing["QueueArn"], dead["QueueArn"])
+        found = _attribute_differences(f"queue {queue.name}", standing, wanted)
+        declared = _dead_letter_attributes(standing["QueueArn"])
+        found += _attribute_differences(f"queue {queue.dead_letter_name}", dead, declared)
         return found + (await self._subscription_differences(queue, standing["QueueArn"]) if queue.topic else [])
+
+    async def _attributes(self, url: str) -> Mapping[str, str]:
+        sqs = await self._clients.get("sqs")
+        attributes: dict[str, str] = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]))[
+            "Attributes"
+        ]
+        return attributes
 
     async def _subscription_differences(self, queue: Queue, queue_arn: str) -> list[str]:
         sns = await self._clients.get("sns")
@@ -281,21 +287,20 @@ class Provisioner:
         async for page in sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic_arn):
             for subscription in page["Subscriptions"]:
                 if subscription["Endpoint"] == queue_arn:
-                    return await self._attribute_differences(queue, subscription["SubscriptionArn"])
+                    standing = await self._standing_subscription(subscription["SubscriptionArn"])
+                    wanted = _subscription_attributes(queue)
+                    return _attribute_differences(f"subscription of {queue.name}", standing, wanted)
         return [f"queue {queue.name} is not subscribed to topic {queue.topic}"]
 
-    async def _attribute_differences(self, queue: Queue, subscription_arn: str) -> list[str]:
+    async def _standing_subscription(self, subscription_arn: str) -> Mapping[str, str]:
         sns = await self._clients.get("sns")
-        standing = (await sns.get_subscription_attributes(SubscriptionArn=subscription_arn))["Attributes"]
-        return [
-            f"subscription of {queue.name}: {name} is {standing.get(name)}, declared {value}"
-            for name, value in _subscription_attributes(queue).items()
-            if _parsed(standing.get(name)) != _parsed(value)
-        ]
+        answer = await sns.get_subscription_attributes(SubscriptionArn=subscription_arn)
+        attributes: dict[str, str] = answer["Attributes"]
+        return attributes
 
     async def _queue_url(self, name: str) -> str | None:
         sqs = await self._clients.get("sqs")
-        answer = await _find(sqs.get_queue_url, QueueName=name)
+        answer = await find_or_none(sqs.get_queue_url, QueueName=name)
         return answer["QueueUrl"] if answer else None
 
     async def _queue_arn(self, url: str) -> str:
@@ -311,7 +316,7 @@ class Provisioner:
         address = parseaddr(self._settings.mail_from)[1]
         if self._settings.mail_transport == "sesv2":
             sesv2 = await self._clients.get("sesv2")
-            if await _find(sesv2.get_email_identity, EmailIdentity=address) is None:
+            if await find_or_none(sesv2.get_email_identity, EmailIdentity=address) is None:
                 await sesv2.create_email_identity(EmailIdentity=address)
         elif self._settings.mail_transport == "ses":
             await (await self._clients.get("ses")).verify_email_identity(EmailAddress=address)
@@ -321,16 +326,6 @@ _NO_PUBLIC_ACCESS = dict.fromkeys(
     ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
 )
 _SSE_S3 = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
-
-
-async def _find(call: Any, **request: Any) -> Any | None:
-    """The answer, or None where the thing is not there."""
-    try:
-        return await call(**request)
-    except ClientError as error:
-        if error_code(error) in _ABSENT:
-            return None
-        raise
 
 
 def _table_request(table: Table) -> dict[str, Any]:
@@ -369,6 +364,32 @@ def _lifecycle(days: int) -> dict[str, Any]:
         "NoncurrentVersionExpiration": {"NoncurrentDays": days},
     }
     return {"Rules": [rule]}
+
+
+def _days_kept(lifecycle: Mapping[str, Any] | None) -> int | None:
+    """After how many days old versions go; None: never."""
+    for rule in lifecycle["Rules"] if lifecycle else ():
+        days = rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays")
+        if days and rule.get("Status") == "Enabled":
+            return int(days)
+    return None
+
+
+def _dead_letter_attributes(source_arn: str) -> dict[str, str]:
+    """Only its own queue may send to a dead-letter queue."""
+    allow = {"redrivePermission": "byQueue", "sourceQueueArns": [source_arn]}
+    return {
+        "MessageRetentionPeriod": str(DEAD_LETTER_RETENTION_S),
+        "RedriveAllowPolicy": orjson.dumps(allow).decode(),
+    }
+
+
+def _attribute_differences(what: str, standing: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
+    return [
+        f"{what}: {name} is {standing.get(name)}, declared {value}"
+        for name, value in wanted.items()
+        if _parsed(standing.get(name)) != _parsed(value)
+    ]
 
 
 def _subscription_attributes(queue: Queue) -> Mapping[str, str]:

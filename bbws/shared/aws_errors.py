@@ -1,4 +1,6 @@
-"""Which errors of AWS mean "later", and which mean "never"."""
+"""Which errors of AWS mean "later", which mean "never", and which only "there is none"."""
+
+from typing import Any
 
 import aiohttp
 from botocore import exceptions as botocore_errors
@@ -23,6 +25,21 @@ _THROTTLED = frozenset(
 _CREDENTIALS_OUT_OF_DATE = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 _TRY_LATER = frozenset({"InternalServerError", "RequestTimeout", "RequestTimeoutException", "ServiceUnavailable"})
 _CODES_OF_UNAVAILABLE = _THROTTLED | _CREDENTIALS_OUT_OF_DATE | _TRY_LATER
+# What the services answer for a thing that is not there; they never agreed on one name.
+_ABSENT = frozenset(
+    {
+        "404",
+        "AWS.SimpleQueueService.NonExistentQueue",
+        "NoSuchBucket",
+        "NoSuchKey",
+        "NotFound",
+        "NotFoundException",
+        "QueueDoesNotExist",
+        "ResourceNotFoundException",
+        "NoSuchLifecycleConfiguration",
+        "NoSuchPublicAccessBlockConfiguration",
+    }
+)
 _SERVER_ERROR = 500
 # botocore's connection errors have two roots: what could not be reached is no HTTPClientError.
 _TRANSPORT_ERRORS = (
@@ -55,3 +72,13 @@ def error_code(error: botocore_errors.ClientError) -> str:
 def cause(error: BaseException) -> str:
     """AWS's code, or the class of an error that never reached AWS: what a log line and a person need."""
     return (error_code(error) if isinstance(error, botocore_errors.ClientError) else "") or type(error).__name__
+
+
+async def find_or_none(call: Any, **request: Any) -> Any | None:
+    """The answer, or None where the thing is not there."""
+    try:
+        return await call(**request)
+    except botocore_errors.ClientError as error:
+        if error_code(error) in _ABSENT:
+            return None
+        raise

@@ -1,0 +1,247 @@
+"""Provisioning on the emulator: what is declared is made, what drifts is named and mended."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+import pytest
+
+from bbws.provision import Provisioner
+from bbws.shared.integrations.aws import AwsClients
+from bbws.shared.settings import Settings
+from bbws.shared.topology import DEAD_LETTER_RETENTION_S, Topology
+from tests.shared.test_topology import shuffled_document
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.needs("dynamodb", "s3", "events", "sns", "sqs", "sesv2")
+TOPIC = "bbws-order-events"
+Drift = Callable[[AwsClients, Topology], Awaitable[None]]
+
+
+@pytest.fixture
+def topology(settings: Settings) -> Topology:
+    return Topology.for_settings(settings)
+
+
+@pytest.fixture
+def provisioner(clients: AwsClients, provisioned: Settings, topology: Topology) -> Provisioner:
+    return Provisioner(clients, provisioned, topology)
+
+
+async def test_an_empty_account_lacks_everything_and_has_it_after_apply(
+    clients: AwsClients, settings: Settings, topology: Topology
+) -> None:
+    """`--check` must name what a deployment forgot, and say nothing when nothing is."""
+    provisioner = Provisioner(clients, settings, topology)
+    missing = await provisioner.differences()
+    for thing in (topology.bus, *(item.name for group in _groups(topology) for item in group)):
+        assert any(thing in line for line in missing), thing
+    await provisioner.apply()
+    assert await provisioner.differences() == []
+    await provisioner.apply()
+    assert await provisioner.differences() == []
+    assert await _counts(clients) == {"queues": 2 * len(topology.queues), "subscriptions": len(topology.queues)}
+
+
+def _groups(topology: Topology) -> tuple[tuple[Any, ...], ...]:
+    return topology.topics, topology.rules, topology.queues, topology.tables, topology.buckets
+
+
+async def _counts(clients: AwsClients) -> dict[str, int]:
+    sqs, sns = await clients.get("sqs"), await clients.get("sns")
+    return {
+        "queues": len((await sqs.list_queues())["QueueUrls"]),
+        "subscriptions": len((await sns.list_subscriptions())["Subscriptions"]),
+    }
+
+
+async def test_the_order_of_entries_means_nothing(clients: AwsClients, settings: Settings, topology: Topology) -> None:
+    """What the shuffled file makes is what the file declares."""
+    shuffled = orjson.loads(orjson.dumps(shuffled_document(11)))
+    for bucket in shuffled["buckets"]:
+        bucket["name"] += settings.bucket_suffix
+    await Provisioner(clients, settings, Topology.model_validate(shuffled)).apply()
+    assert await Provisioner(clients, settings, topology).differences() == []
+
+
+async def test_every_drift_is_named_and_mended(
+    clients: AwsClients, provisioner: Provisioner, topology: Topology
+) -> None:
+    """What somebody changed by hand at night is found in the morning, and put right."""
+    for drift, complaint in _DRIFTS:
+        await drift(clients, topology)
+        found = await provisioner.differences()
+        assert len(found) == 1, f"{drift.__name__}: {found}"
+        assert complaint in found[0]
+        await provisioner.apply()
+        assert await provisioner.differences() == [], drift.__name__
+
+
+async def test_an_index_that_is_missing_is_reported_and_not_touched(
+    clients: AwsClients, provisioner: Provisioner
+) -> None:
+    """Making an index anew, or a table, loses data or time: a migration does that, not a deployment."""
+    dynamodb = await clients.get("dynamodb")
+    removal = [{"Delete": {"IndexName": "PayfastIdIndex"}}]
+    await dynamodb.update_table(TableName="orders", GlobalSecondaryIndexUpdates=removal)
+    expected = ["table orders: index PayfastIdIndex is absent, declared (payfastIdKey)"]
+    assert await provisioner.differences() == expected
+    await provisioner.apply()
+    assert await provisioner.differences() == expected
+
+
+async def test_only_the_topic_may_send_to_a_queue_and_only_its_queue_to_its_dead_letters(
+    clients: AwsClients, provisioned: Settings, topology: Topology
+) -> None:
+    """Without the first nothing arrives on AWS; without the second anybody's dead letters do."""
+    for queue in topology.queues:
+        attributes = await _queue(clients, queue.name)
+        (statement,) = orjson.loads(attributes["Policy"])["Statement"]
+        assert statement["Principal"] == {"Service": "sns.amazonaws.com"}
+        assert (statement["Action"], statement["Resource"]) == ("sqs:SendMessage", attributes["QueueArn"])
+        assert statement["Condition"]["ArnEquals"]["aws:SourceArn"].endswith(f":{TOPIC}")
+        dead = await _queue(clients, queue.dead_letter_name)
+        redrive = orjson.loads(attributes["RedrivePolicy"])
+        assert redrive == {"deadLetterTargetArn": dead["QueueArn"], "maxReceiveCount": queue.max_receive_count}
+        allowed = {"redrivePermission": "byQueue", "sourceQueueArns": [attributes["QueueArn"]]}
+        assert orjson.loads(dead["RedriveAllowPolicy"]) == allowed
+        assert int(dead["MessageRetentionPeriod"]) == DEAD_LETTER_RETENTION_S
+
+
+async def test_a_message_that_is_received_too_often_goes_to_the_dead_letters(
+    clients: AwsClients, provisioned: Settings, topology: Topology
+) -> None:
+    """The backstop for crashes (C-36): a message that kills its consumer must not come back for ever."""
+    queue, sqs = topology.queue("order-record"), await clients.get("sqs")
+    url, dead = await _url(clients, queue.name), await _url(clients, queue.dead_letter_name)
+    await sqs.send_message(QueueUrl=url, MessageBody="deadly")
+    for _ in range(queue.max_receive_count):
+        answer = await sqs.receive_message(QueueUrl=url, VisibilityTimeout=0)
+        assert [message["Body"] for message in answer["Messages"]] == ["deadly"]
+
+    async def is_dead() -> bool:
+        assert "Messages" not in await sqs.receive_message(QueueUrl=url, VisibilityTimeout=0)
+        return "Messages" in await sqs.receive_message(QueueUrl=dead, VisibilityTimeout=0)
+
+    await eventually(is_dead, what="the message in the dead-letter queue")
+
+
+async def _url(clients: AwsClients, name: str) -> str:
+    url: str = (await (await clients.get("sqs")).get_queue_url(QueueName=name))["QueueUrl"]
+    return url
+
+
+async def _queue(clients: AwsClients, name: str) -> dict[str, str]:
+    sqs = await clients.get("sqs")
+    answer = await sqs.get_queue_attributes(QueueUrl=await _url(clients, name), AttributeNames=["All"])
+    attributes: dict[str, str] = answer["Attributes"]
+    return attributes
+
+
+async def _set(clients: AwsClients, name: str, **attributes: str) -> None:
+    await (await clients.get("sqs")).set_queue_attributes(QueueUrl=await _url(clients, name), Attributes=attributes)
+
+
+async def _subscription(clients: AwsClients, queue: str) -> str:
+    listed = await (await clients.get("sns")).list_subscriptions()
+    return next(str(s["SubscriptionArn"]) for s in listed["Subscriptions"] if s["Endpoint"].endswith(f":{queue}"))
+
+
+async def _shorter_visibility(clients: AwsClients, _: Topology) -> None:
+    await _set(clients, "order-pdf", VisibilityTimeout="1")
+
+
+async def _other_receive_count(clients: AwsClients, _: Topology) -> None:
+    policy = orjson.loads((await _queue(clients, "order-pdf"))["RedrivePolicy"]) | {"maxReceiveCount": 1}
+    await _set(clients, "order-pdf", RedrivePolicy=orjson.dumps(policy).decode())
+
+
+async def _open_queue(clients: AwsClients, _: Topology) -> None:
+    policy = orjson.loads((await _queue(clients, "order-pdf"))["Policy"])
+    policy["Statement"][0]["Principal"] = "*"
+    await _set(clients, "order-pdf", Policy=orjson.dumps(policy).decode())
+
+
+async def _short_lived_dead_letters(clients: AwsClients, _: Topology) -> None:
+    await _set(clients, "order-pdf-dlq", MessageRetentionPeriod="3600")
+
+
+async def _open_dead_letters(clients: AwsClients, _: Topology) -> None:
+    await _set(clients, "order-pdf-dlq", RedriveAllowPolicy='{"redrivePermission":"allowAll"}')
+
+
+async def _unsubscribed(clients: AwsClients, _: Topology) -> None:
+    await (await clients.get("sns")).unsubscribe(SubscriptionArn=await _subscription(clients, "order-pdf"))
+
+
+async def _other_filter(clients: AwsClients, _: Topology) -> None:
+    await (await clients.get("sns")).set_subscription_attributes(
+        SubscriptionArn=await _subscription(clients, "order-pdf"),
+        AttributeName="FilterPolicy",
+        AttributeValue='{"type":["NOTHING"]}',
+    )
+
+
+async def _open_topic(clients: AwsClients, _: Topology) -> None:
+    sns = await clients.get("sns")
+    arn = (await sns.list_topics())["Topics"][0]["TopicArn"]
+    await sns.set_topic_attributes(TopicArn=arn, AttributeName="Policy", AttributeValue='{"Statement":[]}')
+
+
+async def _untargeted_rule(clients: AwsClients, topology: Topology) -> None:
+    events = await clients.get("events")
+    await events.remove_targets(Rule="order-events-rule", EventBusName=topology.bus, Ids=[TOPIC])
+
+
+async def _other_pattern(clients: AwsClients, topology: Topology) -> None:
+    events = await clients.get("events")
+    await events.put_rule(Name="order-events-rule", EventBusName=topology.bus, EventPattern='{"source":["other"]}')
+
+
+async def _disabled_rule(clients: AwsClients, topology: Topology) -> None:
+    await (await clients.get("events")).disable_rule(Name="order-events-rule", EventBusName=topology.bus)
+
+
+async def _unversioned_bucket(clients: AwsClients, topology: Topology) -> None:
+    s3, off = await clients.get("s3"), {"Status": "Suspended"}
+    await s3.put_bucket_versioning(Bucket=topology.bucket("documents").name, VersioningConfiguration=off)
+
+
+async def _public_bucket(clients: AwsClients, topology: Topology) -> None:
+    await (await clients.get("s3")).delete_public_access_block(Bucket=topology.bucket("documents").name)
+
+
+async def _edited_template(clients: AwsClients, topology: Topology) -> None:
+    s3 = await clients.get("s3")
+    await s3.put_object(Bucket=topology.bucket("templates").name, Key="invoices/invoice.html", Body=b"edited")
+
+
+async def _no_time_to_live(clients: AwsClients, _: Topology) -> None:
+    off = {"Enabled": False, "AttributeName": "expiresAt"}
+    await (await clients.get("dynamodb")).update_time_to_live(TableName="orders", TimeToLiveSpecification=off)
+
+
+async def _no_backups(clients: AwsClients, _: Topology) -> None:
+    off = {"PointInTimeRecoveryEnabled": False}
+    dynamodb = await clients.get("dynamodb")
+    await dynamodb.update_continuous_backups(TableName="orders", PointInTimeRecoverySpecification=off)
+
+
+_DRIFTS: tuple[tuple[Drift, str], ...] = (
+    (_shorter_visibility, "queue order-pdf: VisibilityTimeout is 1, declared 60"),
+    (_other_receive_count, "queue order-pdf: RedrivePolicy"),
+    (_open_queue, "queue order-pdf: Policy"),
+    (_short_lived_dead_letters, "queue order-pdf-dlq: MessageRetentionPeriod is 3600"),
+    (_open_dead_letters, "queue order-pdf-dlq: RedriveAllowPolicy"),
+    (_unsubscribed, "queue order-pdf is not subscribed to topic bbws-order-events"),
+    (_other_filter, 'subscription of order-pdf: FilterPolicy is {"type":["NOTHING"]}'),
+    (_open_topic, "topic bbws-order-events: Policy"),
+    (_untargeted_rule, "rule order-events-rule does not send to topic bbws-order-events"),
+    (_other_pattern, "rule order-events-rule matches something else"),
+    (_disabled_rule, "rule order-events-rule matches something else, or is off"),
+    (_unversioned_bucket, "is not versioned"),
+    (_public_bucket, "does not block public access"),
+    (_edited_template, "template invoices/invoice.html is not the packaged one"),
+    (_no_time_to_live, "table orders: time to live is not on expiresAt"),
+    (_no_backups, "table orders: point-in-time recovery is off"),
+)
