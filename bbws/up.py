@@ -34,6 +34,7 @@ SECRET_ACCESS_KEY = "test"  # noqa: S105
 READY_WITHIN_S = 60.0
 STOP_WITHIN_S = 45.0
 RESTART_AFTER_S = 0.5
+LAST_LINES_WITHIN_S = 1.0
 # A process that dies so soon after its start, so often, will not get better by being started again.
 SHORT_LIFE_S = 5.0
 MOST_SHORT_LIVES = 5
@@ -93,7 +94,8 @@ class System:
     """Everything, from `async with` on until its end.
 
     `home` keeps the state between clean stops; `fresh` forgets it. `on_line` gets the name of a process and each
-    structured line that it logs. `settings` are fields of `Settings` for all processes.
+    structured line that it logs. `settings` are fields of `Settings` for all processes. The last two shorten waits
+    in tests: for a dead consumer's messages, and for PayFast's next try.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class System:
         on_line: OnLine | None = None,
         settings: Mapping[str, Any] | None = None,
         visibility_timeout_s: int | None = None,
+        payfast_retry_base_s: float = 10,
     ) -> None:
         self.home = home
         self.ports = ports or Ports.free()
@@ -112,6 +115,7 @@ class System:
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._on_line: OnLine = on_line or (lambda _name, _line: None)
         self._visibility_timeout_s = visibility_timeout_s
+        self._payfast_retry_base_s = payfast_retry_base_s
         self._extra = dict(settings or {})
         self._emulator = Emulator(home / "aws", self.mail_dir, port=self.ports.emulator, fresh=fresh)
         self._children: dict[str, Child] = {}
@@ -181,7 +185,8 @@ class System:
         self.home.mkdir(parents=True, exist_ok=True)
         await self._emulator.start()
         await self._provision()
-        payfast = ("stand-in", "payfast", "--port", str(self.ports.payfast))
+        retry = ("--retry-base-s", str(self._payfast_retry_base_s))
+        payfast = ("stand-in", "payfast", "--port", str(self.ports.payfast), *retry)
         mailbox = ("stand-in", "mailbox", "--port", str(self.ports.mailbox), "--mail-dir", str(self.mail_dir))
         self._launch("payfast", payfast)
         self._launch("mailbox", mailbox)
@@ -214,8 +219,11 @@ class System:
         environment = _inherited() | self.settings.as_environment()
         while not self._stopping:
             child.process = await _spawn(child, environment)
-            await self._read_lines(child, child.process)
+            reading = asyncio.create_task(self._read_lines(child, child.process))
             code = await child.process.wait()
+            # What a dead process started may still hold its output open: only what is written by now is read.
+            await asyncio.wait({reading}, timeout=LAST_LINES_WITHIN_S)
+            reading.cancel()
             if self._stopping:
                 return
             child.ready.clear()

@@ -5,11 +5,13 @@ import hashlib
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from datetime import UTC, datetime
+from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -38,10 +40,11 @@ class PdfRenderer:
     def __init__(self, processes: int, *, warm: bool = True) -> None:
         self._processes = processes
         self._warm = warm
+        self._is_open = False
         self._pool: ProcessPoolExecutor | None = None
 
     async def __aenter__(self) -> Self:
-        self._pool = self._new_pool()
+        self._is_open = True
         if not self._warm:
             return self
         try:
@@ -82,8 +85,10 @@ class PdfRenderer:
             self._pool = self._new_pool()
 
     def _open_pool(self) -> ProcessPoolExecutor:
-        if self._pool is None:
+        if not self._is_open:
             raise RuntimeError("PdfRenderer is not open; use `async with`")
+        if self._pool is None:
+            self._pool = self._new_pool()
         return self._pool
 
     def _new_pool(self) -> ProcessPoolExecutor:
@@ -92,12 +97,14 @@ class PdfRenderer:
         return ProcessPoolExecutor(self._processes, mp_context=context, initializer=_prepare)
 
     async def _close(self) -> None:
+        self._is_open = False
         pool, self._pool = self._pool, None
         if pool is not None:
             await asyncio.to_thread(pool.shutdown, wait=True, cancel_futures=True)
 
 
 def _prepare() -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     # Ctrl-C reaches every process of the terminal; the parent decides when the page at hand is finished.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Where libharfbuzz-subset0 is missing fontTools subsets the fonts, and writes the time into them otherwise.
@@ -105,6 +112,14 @@ def _prepare() -> None:
     # An error here would only say "broken pool"; the first page says what is wrong.
     with suppress(PdfError):
         _warm()
+
+
+def _end_with_parent() -> None:
+    """A killed parent tells nobody: its workers would wait for work for ever, and hold its pipes open."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _warm() -> None:

@@ -78,9 +78,10 @@ class PartialPublishError(SQSError):
 class PauseSubscriber(NackMessage):
     """Raise it when a dependency is out: the message returns, and nothing is received until `probe` succeeds.
 
-    The message is visible again after `delay` seconds, never goes to the dead letters because of this attempt,
-    and this attempt is left out when its later failures are counted. `probe` is asked after 1 s, then at
-    growing intervals of up to 30 s; afterwards one message is tried before the subscriber opens fully.
+    The message is visible again after `delay` seconds, or as soon as the probe succeeds; it never goes to the
+    dead letters because of this attempt, and this attempt is left out when its later failures are counted. `probe`
+    is asked after 1 s, then at growing intervals of up to 10 s; afterwards one message is tried before the
+    subscriber opens fully.
     """
 
     def __init__(self, *, reason: str, probe: Probe, delay: float = 30) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
@@ -69,6 +70,7 @@ class Faults:
     def __init__(self) -> None:
         self._active: dict[tuple[str, str | None, str | None], Fault] = {}
         self._random = random.Random()  # noqa: S311
+        self._healed = asyncio.Event()
 
     def put(self, described: dict[str, dict[str, Any]]) -> None:
         """Switch faults on: `{"dynamodb": {"status": 503, "rate": 0.5, "account": "123456789012"}}`.
@@ -79,17 +81,21 @@ class Faults:
             self._active[fault.service, fault.account, fault.operation] = fault
 
     def clear(self, account: str | None = None) -> None:
-        """Switch off the faults of one account, or all of them."""
+        """Switch off the faults of one account, or all of them; calls that are being delayed go on at once."""
         self._active = {
             key: fault for key, fault in self._active.items() if account is not None and fault.account != account
         }
+        self._healed.set()
+        self._healed = asyncio.Event()
 
     async def strike(self, request: AwsRequest) -> Answer | None:
         """Wait as long as the fault for this request says and give its error, or None when it may pass."""
         fault = self._take(request)
         if fault is None:
             return None
-        await asyncio.sleep(fault.latency_ms / 1000)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(fault.latency_ms / 1000):
+                await self._healed.wait()
         return error_answer(fault) if fault.status is not None else None
 
     def _take(self, request: AwsRequest) -> Fault | None:

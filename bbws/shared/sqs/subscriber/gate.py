@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import Enum
 from secrets import SystemRandom
 
@@ -11,7 +11,8 @@ from ..message import ReceivedMessage
 from .settlement import Log
 
 _FIRST_PROBE_S = 1.0
-_LAST_PROBE_S = 30.0
+# A probe costs one call; an outage that has ended should not last longer because nobody asked.
+_LAST_PROBE_S = 10.0
 _PROBE_TIMEOUT_S = 10
 _random = SystemRandom()
 
@@ -25,9 +26,18 @@ class _State(Enum):
 class Gate:
     """Open, paused, or half open: then one message at a time until one ends without another pause."""
 
-    def __init__(self, *, log: Log, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        *,
+        log: Log,
+        changed: Callable[[], None],
+        before_trial: Callable[[], Awaitable[None]],
+        opened: Callable[[], object],
+    ) -> None:
         self._log = log
         self._changed = changed
+        self._before_trial = before_trial
+        self._opened = opened
         self._state = _State.OPEN
         self._probing: asyncio.Task[None] | None = None
         self._trial: ReceivedMessage | None = None
@@ -71,6 +81,7 @@ class Gate:
         self._probes = 0
         self._state = _State.OPEN
         self._log(logging.INFO, "resumed")
+        self._opened()
 
     async def close(self) -> None:
         """Stop probing and be open for another start."""
@@ -85,11 +96,12 @@ class Gate:
         while not well:
             await asyncio.sleep(self._interval())
             well = await _succeeds(probe)
+        await self._before_trial()
         self._state = _State.HALF_OPEN
         self._changed()
 
     def _interval(self) -> float:
-        """1, 2, 4 ... 30 s, jittered; goes on growing when a probe lies and the trial fails."""
+        """1, 2, 4 ... 10 s, jittered; goes on growing when a probe lies and the trial fails."""
         longest = min(_LAST_PROBE_S, _FIRST_PROBE_S * 2 ** min(self._probes, 10))
         self._probes += 1
         return _random.uniform(longest / 2, longest)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from faststream.exceptions import StopConsume
 
@@ -19,8 +19,17 @@ from .dead_letters import dead_letter, describe
 from .heartbeat import Heartbeat
 
 _EXCUSED_MESSAGES = 10_000
+_RECALL_MARGIN_S = 1.0
+_TRIAL_RECEIVES = 2
 _COPY_TRIES = 3
 _COPY_RETRY_S = 0.5
+
+
+class _Waiting(NamedTuple):
+    """When the delay of a returned message ends, and how often it was received."""
+
+    until: float
+    receives: int
 
 
 class Log(Protocol):
@@ -54,6 +63,8 @@ class Settler:
         self._returns = Batcher("return", binding.change_visibility, self._has_company)
         # How often a message came back for no fault of its own; SQS counts those receives too.
         self._excused: OrderedDict[str, int] = OrderedDict()
+        # Given back with a delay because a dependency is out.
+        self._waiting: dict[str, _Waiting] = {}
 
     async def ack(self, raw: ReceivedMessage) -> None:
         """Deleted."""
@@ -91,6 +102,28 @@ class Settler:
         """Invisible for `seconds` from now."""
         self._heartbeat.extended(raw, seconds)
         await self._returns.add((raw.receipt_handle, self._within_limit(raw, seconds)))
+
+    async def recall_one(self) -> None:
+        """One message that waits for a dependency is visible now, to be tried.
+
+        Only one that was received once: where the probe says well and the work fails, the same message must not be
+        tried until SQS itself has had enough of it.
+        """
+        fewest = min(self._waiting.items(), key=lambda waiting: waiting[1].receives, default=None)
+        if fewest is not None and fewest[1].receives < _TRIAL_RECEIVES:
+            await self._recall([fewest[0]])
+
+    async def recall_all(self) -> None:
+        """What waits for a dependency is visible now: the dependency is back before the delay has ended."""
+        await self._recall(list(self._waiting))
+
+    async def _recall(self, handles: Iterable[str]) -> None:
+        # One that is visible already may be in other hands: its old receipt must not touch it.
+        soonest = asyncio.get_running_loop().time() + _RECALL_MARGIN_S
+        recalled = [handle for handle in handles if self._waiting.pop(handle).until > soonest]
+        ended = await asyncio.gather(*(self._returns.add((handle, 0)) for handle in recalled), return_exceptions=True)
+        for error in filter(None, ended):
+            self._log(logging.WARNING, f"{error}; the message is visible again when its delay ends")
 
     async def drain(self) -> None:
         """All settlements decided so far have reached SQS, or failed."""
@@ -134,6 +167,9 @@ class Settler:
         if len(self._excused) > _EXCUSED_MESSAGES:
             self._excused.popitem(last=False)
         await self._return_failed(raw, delay)
+        if delay > 0:
+            until = asyncio.get_running_loop().time() + delay
+            self._waiting[raw.receipt_handle] = _Waiting(until, raw.receive_count)
 
     def _within_limit(self, raw: ReceivedMessage, seconds: float) -> int:
         left = VISIBILITY_S - (asyncio.get_running_loop().time() - raw.received_at)

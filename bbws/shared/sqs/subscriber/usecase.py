@@ -90,7 +90,12 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
             visibility_timeout_s=options.visibility_timeout,
             log=self._note,
         )
-        self._gate = Gate(log=self._note, changed=self._poller.changed)
+        self._gate = Gate(
+            log=self._note,
+            changed=self._poller.changed,
+            before_trial=self._settler.recall_one,
+            opened=lambda: self._tracked(self._settler.recall_all()),
+        )
 
     @property
     def queue_name(self) -> str:
