@@ -53,7 +53,8 @@ def verdicts(ping_of: Callable[[str], Ping]) -> type[BaseMiddleware[Any, Any]]:
                     raise
                 except Exception as error:
                     judged = verdict(error, ping_of)
-                    log.warning("message not handled", reason=str(error), verdict=type(judged).__name__)
+                    reason = _told(error) if isinstance(error, ValidationError) else str(error)
+                    log.warning("message not handled", reason=reason, verdict=type(judged).__name__)
                     raise judged from error
 
     return Verdicts
