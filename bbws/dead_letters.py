@@ -4,6 +4,7 @@ AWS's own StartMessageMoveTask can neither choose nor show a message, so this is
 or send to the source queue and then delete (a crash in between leaves two copies, never none).
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -62,20 +63,24 @@ class DeadLetter:
     def schema(self) -> str:
         """Which contract and version the body claims to be, or `unreadable`."""
         try:
-            document = orjson.loads(self.body)
-        except orjson.JSONDecodeError:
+            document = orjson.loads(self._content())
+        except ValueError:
             return "unreadable"
         return str(document.get("dataschema", "unknown")) if isinstance(document, dict) else "unknown"
 
     def told(self) -> dict[str, Any]:
         """All of it, the body decoded where it is JSON."""
         try:
-            body: Any = orjson.loads(self.body)
-        except orjson.JSONDecodeError:
+            body: Any = orjson.loads(self._content())
+        except ValueError:
             body = self.body
         headers = {name: value for name, value in self.headers.items() if isinstance(value, str)}
         seen = {"id": self.id, "queue": self.queue, "deadSince": self.sent_at.isoformat()}
         return {**seen, "reason": self.reason, "headers": headers, "body": body}
+
+    def _content(self) -> bytes:
+        """The body as it was published; raises ValueError where it claims an encoding that it has not."""
+        return wire.decode(self.body, dict(self.headers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,8 @@ class DeadLetters:
         self._topology = topology
 
     async def summaries(self) -> list[Summary]:
-        return [await self._summary(queue) for queue in sorted(self._topology.queues, key=lambda queue: queue.name)]
+        queues = sorted(self._topology.queues, key=lambda queue: queue.name)
+        return await asyncio.gather(*(self._summary(queue) for queue in queues))
 
     async def find(self, queue_name: str, wanted: Wanted) -> list[DeadLetter]:
         """Those wanted, oldest first; all are visible again afterwards."""
@@ -212,7 +218,6 @@ def _letter(queue: str, message: Mapping[str, Any]) -> DeadLetter:
 
 def _before_it_died(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """The message's own attributes, without those that tell how it failed."""
-    headers = {name: value for name, value in wire.unpack(attributes).items() if name not in _STORY}
-    texts = {name: value for name, value in headers.items() if isinstance(value, str)}
-    others = {name: attributes[name] for name in headers if name in attributes and name not in texts}
-    return wire.pack(texts, others)
+    typed = {name: attribute for name, attribute in attributes.items() if attribute["DataType"] != "String"}
+    texts = wire.unpack({name: attribute for name, attribute in attributes.items() if name not in typed})
+    return wire.pack({name: value for name, value in texts.items() if name not in _STORY}, typed)

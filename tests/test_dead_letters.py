@@ -1,0 +1,172 @@
+"""Dead letters: seen without harm, sent back as they were, or dropped."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import orjson
+import pytest
+import pytest_asyncio
+
+from bbws.dead_letters import UNTOLD, DeadLetter, DeadLetters
+from bbws.shared.errors import NotFound
+from bbws.shared.integrations.aws import AwsClients
+from bbws.shared.settings import Settings
+from bbws.shared.sqs import wire
+from bbws.shared.sqs.subscriber import dead_letters as story
+from bbws.shared.topology import Topology
+from tests.support.builders import order_created
+
+pytestmark = pytest.mark.needs("sqs")
+QUEUE = "order-record"
+OUT_OF_STOCK = "Conflict: out of stock"
+STORY = {story.REASON: OUT_OF_STOCK, story.HANDLER: "record", story.RECEIVE_COUNT: "3", story.MESSAGE_ID: "m-1"}
+
+
+@pytest_asyncio.fixture
+async def dead_letters(clients: AwsClients, settings: Settings) -> DeadLetters:
+    sqs, topology = await clients.get("sqs"), Topology.for_settings(settings)
+    for queue in topology.queues:
+        for name in (queue.name, queue.dead_letter_name):
+            await sqs.create_queue(QueueName=name)
+    return DeadLetters(sqs, topology)
+
+
+class Queue:
+    """One queue as AWS shows it, without our own reading of it."""
+
+    def __init__(self, sqs: Any, url: str) -> None:
+        self._sqs = sqs
+        self._url = url
+
+    async def send(
+        self, body: str, texts: Mapping[str, str] | None = None, typed: Mapping[str, Any] | None = None
+    ) -> None:
+        packed = wire.pack(texts or {}, typed)
+        await self._sqs.send_message(QueueUrl=self._url, MessageBody=body, MessageAttributes=packed)
+
+    async def bodies(self) -> list[str]:
+        return sorted(message["Body"] for message in await self.messages())
+
+    async def messages(self) -> list[dict[str, Any]]:
+        """All that are visible now; they stay so."""
+        found: dict[str, dict[str, Any]] = {}
+        receive = partial(self._sqs.receive_message, QueueUrl=self._url, MaxNumberOfMessages=10)
+        while received := (await receive(MessageAttributeNames=["All"])).get("Messages"):
+            found |= {message["MessageId"]: message for message in received}
+        for message in found.values():
+            await self._sqs.change_message_visibility(
+                QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
+            )
+        return list(found.values())
+
+
+async def _queue(clients: AwsClients, name: str) -> Queue:
+    sqs = await clients.get("sqs")
+    return Queue(sqs, (await sqs.get_queue_url(QueueName=name))["QueueUrl"])
+
+
+@pytest_asyncio.fixture
+async def dead(clients: AwsClients, dead_letters: DeadLetters) -> Queue:
+    return await _queue(clients, f"{QUEUE}-dlq")
+
+
+@pytest_asyncio.fixture
+async def source(clients: AwsClients, dead_letters: DeadLetters) -> Queue:
+    return await _queue(clients, QUEUE)
+
+
+def _all(_: DeadLetter) -> bool:
+    return True
+
+
+def _out_of_stock(letter: DeadLetter) -> bool:
+    return letter.reason == OUT_OF_STOCK
+
+
+async def test_letters_are_counted_by_reason_and_contract(dead_letters: DeadLetters, dead: Queue) -> None:
+    """Twelve of one kind and two of another tell an operator what to mend first; more than one receive holds."""
+    event = order_created().to_json().decode()
+    for _ in range(12):
+        await dead.send(event, STORY)
+    await dead.send("{not json", {story.REASON: "does not parse"})
+    await dead.send("[]")
+    found = {summary.queue: summary for summary in await dead_letters.summaries()}
+    assert list(found) == [
+        f"{name}-dlq" for name in ("customer-notify", "internal-notify", "order-pdf", "order-record")
+    ]
+    summary = found[f"{QUEUE}-dlq"]
+    assert (summary.depth, summary.oldest is not None) == (14, True)
+    assert dict(summary.by_reason) == {
+        (OUT_OF_STOCK, "urn:bbws:event:ORDER_CREATED:1"): 12,
+        ("does not parse", "unreadable"): 1,
+        (UNTOLD, "unknown"): 1,
+    }
+    assert found["order-pdf-dlq"].by_reason == []
+    assert len(await dead.messages()) == 14, "listing hid letters from the next reader"
+
+
+async def test_showing_decodes_and_gives_back(dead_letters: DeadLetters, dead: Queue) -> None:
+    """An operator reads what was meant, whatever form it travelled in; the letters stay."""
+    event = order_created()
+    body, attributes = wire.encode('{"text":"\ufffe"}'.encode(), {})
+    await dead.send(event.to_json().decode(), STORY)
+    await dead.send(body, typed=attributes)
+    await dead.send("!!", {wire.ENCODING: "base64"})
+    shown = [letter.told() for letter in await dead_letters.find(QUEUE, _all)]
+    assert [letter["reason"] for letter in shown] == [OUT_OF_STOCK, UNTOLD, UNTOLD]
+    assert shown[0]["body"] == orjson.loads(event.to_json())
+    assert shown[0]["headers"][story.HANDLER] == "record"
+    assert shown[1]["body"] == {"text": "\ufffe"}
+    assert shown[2]["body"] == "!!"
+    assert orjson.dumps(shown)
+    assert len(await dead.messages()) == 3
+
+
+async def test_redriving_sends_the_original_back_without_its_story(
+    dead_letters: DeadLetters, dead: Queue, source: Queue
+) -> None:
+    """A message that looks like a dead letter would be read as one; its own attributes keep name, type and value."""
+    own = {
+        "count": {"DataType": "Number", "StringValue": "7"},
+        "raw": {"DataType": "Binary", "BinaryValue": b"\x00\xff"},
+    }
+    texts = {f"text-{n}": str(n) for n in range(8)}
+    await dead.send("original", texts | STORY | {"correlation_id": "order-1"}, own)
+    assert await dead_letters.redrive(QUEUE, _all) == 1
+    (message,) = await source.messages()
+    assert message["Body"] == "original"
+    attributes = message["MessageAttributes"]
+    assert {name: attributes[name] for name in own} == own
+    assert wire.unpack(attributes) == {"count": "7", "raw": b"\x00\xff", **texts, "correlation_id": "order-1"}
+    assert await dead.messages() == []
+
+
+async def test_only_what_is_chosen_is_redriven_or_dropped(
+    dead_letters: DeadLetters, dead: Queue, source: Queue
+) -> None:
+    """The rest waits for its own repair, visible at once."""
+    await dead.send("one", STORY)
+    await dead.send("two", {story.REASON: "other"})
+    await dead.send("three", {story.REASON: "other"})
+    assert await dead_letters.redrive(QUEUE, _out_of_stock) == 1
+    assert (await source.bodies(), await dead.bodies()) == (["one"], ["three", "two"])
+    two = next(letter for letter in await dead_letters.find(QUEUE, _all) if letter.body == "two")
+    assert await dead_letters.drop(f"{QUEUE}-dlq", lambda letter: letter.id == two.id) == 1
+    assert (await source.bodies(), await dead.bodies()) == (["one"], ["three"])
+    assert await dead_letters.drop(QUEUE, _out_of_stock) == 0
+
+
+async def test_more_than_ten_letters_are_redriven(dead_letters: DeadLetters, dead: Queue, source: Queue) -> None:
+    """One receive gives ten; an outage leaves hundreds."""
+    bodies = [f"letter {number:02d}" for number in range(23)]
+    for body in bodies:
+        await dead.send(body)
+    assert await dead_letters.redrive(QUEUE, _all) == 23
+    assert (await source.bodies(), await dead.bodies()) == (bodies, [])
+
+
+async def test_an_unknown_queue_is_told_with_those_that_are_known(dead_letters: DeadLetters) -> None:
+    """A slip of the pen must not look like an empty queue."""
+    with pytest.raises(NotFound, match=r"no queue order-records; there are .*order-record"):
+        await dead_letters.find("order-records", _all)
