@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     seller_email: str = "accounts@bbws.example"
 
     mail_from: str = "BBWS Hosting <orders@bbws.example>"
-    mail_internal_recipients: List = ("sales@bbws.example",)
+    mail_internal_recipients: Annotated[List, Field(min_length=1)] = ("sales@bbws.example",)
     mail_transport: Literal["sesv2", "ses", "file"] = "sesv2"
     mail_file_dir: Path = Path(".bbws/mail")
 

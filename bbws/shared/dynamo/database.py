@@ -16,7 +16,7 @@ from bbws.shared.aws_errors import cause, error_code, unavailable
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.dynamo.codec import Item, decode_item, encode, encode_item
 from bbws.shared.dynamo.cursor import CursorSigner
-from bbws.shared.errors import Unavailable
+from bbws.shared.errors import Conflict, Unavailable
 
 # TransactWriteItems takes at most 100 actions (AWS quota).
 MAX_TRANSACTION_ITEMS = 100
@@ -80,7 +80,10 @@ class Database:
             raise write.conflict or ConditionFailed(str(error)) from None
 
     async def transact(self, writes: Sequence[Write]) -> None:
-        """All writes or none. Raises the `conflict` of the first write whose condition does not hold."""
+        """All writes or none.
+
+        Raises the `conflict` of the first write whose condition does not hold, with the field errors of all.
+        """
         if len(writes) > MAX_TRANSACTION_ITEMS:
             raise ValueError(f"{len(writes)} writes: DynamoDB takes {MAX_TRANSACTION_ITEMS} in a transaction")
         actions = [{"Put": _put(w)} if isinstance(w, Put) else {"Update": _update(w)} for w in writes]
@@ -201,10 +204,18 @@ def _raise_conflict(error: ClientError, writes: Sequence[Write]) -> None:
     if error_code(error) == "TransactionConflictException":
         return
     reasons = [entry.get("Code") for entry in error.response.get("CancellationReasons", ())]
-    for write, code in zip(writes, reasons, strict=False):
-        if code == "ConditionalCheckFailed":
-            raise write.conflict or ConditionFailed(f"{write.table}: {code}") from None
+    failed = [write for write, code in zip(writes, reasons, strict=False) if code == "ConditionalCheckFailed"]
+    if failed:
+        raise _conflict(failed) from None
     if "TransactionConflict" not in reasons:
         if {"ThrottlingError", "ProvisionedThroughputExceeded"} & set(reasons):
             raise Unavailable("dynamodb", "throttled") from error
         raise error
+
+
+def _conflict(failed: Sequence[Write]) -> Exception:
+    first = failed[0].conflict
+    if isinstance(first, Conflict):
+        errors = [error for write in failed if isinstance(write.conflict, Conflict) for error in write.conflict.errors]
+        return Conflict(first.detail, errors)
+    return first or ConditionFailed(failed[0].table)

@@ -43,8 +43,9 @@ def _entries(item: Item) -> Iterator[TimelineEntry]:
         case "INVOICE":
             yield from _invoiced(model_of(Invoice, item))
         case "EMAIL" if item["state"] == "SENT":
-            text = f"{_MAIL_NAMES.get(name, name)} ({item['recipients']})"
-            yield _entry(f"mail.{name}", "MAIL_SENT", item["sentAt"], text)
+            # Who on the team gets mail is nothing that a customer's timeline tells.
+            recipients = "" if name.endswith("_internal") else f" ({item['recipients']})"
+            yield _entry(f"mail.{name}", "MAIL_SENT", item["sentAt"], f"{_MAIL_NAMES.get(name, name)}{recipients}")
 
 
 def _notice(itn: Itn) -> Iterator[TimelineEntry]:

@@ -49,6 +49,16 @@ async def test_organization_is_unique_under_parallel_creates(shared_market: Mark
     assert _pointers(answers) == {"#/organizationName"}
 
 
+async def test_every_taken_field_is_named_at_once(shared_market: Market) -> None:
+    """Somebody who mends one field must not learn of the next one only then."""
+    tenants, email, name = shared_market.services.tenants, f"{new_id()}@example.com", f"Org {new_id()}"
+    taken = TenantDraft(organization_name=name, email=email)
+    await tenants.create(taken, actor=OPERATOR, tenant_id=new_id())
+    with pytest.raises(Conflict) as refused:
+        await tenants.create(taken, actor=OPERATOR, tenant_id=new_id())
+    assert [error.pointer for error in refused.value.errors] == ["#/email", "#/organizationName"]
+
+
 async def test_loser_leaves_nothing_behind(shared_market: Market) -> None:
     """A refused tenant must not keep the organisation's name it asked for: tenant and guards are one transaction."""
     tenants, taken, name = shared_market.services.tenants, f"{new_id()}@example.com", f"Org {new_id()}"
