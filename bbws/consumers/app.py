@@ -118,7 +118,9 @@ def application(consumer: Consumer, *, drain: bool = False) -> FastStream:
     async def stop() -> None:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                raise outcome
 
     return app
 
@@ -157,11 +159,24 @@ async def _repeat(loop: Loop, services: Services) -> None:
 
 
 async def _drain(consumer: Consumer, app: FastStream) -> None:
-    """Stops the application when loops find nothing and queues are empty, asked twice: counts are approximate."""
+    """Stops the application when loops find nothing and queues are empty, asked twice: counts are approximate.
+
+    An outage ends nothing early; any other error ends the application with it.
+    """
     idle = 0
-    while idle < 2:
+    try:
+        while idle < 2:
+            idle = idle + 1 if await _is_idle(consumer) else 0
+            await asyncio.sleep(DRAIN_POLL_S)
+    finally:
+        app.exit()
+
+
+async def _is_idle(consumer: Consumer) -> bool:
+    try:
         done = sum([await loop.work(consumer.services) for loop in consumer.loops])
         waiting = sum([await consumer.services.queues.backlog(queue.name) for queue in consumer.queues])
-        idle = 0 if done or waiting else idle + 1
-        await asyncio.sleep(DRAIN_POLL_S)
-    app.exit()
+    except Unavailable as error:
+        log.warning("cannot see yet what is left", reason=str(error))
+        return False
+    return not done and not waiting

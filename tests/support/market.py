@@ -1,12 +1,17 @@
 """A market to sell on: customers, products and orders made through the services, and what became of them in AWS."""
 
+import secrets
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.message import EmailMessage
 from typing import Any
 
-from bbws.shared.bootstrap import Services
+import pytest_asyncio
+
+from bbws.provision import Provisioner
+from bbws.shared.bootstrap import Services, aws_clients, bootstrap
 from bbws.shared.contracts.campaigns import Campaign, CampaignDraft
 from bbws.shared.contracts.events import InvoiceIssued, OrderCreated
 from bbws.shared.contracts.orders import Order, OrderDraft, OrderLine, PaymentDetails
@@ -15,8 +20,10 @@ from bbws.shared.contracts.tenants import Registration, Tenant
 from bbws.shared.dynamo.codec import decode_item
 from bbws.shared.ids import new_id
 from bbws.shared.repositories.orders import beside
+from bbws.shared.topology import Topology
 from tests.support.builders import PAID_AT, a_billing_address, a_payment, an_invoice, invoice_issued, order_created
-from tests.support.emulator import Aws
+from tests.support.emulator import Aws, Target
+from tests.support.system import settings_for
 
 CUSTOMER = "customer"
 OPERATOR = "operator"
@@ -157,3 +164,25 @@ def paid(order: Order, **fields: Any) -> OrderCreated:
 def invoiced(event: OrderCreated, **fields: Any) -> InvoiceIssued:
     """The event of the invoice that a payment led to."""
     return invoice_issued(an_invoice(event.data.order, payment=event.data.payment, **fields))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared_aws(emulator: Target) -> Aws:
+    """A provisioned account for tests that look at nothing but what they made themselves: no faults, no queues."""
+    aws = Aws(emulator.endpoint_url, str(10**11 + secrets.randbelow(9 * 10**11)))
+    settings = settings_for(aws)
+    async with aws_clients(settings) as clients:
+        await Provisioner(clients, settings, Topology.for_settings(settings)).apply()
+    return aws
+
+
+@pytest_asyncio.fixture
+async def shared_market(shared_aws: Aws) -> AsyncIterator[Market]:
+    async with bootstrap(settings_for(shared_aws)) as services:
+        yield Market(shared_aws, services)
+
+
+@pytest_asyncio.fixture
+async def market(aws: Aws, services: Services) -> Market:
+    """An account of the test's own."""
+    return Market(aws, services)

@@ -3,6 +3,9 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from bbws.shared.aws_errors import cause, unavailable
+from bbws.shared.errors import Unavailable
+
 _COUNTS = (
     "ApproximateNumberOfMessages",
     "ApproximateNumberOfMessagesNotVisible",
@@ -16,9 +19,16 @@ class Queues:
         self._urls: dict[str, str] = {}
 
     async def backlog(self, name: str) -> int:
-        """Messages waiting, delayed or in somebody's hands; approximate, as SQS counts."""
-        sqs = await self._client()
+        """Messages waiting, delayed or in somebody's hands; approximate, as SQS counts. Raises Unavailable."""
         if name not in self._urls:
-            self._urls[name] = (await sqs.get_queue_url(QueueName=name))["QueueUrl"]
-        answer = await sqs.get_queue_attributes(QueueUrl=self._urls[name], AttributeNames=list(_COUNTS))
+            self._urls[name] = (await self._call("get_queue_url", QueueName=name))["QueueUrl"]
+        answer = await self._call("get_queue_attributes", QueueUrl=self._urls[name], AttributeNames=list(_COUNTS))
         return sum(int(answer["Attributes"][count]) for count in _COUNTS)
+
+    async def _call(self, operation: str, **request: Any) -> Any:
+        try:
+            return await getattr(await self._client(), operation)(**request)
+        except Exception as error:
+            if unavailable(error):
+                raise Unavailable("sqs", cause(error)) from error
+            raise

@@ -166,7 +166,7 @@ async def test_attachments_are_the_stored_pdfs(shared_market: Market) -> None:
     """Byte for byte what lies in the bucket: the invoice for the customer, the internal copy for the team."""
     event, issued = await _a_sale(shared_market)
     for audience in ("customer", "internal"):
-        await shared_market.services.notifications.confirm_payment(issued, audience)  # type: ignore[arg-type]
+        await shared_market.services.notifications.confirm_payment(issued, audience)
     mails = {str(m["To"]): list(m.iter_attachments()) for m in await shared_market.mails_of(event.data.order)}
     seen = {to: [(a.get_filename(), a.get_content_type(), a.get_content()) for a in of] for to, of in mails.items()}
     assert seen == {
@@ -218,7 +218,7 @@ async def test_names_never_become_headers(shared_market: Market, name: str) -> N
     tenant = await shared_market.tenant()
     order = await shared_market.place(tenant, product, billing_address=a_billing_address(name=name[:120]))
     for audience in ("customer", "internal"):
-        await shared_market.services.notifications.confirm_order(paid(order), audience)  # type: ignore[arg-type]
+        await shared_market.services.notifications.confirm_order(paid(order), audience)
     for mail in await shared_market.mails_of(order):
         assert mail["Bcc"] is None
         assert str(mail["To"]) in ("thandi@protea.example", "sales@bbws.example")

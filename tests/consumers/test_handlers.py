@@ -1,0 +1,143 @@
+"""Each consumer's handlers on the broker in memory: what they do with good, bad and impossible messages."""
+
+from typing import Any
+
+import pytest
+
+from bbws.consumers import CONSUMERS
+from bbws.consumers.app import Consumer, build
+from bbws.shared.contracts.events import Envelope
+from bbws.shared.contracts.pages import PageRequest
+from bbws.shared.ids import new_id
+from bbws.shared.services.notifications import Notifications
+from bbws.shared.services.orders import Orders
+from bbws.shared.sqs import SQSBroker, SQSQueue, TestSQSBroker
+from bbws.shared.sqs.message import SQSMessage
+from tests.support.market import Market, paid
+
+REASON = "dead-letter-reason"
+
+
+def _built(market: Market, name: str) -> tuple[Consumer, TestSQSBroker[Any]]:
+    """A consumer whose services are those of the market, and the broker in memory with its queues."""
+    consumer = build(CONSUMERS[name].register, market.services.settings)
+    consumer.running = market.services
+    queues = [
+        SQSQueue(queue.name, dead_letter=queue.dead_letter_name, max_receive_count=queue.max_receive_count)
+        for queue in consumer.queues
+    ]
+    return consumer, TestSQSBroker(consumer.broker, queues=queues)
+
+
+async def _deliver(running: SQSBroker, queue: str, message: Envelope | bytes) -> None:
+    body = message.to_json() if isinstance(message, Envelope) else message
+    await running.publish(body, queue)
+
+
+async def _only(test_broker: TestSQSBroker[Any], queue: str) -> SQSMessage:
+    (message,) = await test_broker.messages(queue)
+    return message
+
+
+@pytest.mark.parametrize("body", [b"not json {", b'{"id": 1}', b"[]", "Ã(".encode()])
+async def test_unparseable_message_is_buried_with_reason_and_body(shared_market: Market, body: bytes) -> None:
+    """Nothing is lost, nothing is tried three times, and the good message behind it is done."""
+    order = await shared_market.order()
+    _, test_broker = _built(shared_market, "order-record")
+    async with test_broker as running:
+        await _deliver(running, "order-record", body)
+        await _deliver(running, "order-record", paid(order))
+        letter = await _only(test_broker, "order-record-dlq")
+        assert letter.headers[REASON].startswith("does not parse: ")
+        assert letter.body == body
+        assert await test_broker.messages("order-record") == []
+    assert (await shared_market.services.orders.get(order.tenant_id, order.id)).status == "PAID"
+
+
+async def test_event_of_an_unknown_order_is_buried_at_once(shared_market: Market) -> None:
+    """`order-record` never creates an order (C-10): the reason names it, after a single attempt."""
+    event = paid((await shared_market.order()).model_copy(update={"id": (unknown := new_id())}))
+    _, test_broker = _built(shared_market, "order-record")
+    async with test_broker as running:
+        await _deliver(running, "order-record", event)
+        letter = await _only(test_broker, "order-record-dlq")
+    assert letter.headers[REASON] == f"Not found: there is no order {unknown}"
+    assert letter.headers["dead-letter-receive-count"] == "1"
+
+
+async def test_bug_is_tried_three_times(shared_market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug may be a passing one: three attempts (C-36), then the dead letters with what was raised."""
+    attempts = []
+
+    async def fail(_: Orders, event: Envelope) -> None:
+        attempts.append(event.id)
+        raise RuntimeError("division by cucumber")
+
+    monkeypatch.setattr(Orders, "record_payment", fail)
+    event = paid(await shared_market.order())
+    _, test_broker = _built(shared_market, "order-record")
+    async with test_broker as running:
+        with pytest.raises(RuntimeError):
+            await _deliver(running, "order-record", event)
+        for _ in range(2):
+            assert await test_broker.messages("order-record-dlq") == []
+            with pytest.raises(RuntimeError):
+                await test_broker.redeliver("order-record")
+        letter = await _only(test_broker, "order-record-dlq")
+        assert await test_broker.messages("order-record") == []
+    assert attempts == [event.id] * 3
+    assert letter.headers[REASON] == "failed 3 times"
+    assert letter.headers["dead-letter-exception"] == "RuntimeError: division by cucumber"
+    assert letter.body == event.to_json()
+
+
+async def test_order_record_pays_once(shared_market: Market) -> None:
+    """The same event three times: one payment."""
+    order = await shared_market.order()
+    event = paid(order)
+    _, test_broker = _built(shared_market, "order-record")
+    async with test_broker as running:
+        for _ in range(3):
+            await _deliver(running, "order-record", event)
+    payments = await shared_market.services.orders.payments(order.tenant_id, order.id, PageRequest())
+    assert list(payments.items) == [event.data.payment]
+
+
+async def test_notify_mails_each_audience_from_its_queue(shared_market: Market) -> None:
+    """Two queues, two audiences: neither waits for the other, and neither sends the other's mail."""
+    order = await shared_market.order()
+    _, test_broker = _built(shared_market, "notify")
+    async with test_broker as running:
+        for _ in range(2):
+            await _deliver(running, "internal-notify", paid(order))
+        assert await shared_market.mail_kinds(order) == ["order_confirmation_internal"]
+        await _deliver(running, "customer-notify", paid(order))
+    assert await shared_market.mail_kinds(order) == ["order_confirmation_customer", "order_confirmation_internal"]
+
+
+async def test_notify_tells_its_events_apart(shared_market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One queue carries both types; a type that nobody knows is buried, not mailed."""
+    told: list[str] = []
+
+    async def note(_: Notifications, event: Envelope, audience: str) -> None:
+        told.append(f"{event.type} to {audience}")
+
+    monkeypatch.setattr(Notifications, "confirm_order", note)
+    event = paid(await shared_market.order())
+    strange = event.to_json().replace(b'"ORDER_CREATED"', b'"ORDER_EATEN"')
+    _, test_broker = _built(shared_market, "notify")
+    async with test_broker as running:
+        await _deliver(running, "customer-notify", event)
+        await _deliver(running, "customer-notify", strange)
+        assert len(await test_broker.messages("customer-notify-dlq")) == 1
+    assert told == ["ORDER_CREATED to customer"]
+
+
+def test_every_queue_has_one_consumer_with_its_figures(shared_market: Market) -> None:
+    """What topology declares is what the processes read (R-240 ff.): no queue without a reader, none with two."""
+    topology = shared_market.services.topology
+    read = {name: build(entry.register, shared_market.services.settings).queues for name, entry in CONSUMERS.items()}
+    assert {name: {queue.name for queue in queues} for name, queues in read.items()} == {
+        name: {queue.name for queue in topology.queues_of(name)} for name in CONSUMERS
+    }
+    assert sorted(queue.name for queues in read.values() for queue in queues) == sorted(q.name for q in topology.queues)

@@ -1,0 +1,64 @@
+"""What an error of a handler means for its message (C-36, C-37)."""
+
+import pytest
+from faststream.exceptions import NackMessage, RejectMessage
+from pydantic import ValidationError
+
+from bbws.consumers.middlewares import Ping, verdict
+from bbws.shared.contracts.events import OrderCreated
+from bbws.shared.errors import Conflict, Invalid, NotFound, Rejected, Unavailable
+from bbws.shared.services.notifications import MailUnderWay
+from bbws.shared.sqs import PauseSubscriber
+
+
+async def _ping_s3() -> None: ...
+
+
+async def _ping_ses() -> None: ...
+
+
+PINGS: dict[str, Ping] = {"s3": _ping_s3, "ses": _ping_ses}
+
+
+@pytest.mark.parametrize("refused", [NotFound("no order 1"), Conflict("taken"), Invalid("bad"), Rejected("never")])
+def test_what_can_never_work_is_rejected_with_its_reason(refused: Rejected) -> None:
+    """Three tries of what cannot work only hide the reason for longer."""
+    judged = verdict(refused, PINGS.__getitem__)
+    assert isinstance(judged, RejectMessage)
+    assert judged.extra_options["reason"] == f"{refused.title}: {refused.detail}"
+
+
+def test_unparseable_message_names_fields_not_values() -> None:
+    """The reason is shown to operators and kept for 14 days: it must tell what is wrong without personal data."""
+    with pytest.raises(ValidationError) as wrong:
+        OrderCreated.model_validate({"id": "thandi@protea.example", "data": {"order": {"customerEmail": "secret"}}})
+    judged = verdict(wrong.value, PINGS.__getitem__)
+    assert isinstance(judged, RejectMessage)
+    reason = judged.extra_options["reason"]
+    assert "data.order.customerEmail: " in reason
+    assert "id: " in reason
+    assert "thandi" not in reason
+    assert "secret" not in reason
+
+
+@pytest.mark.parametrize("dependency", ["s3", "ses"])
+def test_outage_pauses_until_that_dependency_answers(dependency: str) -> None:
+    """The ping is the one of what is out; anything else would open the subscriber too soon, or never."""
+    judged = verdict(Unavailable(dependency, "SlowDown"), PINGS.__getitem__)
+    assert isinstance(judged, PauseSubscriber)
+    assert judged.probe is PINGS[dependency]
+    assert judged.delay >= 30
+    assert dependency in judged.reason
+
+
+def test_mail_under_way_waits_for_its_lease() -> None:
+    """Asked again once the other sender has either sent it or is taken for dead."""
+    judged = verdict(MailUnderWay("order_confirmation_customer", 25), PINGS.__getitem__)
+    assert isinstance(judged, NackMessage)
+    assert judged.extra_options["delay"] == 25
+
+
+def test_anything_else_is_a_failed_attempt() -> None:
+    """A bug keeps its own type and text, for the log and for the dead letter."""
+    bug = RuntimeError("division by cucumber")
+    assert verdict(bug, PINGS.__getitem__) is bug
