@@ -11,7 +11,7 @@ import pytest
 
 from bbws.consumers import CONSUMERS, middlewares
 from bbws.consumers.app import Consumer, application, build
-from bbws.shared.bootstrap import bootstrap
+from bbws.shared.bootstrap import Services, bootstrap
 from bbws.shared.contracts.events import Envelope, InvoiceIssued
 from bbws.shared.contracts.orders import Order
 from bbws.shared.contracts.pages import PageRequest
@@ -233,6 +233,18 @@ async def test_drain_does_what_waits_and_ends(market: Market, faulty: bool) -> N
         await application(consumer, drain=True).run()
     assert await market.services.queues.backlog("order-record") == 0
     assert [await _payments(market, order) for order in orders] == [1] * 5
+
+
+async def test_drain_that_fails_says_so(market: Market) -> None:
+    """A bug in a loop ends the job with that bug: neither a job that hangs nor one that claims success."""
+
+    async def stumble(_: Services) -> int:
+        raise RuntimeError("division by cucumber")
+
+    consumer = build(lambda built: built.loop("broken", stumble, 1), market.services.settings)
+    async with asyncio.timeout(20):
+        with pytest.raises(RuntimeError, match="cucumber"):
+            await application(consumer, drain=True).run()
 
 
 async def test_relay_drains_the_outbox(market: Market) -> None:

@@ -5,10 +5,8 @@ import asyncio
 import pytest
 
 from bbws.shared.contracts.campaigns import Campaign
-from bbws.shared.contracts.pages import PageRequest
 from bbws.shared.errors import Conflict, Invalid, NotFound
 from bbws.shared.ids import new_id
-from bbws.shared.repositories.campaigns import CampaignRepository
 from tests.support.builders import a_product
 from tests.support.market import OPERATOR, Market, campaign_draft
 
@@ -47,15 +45,3 @@ async def test_product_must_exist(shared_market: Market) -> None:
     with pytest.raises(Invalid) as refused:
         await shared_market.campaign(a_product())
     assert [error.pointer for error in refused.value.errors] == ["#/productId"]
-
-
-async def test_campaigns_of_a_product_come_by_first_day(shared_market: Market) -> None:
-    """AP-5: what an operator plans for a product, in the order in which it begins."""
-    product = await shared_market.product()
-    days = ["2026-03-01", "2026-01-01", "2026-02-01"]
-    for day in days:
-        await shared_market.campaign(product, from_date=day)
-    await shared_market.campaign(await shared_market.product())
-    repository = CampaignRepository(shared_market.services.orders._database)
-    found = await repository.list_of_product(product.id, PageRequest())
-    assert [str(campaign.from_date) for campaign in found.items] == sorted(days)

@@ -8,7 +8,6 @@ import pytest
 from bbws.shared.bootstrap import Services, bootstrap
 from bbws.shared.contracts.events import InvoiceIssued, OrderCreated
 from bbws.shared.errors import NotFound, Rejected, Unavailable
-from bbws.shared.repositories.mails import MailRepository
 from bbws.shared.services.notifications import Audience, MailUnderWay
 from bbws.shared.settings import Settings
 from tests.support.builders import a_billing_address
@@ -141,25 +140,6 @@ async def test_crash_between_ses_and_our_record_sends_twice(market: Market, cloc
     clock.advance(LEASE_S + 1)
     await notifications.confirm_order(event, "customer")
     assert await market.mail_kinds(order) == [KIND, KIND]
-
-
-async def test_late_failure_leaves_the_lease_of_the_next_sender(shared_market: Market) -> None:
-    """A sender whose failure comes after its lease has ended must not open the door for a third."""
-    order, clock = await shared_market.order(), MovedClock()
-    mails = MailRepository(shared_market.services.orders._database)
-    place = (order.tenant_id, order.id, KIND)
-    leases = []
-    for _ in range(2):
-        now = clock()
-        clock.advance(LEASE_S)
-        leases.append(clock())
-        assert await mails.claim(*place, now=now, lease_until=leases[-1])
-        clock.advance(1)
-    now = leases[1].replace(microsecond=0)
-    await mails.release(*place, now=now, lease_until=leases[0])
-    assert not await mails.claim(*place, now=now, lease_until=leases[1])
-    await mails.release(*place, now=now, lease_until=leases[1])
-    assert await mails.claim(*place, now=now, lease_until=leases[1])
 
 
 async def test_attachments_are_the_stored_pdfs(shared_market: Market) -> None:

@@ -13,7 +13,6 @@ from bbws.shared.contracts.pages import PageRequest
 from bbws.shared.errors import BadRequest, Invalid, NotFound, Unavailable
 from bbws.shared.ids import new_id
 from bbws.shared.integrations.payfast import php_urlencode
-from bbws.shared.repositories.orders import OrderRepository
 from bbws.shared.services.orders import Orders
 from tests.support.emulator import Aws
 from tests.support.market import CUSTOMER, OPERATOR, Market, MovedClock, order_draft, paid, product_draft
@@ -194,17 +193,6 @@ async def test_cursor_belongs_to_its_list(shared_market: Market) -> None:
     page = await shared_market.services.orders.list(first.id, PageRequest(1))
     with pytest.raises(BadRequest):
         await shared_market.services.orders.list(second.id, PageRequest(1, page.next_cursor))
-
-
-async def test_orders_are_found_by_status(market: Market) -> None:
-    """AP-3 feeds operators: oldest first, and an order leaves the list with its status."""
-    orders = [await market.order() for _ in range(3)]
-    await market.services.orders.record_payment(paid(orders[1]))
-    repository = OrderRepository(market.services.orders._database)
-    waiting = await repository.list_by_status("PENDING_PAYMENT", PageRequest())
-    settled = await repository.list_by_status("PAID", PageRequest())
-    assert [order.id for order in waiting.items] == [orders[0].id, orders[2].id]
-    assert [order.id for order in settled.items] == [orders[1].id]
 
 
 async def test_payment_moves_the_order_once(shared_market: Market) -> None:
