@@ -109,6 +109,7 @@ async def test_a_published_row_leaves_the_due_index_and_expires(
     await outbox.commit([], [order_created()])
     (row,) = await _rows(database)
     assert await _due(database) == 0
+    assert not {"dueKey", "dueAt"} & row.keys()
     assert row["expiresAt"] == int((clock() + KEPT_AFTER_PUBLISHING).timestamp())
     assert row["publishedAt"] == "2026-11-21T17:34:12.000Z"
 
