@@ -208,19 +208,19 @@ async def test_notice_of_an_unknown_order_is_kept(till: Till) -> None:
 
 
 @pytest.mark.parametrize("field", ["m_payment_id", "custom_str1"])
-@pytest.mark.parametrize("value", ["", "none", "ÿ" * 300, "TENANT#x#ORDER#y"])
-async def test_odd_ids_are_no_error(till: Till, field: str, value: str) -> None:
+async def test_odd_ids_are_no_error(till: Till, field: str) -> None:
     """Fields of a notice become keys of the table only when they are ids; anything else answers 200 all the same."""
-    raw_body = till.payfast.rewritten(await till.paid(await till.order()), **{field: value})
-    state, _ = await till.receive(raw_body)
-    assert state == ("VERIFIED" if field == "custom_str1" else "REJECTED")
+    wanted = "VERIFIED" if field == "custom_str1" else "REJECTED"
+    for value in ("", "none", "ÿ" * 300, "TENANT#x#ORDER#y"):
+        raw_body = till.payfast.rewritten(await till.paid(await till.order()), **{field: value})
+        assert (await till.receive(raw_body))[0] == wanted, value
 
 
-@pytest.mark.parametrize("body", [b"", b"\xff\xfe\x00", b"a=1&a=2", b"x" * 60_000, b"m_payment_id=1&signature="])
-async def test_unreadable_notice_is_kept(till: Till, body: bytes) -> None:
+async def test_unreadable_notice_is_kept(till: Till) -> None:
     """A 500 would make PayFast repeat it for days; the bytes are there for whoever wonders."""
-    itn = await till.services.payments.receive_itn(body, PAYFAST)
-    assert (itn.state, itn.raw_body.encode("latin-1")) == ("REJECTED", body)
+    for body in (b"", b"\xff\xfe\x00", b"a=1&a=2", b"x" * 60_000, b"m_payment_id=1&signature="):
+        itn = await till.services.payments.receive_itn(body, PAYFAST)
+        assert (itn.state, itn.raw_body.encode("latin-1")) == ("REJECTED", body)
 
 
 @pytest.mark.parametrize("amount", ["-5.00", "999999999999.99"])
