@@ -38,7 +38,7 @@ GIVEN = st.fixed_dictionaries(
         "seller_address": ENTRIES,
         "seller_vat_number": st.none() | st.from_regex(r"4[0-9]{9}", fullmatch=True),
         "mail_file_dir": st.just(Path("some where/mails")),
-        "mail_internal_recipients": ENTRIES,
+        "mail_internal_recipients": ENTRIES.filter(bool),
         "payfast_passphrase": st.none() | WORDS.map(SecretStr),
         "log_level": st.sampled_from(["DEBUG", "ERROR"]),
     },
