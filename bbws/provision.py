@@ -151,12 +151,10 @@ class Provisioner:
         bucket = self._topology.bucket("templates").name
         if await find_or_none(s3.head_bucket, Bucket=bucket) is None:
             return []
-        stale = []
-        for name, text in packaged_documents().items():
-            head = await find_or_none(s3.head_object, Bucket=bucket, Key=name)
-            if head is None or head["ETag"].strip('"') != hashlib.md5(text, usedforsecurity=False).hexdigest():
-                stale.append(name)
-        return stale
+        standing = {}
+        async for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+            standing |= {entry["Key"]: entry["ETag"].strip('"') for entry in page.get("Contents", ())}
+        return [name for name, text in packaged_documents().items() if standing.get(name) != _md5(text)]
 
     # EventBridge and SNS
 
@@ -417,6 +415,10 @@ def _allow(service: str, action: str, arn: str, account: str | None = None, *, s
 
 def _account(arn: str) -> str:
     return arn.split(":")[4]
+
+
+def _md5(text: bytes) -> str:
+    return hashlib.md5(text, usedforsecurity=False).hexdigest()
 
 
 def _parsed(value: str | None) -> Any:

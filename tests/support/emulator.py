@@ -17,9 +17,8 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
-from aiobotocore.session import AioSession
 
-from bbws.shared.integrations.aws import client_config
+from bbws.shared.integrations.aws import client_config, new_session
 from bbws.shared.integrations.local.emulator_process import Emulator
 
 REGION = "af-south-1"
@@ -86,7 +85,7 @@ class Aws:
 
     def client(self, service: str) -> AbstractAsyncContextManager[Any]:
         """A client of this account: `async with aws.client("sqs") as sqs`."""
-        created: AbstractAsyncContextManager[Any] = AioSession().create_client(
+        created: AbstractAsyncContextManager[Any] = new_session().create_client(
             service,
             region_name=self.region,
             endpoint_url=self.endpoint_url,

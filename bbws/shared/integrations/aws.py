@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
+from botocore.loaders import create_loader
 
 from bbws import __version__
 
@@ -17,6 +18,16 @@ CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 30
 MAX_ATTEMPTS = 3
 LOCALSTACK_PORT = 4566
+
+
+# Reading a service's model from disk takes up to 100 ms; all sessions of a process share what was read.
+_MODELS = create_loader()
+
+
+def new_session() -> AioSession:
+    session = AioSession()
+    session.register_component("data_loader", _MODELS)
+    return session
 
 
 class AwsClients:
@@ -41,7 +52,7 @@ class AwsClients:
             "aws_secret_access_key": secret_access_key,
             "aws_session_token": session_token,
         }
-        self._session = AioSession()
+        self._session = new_session()
         self._exits = AsyncExitStack()
         self._clients: dict[str, Any] = {}
         self._creating = asyncio.Lock()
