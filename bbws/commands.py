@@ -17,7 +17,7 @@ from faststream.specification import AsyncAPI
 from prometheus_client import CollectorRegistry
 
 from bbws import __version__
-from bbws.console_lines import ConsoleLines
+from bbws.console_lines import ConsoleLines, printable
 from bbws.consumers import CONSUMERS
 from bbws.consumers.app import build
 from bbws.dead_letters import DeadLetter, DeadLetters, Wanted
@@ -93,7 +93,10 @@ async def list_dead_letters(settings: Settings, *, as_json: bool) -> str:
     for summary in summaries:
         oldest = f", oldest from {summary.oldest:%Y-%m-%d %H:%M} UTC" if summary.oldest else ""
         lines.append(f"{summary.queue:<22} {summary.depth:>5}{oldest}")
-        lines += [f"{'':<22} {count:>5}  {contract}: {reason}" for (reason, contract), count in summary.by_reason]
+        lines += [
+            f"{'':<22} {count:>5}  {printable(f'{contract}: {reason}')}"
+            for (reason, contract), count in summary.by_reason
+        ]
     return "\n".join(lines)
 
 

@@ -25,7 +25,7 @@ class ConsoleLines:
             return
         at = str(line.get("timestamp", ""))[11:23]
         head = self._styled(f"{name:<{_WIDTH}}", fg=self._colours.setdefault(name, _COLOURS[len(self._colours) % 8]))
-        event = self._styled(str(line.get("event", "")), fg=_level_colour(line))
+        event = self._styled(_short(line.get("event", "")), fg=_level_colour(line))
         details = " ".join(f"{key}={_short(value)}" for key, value in line.items() if key not in _UNSAID)
         click.echo(f"{at:<12} {head} {event} {self._styled(details, dim=True)}".rstrip())
 
@@ -37,6 +37,11 @@ def _level_colour(line: Mapping[str, Any]) -> str | None:
     return {"warning": "yellow", "error": "red", "critical": "red"}.get(str(line.get("level")))
 
 
+def printable(text: str) -> str:
+    """Without control characters: what a stranger sent must neither steer the terminal nor look like a line of ours."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
 def _short(value: Any) -> str:
-    text = str(value)
+    text = printable(str(value))
     return text if len(text) <= 160 else f"{text[:157]}…"

@@ -151,7 +151,7 @@ class Provisioner:
         bucket = self._topology.bucket("templates").name
         if await find_or_none(s3.head_bucket, Bucket=bucket) is None:
             return []
-        standing = {}
+        standing: dict[str, str] = {}
         async for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
             standing |= {entry["Key"]: entry["ETag"].strip('"') for entry in page.get("Contents", ())}
         return [name for name, text in packaged_documents().items() if standing.get(name) != _md5(text)]

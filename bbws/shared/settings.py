@@ -4,6 +4,7 @@ Secrets are `SecretStr`, so that no log line and no traceback shows them. On AWS
 secret named by BBWS_SECRETS_NAME, a JSON object whose keys are field names of this class.
 """
 
+from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -22,6 +23,9 @@ PAYFAST_RANGES = (
     "102.216.36.128/28",
     "144.126.193.139/32",
 )
+SANDBOX_MERCHANT = "10000100"
+SHORTEST_KEY = 32
+SHORTEST_PASSPHRASE = 12
 UNSAFE_SIGNING_KEY = "only-for-a-laptop"
 
 
@@ -72,7 +76,7 @@ class Settings(BaseSettings):
     mail_transport: Literal["sesv2", "ses", "file"] = "sesv2"
     mail_file_dir: Path = Path(".bbws/mail")
 
-    payfast_merchant_id: str = "10000100"
+    payfast_merchant_id: str = SANDBOX_MERCHANT
     payfast_merchant_key: SecretStr = SecretStr("46f0cd694581a")
     payfast_passphrase: SecretStr | None = None
     # Where the buyer's browser goes.
@@ -131,14 +135,32 @@ class Settings(BaseSettings):
         return {_variable(names[name]): _text(value) for name, value in given}
 
     @model_validator(mode="after")
-    def _own_keys_in_earnest(self) -> Self:
-        keys = {self.cursor_signing_key.get_secret_value(), self.token_signing_key.get_secret_value()}
-        if self.environment != "local" and self.secrets_name is None and keys & {"", UNSAFE_SIGNING_KEY}:
-            raise ValueError(
-                "BBWS_CURSOR_SIGNING_KEY and BBWS_TOKEN_SIGNING_KEY need values of their own outside of "
-                "BBWS_ENVIRONMENT=local, from the environment or from BBWS_SECRETS_NAME"
-            )
+    def _fit_for_earnest(self) -> Self:
+        """Checked once the secrets are known: what is fine on a laptop must not go unnoticed where money moves."""
+        if self.environment == "local" or self.secrets_name is not None:
+            return self
+        if problems := [*self._weak_secrets(), *(self._play_money() if self.environment == "prod" else ())]:
+            raise ValueError(f"BBWS_ENVIRONMENT={self.environment}: {'; '.join(problems)}")
         return self
+
+    def _weak_secrets(self) -> Iterator[str]:
+        cursor, token = self.cursor_signing_key.get_secret_value(), self.token_signing_key.get_secret_value()
+        if min(len(cursor), len(token)) < SHORTEST_KEY or cursor == token:
+            yield (
+                f"BBWS_CURSOR_SIGNING_KEY and BBWS_TOKEN_SIGNING_KEY need {SHORTEST_KEY} characters or more each, and "
+                "must differ; from the environment or from BBWS_SECRETS_NAME"
+            )
+        if len(secret(self.payfast_passphrase) or "") < SHORTEST_PASSPHRASE:
+            yield (
+                f"BBWS_PAYFAST_PASSPHRASE needs {SHORTEST_PASSPHRASE} characters or more: anybody could sign notices "
+                "without one, and guess a short one from a checkout form"
+            )
+
+    def _play_money(self) -> Iterator[str]:
+        if "sandbox" in self.payfast_url or self.payfast_merchant_id == SANDBOX_MERCHANT:
+            yield "BBWS_PAYFAST_URL and BBWS_PAYFAST_MERCHANT_ID are the sandbox's, where no money moves"
+        if not self.public_base_url.startswith("https://"):
+            yield "BBWS_PUBLIC_BASE_URL must start with https://"
 
 
 def secret(value: SecretStr | None) -> str | None:

@@ -96,14 +96,42 @@ def test_every_secret_is_known_to_this_test() -> None:
     assert named == set(SECRETS)
 
 
+EARNEST: dict[str, Any] = {
+    "environment": "prod",
+    **KEYS,
+    "payfast_passphrase": "a long passphrase",
+    "payfast_url": "https://www.payfast.co.za",
+    "payfast_merchant_id": "12345678",
+    "public_base_url": "https://shop.example",
+}
+
+
 @pytest.mark.parametrize("environment", ["dev", "sit", "prod"])
-@pytest.mark.parametrize("key", ["", UNSAFE_SIGNING_KEY])
+@pytest.mark.parametrize("key", ["", UNSAFE_SIGNING_KEY, "short"])
 @pytest.mark.parametrize("name", sorted(KEYS))
 def test_outside_of_local_each_signing_key_must_be_ones_own(environment: str, name: str, key: str) -> None:
     """With a key from the source code anybody can sign tokens."""
     with pytest.raises(ValidationError, match="BBWS_CURSOR_SIGNING_KEY"):
-        Settings(environment=environment, **{**KEYS, name: key})  # type: ignore[arg-type]
-    assert Settings(environment=environment, **KEYS)  # type: ignore[arg-type]
+        Settings(**{**EARNEST, "environment": environment, name: key})
+    assert Settings(**{**EARNEST, "environment": environment})
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"payfast_passphrase": None}, "BBWS_PAYFAST_PASSPHRASE"),
+        ({"payfast_passphrase": "guessable"}, "BBWS_PAYFAST_PASSPHRASE"),
+        ({"payfast_url": "https://sandbox.payfast.co.za"}, "BBWS_PAYFAST_URL"),
+        ({"payfast_merchant_id": "10000100"}, "BBWS_PAYFAST_MERCHANT_ID"),
+        ({"public_base_url": "http://shop.example"}, "BBWS_PUBLIC_BASE_URL"),
+        ({"token_signing_key": EARNEST["cursor_signing_key"]}, "must differ"),
+    ],
+)
+def test_production_refuses_play_money_and_guessable_secrets(changed: dict[str, Any], named: str) -> None:
+    """The sandbox really signs and really answers VALID: orders would be paid with nothing."""
+    assert Settings(**EARNEST)
+    with pytest.raises(ValidationError, match=named):
+        Settings(**{**EARNEST, **changed})
 
 
 def test_keys_may_come_later_from_secrets_manager() -> None:

@@ -35,6 +35,10 @@ def sender_address(peer: str, forwarded_for: Iterable[str], trusted_proxies: Seq
     return _without_port(hops[0]) if hops else peer
 
 
+class SourceUndecided(Exception):
+    """The address may belong to a host that cannot be looked up now."""
+
+
 class SourceCheck:
     """Known senders: ranges of addresses, and hosts whose addresses are looked up and kept for five minutes.
 
@@ -58,7 +62,10 @@ class SourceCheck:
         self._looking_up = asyncio.Lock()
 
     async def is_known(self, address: str) -> bool:
-        """Whether the address is in a range or belongs to a host; what is not an address is not known."""
+        """Whether the address is in a range or belongs to a host; what is not an address is not known.
+
+        Raises SourceUndecided where only a host that cannot be looked up now could know it.
+        """
         parsed = _parse(address)
         if parsed is None:
             return False
@@ -66,7 +73,11 @@ class SourceCheck:
             return True
         async with self._looking_up:
             await self._look_up()
-        return any(parsed in addresses for addresses in self._of_host.values())
+        if any(parsed in addresses for addresses in self._of_host.values()):
+            return True
+        if missing := [host for host in self._hosts if host not in self._of_host]:
+            raise SourceUndecided(f"{', '.join(missing)} cannot be looked up")
+        return False
 
     async def _look_up(self) -> None:
         if self._next_look_up is not None and self._now() < self._next_look_up:

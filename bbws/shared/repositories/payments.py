@@ -3,6 +3,7 @@
 Somebody who forges notices can so fill no order's partition.
 """
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +14,8 @@ from bbws.shared.dynamo.database import ConditionFailed, Database, Key, Put, Upd
 from bbws.shared.repositories.items import item_of, model_of
 from bbws.shared.repositories.orders import TABLE, beside
 
-_DUE = "ITN"
+# Spreads a burst of notices over partitions of the index.
+_DUE_SHARDS = 4
 _UNDECIDED = "#state IN (:received, :unverified)"
 _UNDECIDED_VALUES = {":received": "RECEIVED", ":unverified": "UNVERIFIED"}
 
@@ -31,8 +33,8 @@ class ItnRepository:
         self._database = database
 
     async def store(self, itn: Itn, due_at: datetime) -> Itn:
-        """The ITN is stored; returns what was stored before where the very same body came again."""
-        item = item_of(itn, _key(itn), dueKey=_DUE, dueAt=iso(due_at))
+        """The ITN is stored, to be judged; returns what was stored before where the very same body came again."""
+        item = item_of(itn, _key(itn), dueKey=_due_key(int(itn.sha256, 16) % _DUE_SHARDS), dueAt=iso(due_at))
         try:
             await self._database.write(Put(TABLE, item))
         except ConditionFailed:
@@ -40,10 +42,40 @@ class ItnRepository:
             return model_of(Itn, before) if before else itn
         return itn
 
+    async def store_refused(self, itn: Itn, expires_at: datetime) -> None:
+        """What was refused on sight is kept for a while, in one write; the first of the same body stays."""
+        item = item_of(itn, _key(itn), expiresAt=int(expires_at.timestamp()))
+        with suppress(ConditionFailed):
+            await self._database.write(Put(TABLE, item))
+
     async def list_due(self, now: datetime) -> list[Itn]:
         """Those that are not decided and whose next check is due."""
-        items = await self._database.partition(TABLE, ("dueKey", _DUE), index="DueIndex", up_to=("dueAt", iso(now)))
-        return [model_of(Itn, item) for item in items]
+        due: list[Item] = []
+        for shard in range(_DUE_SHARDS):
+            partition = ("dueKey", _due_key(shard))
+            due += await self._database.partition(TABLE, partition, index="DueIndex", up_to=("dueAt", iso(now)))
+        return [model_of(Itn, item) for item in due]
+
+    async def reopen(self, itn: Itn, due_at: datetime) -> None:
+        """A rejected ITN is to be judged again, with the source it names now; raises AlreadyDecided elsewhere."""
+        changes = {
+            "state": "RECEIVED",
+            "sourceAddress": itn.source_address,
+            "reason": None,
+            "dueKey": _due_key(int(itn.sha256, 16) % _DUE_SHARDS),
+            "dueAt": iso(due_at),
+        }
+        await self._database.write(
+            Update(
+                TABLE,
+                _key(itn),
+                changes,
+                condition="#state = :rejected",
+                names={"#state": "state"},
+                values={":rejected": "REJECTED"},
+                conflict=AlreadyDecided(itn.sha256),
+            )
+        )
 
     def decided(self, itn: Itn) -> Update:
         """Keeps the judgement, once; raises AlreadyDecided where there is one."""
@@ -71,6 +103,10 @@ class ItnRepository:
 
 
 _JUDGEMENT = {"state", "reason", "flags", "payment_id", "decided_at", "checks"}
+
+
+def _due_key(shard: int) -> str:
+    return f"ITN#{shard}"
 
 
 def _key(itn: Itn) -> Key:

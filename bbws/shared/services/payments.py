@@ -9,10 +9,11 @@ from bbws.shared.contracts.events import OrderCreated, OrderCreatedData
 from bbws.shared.contracts.orders import Order, Payment, PaymentDetails
 from bbws.shared.contracts.payments import Itn
 from bbws.shared.dynamo.database import Database
+from bbws.shared.errors import Unavailable
 from bbws.shared.ids import new_id
 from bbws.shared.integrations import payfast
 from bbws.shared.integrations.payfast import ItnUnreadable, Payfast, PayfastUnreachable
-from bbws.shared.integrations.payfast_sources import SourceCheck
+from bbws.shared.integrations.payfast_sources import SourceCheck, SourceUndecided
 from bbws.shared.logging import get_logger
 from bbws.shared.outbox import Outbox
 from bbws.shared.repositories.orders import OrderRepository
@@ -24,12 +25,22 @@ FIRST_CHECK_AFTER = timedelta(seconds=30)
 LONGEST_CHECK_INTERVAL = timedelta(hours=1)
 ACTOR = "payfast-itn"
 FOREIGN_SOURCE = "foreign-source"
+# With intervals of up to an hour: most of a day, in which name servers come back.
+MOST_SOURCE_CHECKS = 24
+# Of what is refused on sight enough is kept to look into it, and not more: anybody can send it.
+MOST_REFUSED_BYTES = 4096
+LONGEST_REASON = 300
+REFUSED_KEPT = timedelta(days=30)
 
 log = get_logger(__name__)
 
 
 class _Refused(Exception):
     """A check failed for good."""
+
+    def __init__(self, reason: str, flags: tuple[str, ...] = ()) -> None:
+        super().__init__(reason)
+        self.flags = flags
 
 
 class Payments:
@@ -54,36 +65,71 @@ class Payments:
     async def receive_itn(self, raw_body: bytes, source_address: str) -> Itn:
         """The notice is stored, and judged where PayFast can be asked. Raises Unavailable when it is not stored."""
         now = self._clock()
+        if refusal := self._refused_on_sight(raw_body):
+            return await self._keep_refused(_unread(raw_body, source_address, now), refusal)
         itn = await self._read(raw_body, source_address, now)
         stored = await self._itns.store(itn, now + FIRST_CHECK_AFTER)
-        if stored is not itn and stored.state != "UNVERIFIED":
-            log.info("payment notice came again", sha256=stored.sha256, state=stored.state)
-            return stored
-        return await self._judge(stored)
+        if stored is itn or stored.state == "UNVERIFIED":
+            return await self._judge(stored)
+        if FOREIGN_SOURCE in stored.flags and stored.state == "REJECTED":
+            return await self._judge_again(stored, source_address)
+        log.info("payment notice came again", sha256=stored.sha256, state=stored.state)
+        return stored
 
     async def judge_due(self) -> int:
-        """Judge what a crash or an unreachable PayFast left undecided; returns how many were decided."""
+        """Judge what a crash or an unreachable PayFast left undecided; returns how many were decided.
+
+        One that cannot be judged for a reason of its own is logged and holds up no other.
+        """
         decided = 0
         for itn in await self._itns.list_due(self._clock()):
-            judged = await self._judge(itn)
-            decided += judged.state not in ("RECEIVED", "UNVERIFIED")
+            try:
+                judged = await self._judge(itn)
+            except Unavailable:
+                raise
+            except Exception:
+                log.exception("payment notice cannot be judged", sha256=itn.sha256)
+            else:
+                decided += judged.state not in ("RECEIVED", "UNVERIFIED")
         return decided
 
-    async def _read(self, raw_body: bytes, source_address: str, now: datetime) -> Itn:
-        """What the notice says of itself; only a rightly signed one is put beside an order."""
-        itn = Itn(
-            sha256=hashlib.sha256(raw_body).hexdigest(),
-            raw_body=raw_body.decode("latin-1"),
-            source_address=source_address,
-            received_at=now,
-        )
+    def _refused_on_sight(self, raw_body: bytes) -> str | None:
+        """Why the body alone says that PayFast did not send it: whoever floods us costs one write each."""
         try:
-            said = payfast.parse_itn(raw_body)
-        except ItnUnreadable:
-            return itn
-        genuine = self._signed(raw_body)
-        order = await self._order(said) if genuine else None
-        return itn.model_copy(
+            payfast.parse_itn(raw_body)
+        except ItnUnreadable as error:
+            return error.detail
+        return None if self._signed(raw_body) else "the signature does not match"
+
+    async def _keep_refused(self, itn: Itn, reason: str) -> Itn:
+        refused = itn.model_copy(
+            update={
+                "raw_body": itn.raw_body[:MOST_REFUSED_BYTES],
+                "state": "REJECTED",
+                "reason": reason[:LONGEST_REASON],
+                "decided_at": itn.received_at,
+            }
+        )
+        await self._itns.store_refused(refused, itn.received_at + REFUSED_KEPT)
+        log.warning("payment notice refused", sha256=itn.sha256, reason=refused.reason, source=itn.source_address)
+        return refused
+
+    async def _judge_again(self, stored: Itn, source_address: str) -> Itn:
+        """The same notice from another address: what was refused for its source alone gets another chance."""
+        if source_address == stored.source_address:
+            return stored
+        reopened = stored.model_copy(update={"state": "RECEIVED", "source_address": source_address, "flags": ()})
+        try:
+            await self._itns.reopen(reopened, self._clock() + FIRST_CHECK_AFTER)
+        except AlreadyDecided:
+            return stored
+        return await self._judge(reopened)
+
+    async def _read(self, raw_body: bytes, source_address: str, now: datetime) -> Itn:
+        """What the notice says of itself, and whose order it is about."""
+        said = payfast.parse_itn(raw_body)
+        order = await self._order(said)
+        return _unread(raw_body, source_address, now).model_copy(
             update={
                 "payfast_id": said.pf_payment_id,
                 "payment_status": said.payment_status,
@@ -105,14 +151,15 @@ class Payments:
             return await self._checked(itn)
         except _Refused as refusal:
             log.warning("payment notice refused", sha256=itn.sha256, reason=str(refusal), source=itn.source_address)
-            return await self._decide(itn, state="REJECTED", reason=str(refusal))
-        except PayfastUnreachable as error:
+            return await self._decide(itn, state="REJECTED", reason=str(refusal), flags=refusal.flags)
+        except (PayfastUnreachable, SourceUndecided) as error:
             log.warning("payment notice not verified yet", sha256=itn.sha256, reason=str(error))
             return await self._postpone(itn, str(error))
 
     async def _checked(self, itn: Itn) -> Itn:
         raw_body = itn.raw_body.encode("latin-1")
-        said, order = await self._genuine(itn, raw_body)
+        said = payfast.parse_itn(raw_body)
+        order = await self._order_of(itn, said)
         flags = await self._source_flags(itn)
         self._refuse_other_merchant(said)
         if said.is_complete and said.amount_gross_cents != order.total_cents:
@@ -124,26 +171,27 @@ class Payments:
             return await self._decide(itn, state="NOTED")
         return await self._accept(itn, said, order)
 
-    async def _genuine(self, itn: Itn, raw_body: bytes) -> tuple[payfast.Itn, Order]:
-        try:
-            said = payfast.parse_itn(raw_body)
-        except ItnUnreadable as error:
-            raise _Refused(error.detail) from None
-        if not self._signed(raw_body):
-            raise _Refused("the signature does not match")
+    async def _order_of(self, itn: Itn, said: payfast.Itn) -> Order:
         order = await self._orders.find(itn.tenant_id, itn.order_id) if itn.tenant_id and itn.order_id else None
         if order is None:
-            raise _Refused(f"there is no order {said.m_payment_id!r}")
-        return said, order
+            raise _Refused(f"there is no order {said.m_payment_id[:LONGEST_REASON]!r}")
+        return order
 
     def _signed(self, raw_body: bytes) -> bool:
         return payfast.verify_itn_signature(raw_body, secret(self._settings.payfast_passphrase))
 
     async def _source_flags(self, itn: Itn) -> tuple[str, ...]:
-        if await self._sources.is_known(itn.source_address):
+        """Raises SourceUndecided while the check needs a host that cannot be looked up, for some hours at most."""
+        try:
+            known = await self._sources.is_known(itn.source_address)
+        except SourceUndecided:
+            if itn.checks < MOST_SOURCE_CHECKS:
+                raise
+            known = False
+        if known:
             return ()
         if self._settings.payfast_source_check == "enforce":
-            raise _Refused(f"{itn.source_address} is no address of PayFast")
+            raise _Refused(f"{itn.source_address} is no address of PayFast", (FOREIGN_SOURCE,))
         return (FOREIGN_SOURCE,)
 
     def _refuse_other_merchant(self, said: payfast.Itn) -> None:
@@ -189,6 +237,15 @@ class Payments:
         except AlreadyDecided:
             return itn
         return waiting
+
+
+def _unread(raw_body: bytes, source_address: str, now: datetime) -> Itn:
+    return Itn(
+        sha256=hashlib.sha256(raw_body).hexdigest(),
+        raw_body=raw_body.decode("latin-1"),
+        source_address=source_address,
+        received_at=now,
+    )
 
 
 def _payment(order: Order, said: payfast.Itn, now: datetime) -> Payment:

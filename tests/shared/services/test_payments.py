@@ -10,6 +10,7 @@ import pytest
 
 from bbws.provision import Provisioner
 from bbws.shared.bootstrap import aws_clients, bootstrap
+from bbws.shared.clock import iso
 from bbws.shared.contracts.events import OrderCreated
 from bbws.shared.contracts.orders import Checkout, Order
 from bbws.shared.errors import Unavailable
@@ -218,20 +219,29 @@ async def test_odd_ids_are_no_error(till: Till, field: str) -> None:
 
 async def test_unreadable_notice_is_kept(till: Till) -> None:
     """A 500 would make PayFast repeat it for days; the bytes are there for whoever wonders."""
-    for body in (b"", b"\xff\xfe\x00", b"a=1&a=2", b"x" * 60_000, b"m_payment_id=1&signature="):
+    for body in (b"", b"\xff\xfe\x00", b"a=1&a=2", b"m_payment_id=1&signature="):
         itn = await till.services.payments.receive_itn(body, PAYFAST)
         assert (itn.state, itn.raw_body.encode("latin-1")) == ("REJECTED", body)
 
 
+async def test_flood_of_junk_stays_small_and_goes_away(till: Till) -> None:
+    """Anybody can send notices: each costs one short item, in no index, that DynamoDB deletes by itself."""
+    itn = await till.services.payments.receive_itn(b"x" * 60_000, PAYFAST)
+    [item] = [
+        item for item in await till.items("orders", f"ITN#{iso(itn.received_at)[:10]}") if item["sha256"] == itn.sha256
+    ]
+    assert len(item["rawBody"]) <= 4096
+    assert len(item["reason"]) <= 300
+    assert "dueKey" not in item
+    assert item["expiresAt"] > itn.received_at.timestamp()
+
+
 @pytest.mark.parametrize("amount", ["-5.00", "999999999999.99"])
 async def test_absurd_amount_blocks_nobody(own_till: Till, amount: str) -> None:
-    """A stored notice is read again, by its repeat and by the sweeper: no amount may make it unreadable.
-
-    Otherwise one forged notice, left unjudged by an outage, would stop the judgement of all others for good.
-    """
+    """A stored notice is read again, by its repeat and by the sweeper: no amount may make it unreadable."""
     order = await own_till.order()
     genuine = await own_till.paid(order, validate="unreachable")
-    absurd = signed({**dict(parse_itn(genuine).fields), "amount_gross": amount}, "a guess")
+    absurd = signed({**dict(parse_itn(genuine).fields), "amount_gross": amount}, PASSPHRASE)
     await own_till.aws.inject("dynamodb", operation="UpdateItem")
     for raw_body in (absurd, genuine):
         with pytest.raises(Unavailable):
@@ -242,6 +252,16 @@ async def test_absurd_amount_blocks_nobody(own_till: Till, amount: str) -> None:
     own_till.clock.advance(31)
     assert await own_till.services.payments.judge_due() == 2
     assert len(await own_till.events_of(order)) == 1
+
+
+async def test_notice_refused_for_its_sender_alone_is_judged_again_when_payfast_repeats_it(till: Till) -> None:
+    """A proxy that was forgotten in the settings, or a new address of PayFast, must not cost a payment for good."""
+    order = await till.order()
+    raw_body = await till.paid(order)
+    refused = await till.services.payments.receive_itn(raw_body, "203.0.113.9")
+    assert (refused.state, refused.flags) == ("REJECTED", ("foreign-source",))
+    assert (await till.receive(raw_body))[0] == "VERIFIED"
+    assert len(await till.events_of(order)) == 1
 
 
 async def test_cancellation_is_noted(till: Till) -> None:
