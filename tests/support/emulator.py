@@ -35,7 +35,6 @@ _PROBES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "ses": ("ses", "list_identities", {}),
     "sesv2": ("sesv2", "list_email_identities", {}),
     "cognito": ("cognito-idp", "list_user_pools", {"MaxResults": 1}),
-    "ecs": ("ecs", "list_clusters", {}),
     "secretsmanager": ("secretsmanager", "list_secrets", {}),
 }
 # Capabilities of our own front, which no foreign target has: captured mails, faults, call counts.

@@ -27,6 +27,8 @@ ENDPOINT_FILE = "endpoint"
 # Idle connections of clients must not hold up the writing of the state.
 GRACE_S = 0.5
 KEEP_ALIVE_S = 75
+# What BBWS uses, and nothing that runs code (lambda, ecs): whoever reaches the port may call all of it.
+SERVICES = ("cognito-idp", "dynamodb", "events", "s3", "secretsmanager", "ses", "sns", "sqs", "sts")
 
 
 @click.command()
@@ -56,9 +58,10 @@ def _bind(port: int) -> socket.socket:
 
 def _configure(port: int, state_dir: Path) -> None:
     """Set what ministack reads from the environment when it is imported."""
-    for name in ("AWS_ENDPOINT_URL", "SERVICES", "AUTH", "USE_SSL", "SMTP_HOST"):
+    for name in ("AWS_ENDPOINT_URL", "AUTH", "USE_SSL", "SMTP_HOST"):
         os.environ.pop(name, None)
     os.environ.update(
+        SERVICES=",".join(SERVICES),
         GATEWAY_PORT=str(port),
         MINISTACK_HOST=HOST,
         PERSIST_STATE="1",

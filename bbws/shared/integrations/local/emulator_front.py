@@ -1,4 +1,4 @@
-"""What stands in front of the emulator: fault injection, call counts, mail capture, abandoned polls.
+"""What stands in front of the emulator: no web pages, fault injection, call counts, mail capture, abandoned polls.
 
 Its own resources, all JSON:
 
@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from bbws.shared.hosts import is_own_host
 from bbws.shared.integrations.local.emulator_faults import Answer, Faults
 from bbws.shared.integrations.local.emulator_requests import AwsRequest
 from bbws.shared.integrations.local.mail_files import MailFiles, MailSummary
@@ -31,6 +32,7 @@ Send = Callable[[Event], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 CONTROL_PREFIX = "/_bbws/"
+_OWN_PAGES = ("", "same-origin", "none")
 
 
 class CallCounts:
@@ -56,7 +58,7 @@ class CallCounts:
 
 
 class EmulatorFront:
-    """ASGI middleware around the emulator's app; websockets and lifespan pass through untouched."""
+    """ASGI middleware around the emulator's app; lifespan passes through untouched, websockets are refused."""
 
     def __init__(self, app: App, mails: MailFiles) -> None:
         self._app = app
@@ -66,8 +68,15 @@ class EmulatorFront:
         self._polls: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        send = _without_sharing(send)
+        if is_from_a_page(scope):
+            await _send_answer(send, _json_answer({"detail": "web pages have no access"}, status=403))
             return
         body = await read_body(receive)
         if body is None:
@@ -168,6 +177,35 @@ class _Replay:
             return await self._receive()
         body, self._body = self._body, None
         return {"type": "http.request", "body": body, "more_body": False}
+
+
+def is_from_a_page(scope: Scope) -> bool:
+    """Whether a browser sends this for a web page, which needs no credentials to do anything here.
+
+    Following a presigned link is the one thing that a page may lead its reader to.
+    """
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    if "origin" in headers or scope["method"] == "OPTIONS" or not is_own_host(headers.get("host", ""), ()):
+        return True
+    return headers.get("sec-fetch-site", "") not in _OWN_PAGES and not _is_presigned_link(scope)
+
+
+def _is_presigned_link(scope: Scope) -> bool:
+    query = parse_qs(scope["query_string"].decode("latin-1"))
+    # Older protocols take whole calls as a query: those change things, whatever else the query holds.
+    return scope["method"] in ("GET", "HEAD") and "X-Amz-Signature" in query and "Action" not in query
+
+
+def _without_sharing(send: Send) -> Send:
+    """A `send` whose answers no page of another origin may read."""
+
+    async def send_unshared(event: Event) -> None:
+        if event["type"] == "http.response.start":
+            kept = [pair for pair in event.get("headers", []) if not pair[0].lower().startswith(b"access-control-")]
+            event = {**event, "headers": kept}
+        await send(event)
+
+    return send_unshared
 
 
 async def read_body(receive: Receive) -> bytes | None:

@@ -1,7 +1,10 @@
 """The embedded AWS as a child process of whoever needs one."""
 
 import asyncio
+import os
+import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,6 +16,10 @@ from bbws.shared.integrations.local.emulator import ENDPOINT_FILE
 _STOP_WITHIN_S = 10
 _POLL_EVERY_S = 0.05
 _LOG_TAIL_CHARS = 4000
+# What Python and coverage need. Credentials and tokens of the developer are none of the emulator's business.
+_PASSED_ON = re.compile(
+    r"PATH|HOME|LANG|LC_.*|TZ|TMPDIR|TEMP|TMP|SYSTEMROOT|LD_LIBRARY_PATH|VIRTUAL_ENV|PYTHON.*|COVERAGE.*|COV_CORE_.*"
+)
 
 
 class EmulatorFailed(Exception):
@@ -95,6 +102,7 @@ class Emulator:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                env=child_environment(os.environ),
             )
 
     def _command(self) -> list[str]:
@@ -123,6 +131,11 @@ class Emulator:
     def _failed(self, what: str) -> EmulatorFailed:
         tail = self.log_file.read_text(errors="replace")[-_LOG_TAIL_CHARS:]
         return EmulatorFailed(f"the AWS emulator {what}; the end of {self.log_file}:\n{tail}")
+
+
+def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that the emulator's process gets; no BBWS_*, no AWS_*, no tokens."""
+    return {name: value for name, value in environment.items() if _PASSED_ON.fullmatch(name)}
 
 
 async def _ended(process: asyncio.subprocess.Process) -> None:

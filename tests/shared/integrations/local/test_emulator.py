@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from botocore.exceptions import ClientError
 
-from bbws.shared.integrations.local.emulator_process import Emulator, EmulatorFailed
+from bbws.shared.integrations.local.emulator_process import Emulator, EmulatorFailed, child_environment
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually
 
@@ -232,3 +232,56 @@ def _is_running(pid: int) -> bool:
         return False
     status = Path(f"/proc/{pid}/status")
     return not (status.exists() and "State:\tZ" in status.read_text())
+
+
+@pytest.mark.needs("faults")
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("GET", "/", {"Origin": "https://evil.example"}),
+        ("POST", "/", {"Origin": "null"}),
+        ("DELETE", "/_bbws/faults", {"Origin": "http://127.0.0.1:8080"}),
+        ("OPTIONS", "/", {}),
+        ("GET", "/?Action=CreateQueue&QueueName=q", {"Sec-Fetch-Site": "cross-site"}),
+        ("GET", "/?Action=CreateQueue&QueueName=q&X-Amz-Signature=0", {"Sec-Fetch-Site": "cross-site"}),
+        ("GET", "/_bbws/mails", {"Sec-Fetch-Site": "same-site"}),
+        ("GET", "/_bbws/health", {"Host": "rebound.evil.example"}),
+    ],
+)
+async def test_web_pages_have_no_access(aws: Aws, method: str, path: str, headers: dict[str, str]) -> None:
+    """Any site that a developer visits could call it: unsigned requests are believed, and there is no password."""
+    async with aiohttp.ClientSession() as session:
+        async with session.request(method, aws.endpoint_url + path, headers=headers) as refused:
+            assert refused.status == 403
+        websocket = session.ws_connect(aws.endpoint_url, headers=headers)
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+            await websocket
+
+
+@pytest.mark.needs("s3", "faults")
+async def test_presigned_link_works_from_a_page_and_shares_nothing(aws: Aws) -> None:
+    """An invoice opens from the order's page, and no script of another origin can read it."""
+    async with aws.client("s3") as s3, aiohttp.ClientSession() as session:
+        bucket = aws.unique("papers")
+        await s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": aws.region})
+        await s3.put_object(Bucket=bucket, Key="i.pdf", Body=b"%PDF-1.7")
+        link = await s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "i.pdf"})
+        async with session.get(link, headers={"Sec-Fetch-Site": "same-site"}) as answer:
+            assert (answer.status, await answer.read()) == (200, b"%PDF-1.7")
+            assert not [name for name in answer.headers if name.lower().startswith("access-control-")]
+
+
+@pytest.mark.needs("faults")
+@pytest.mark.parametrize(("service", "call"), [("lambda", "list_functions"), ("ecs", "list_clusters")])
+async def test_nothing_that_runs_code_is_on(aws: Aws, service: str, call: str) -> None:
+    """A function of the emulator's lambda would run on the developer's machine with the developer's rights."""
+    async with aws.client(service) as client:
+        with pytest.raises(ClientError):
+            await getattr(client, call)()
+
+
+def test_emulator_gets_no_credentials() -> None:
+    """Real keys and tokens of the developer must not be there to be read through the emulator."""
+    needed = {"PATH": "/bin", "HOME": "/home/t", "LC_ALL": "C", "PYTHONPATH": "x", "COVERAGE_PROCESS_START": "y"}
+    secret = {"AWS_SECRET_ACCESS_KEY": "a", "BBWS_SECRETS_NAME": "b", "GITHUB_TOKEN": "c", "MY_PATH": "d"}
+    assert child_environment(needed | secret) == needed
