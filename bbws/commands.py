@@ -25,6 +25,7 @@ from bbws.demo import DemoFailed, sell
 from bbws.demo_data import seed
 from bbws.provision import Provisioner
 from bbws.shared.bootstrap import aws_clients, bootstrap
+from bbws.shared.hosts import host_names
 from bbws.shared.integrations.local import mailbox
 from bbws.shared.integrations.local import payfast as payfast_stand_in
 from bbws.shared.integrations.local.emulator_process import EmulatorFailed
@@ -144,11 +145,12 @@ def serve_payfast(settings: Settings, host: str, port: int, retry_base_s: float)
         passphrase=secret(settings.payfast_passphrase),
         retry_base_s=retry_base_s,
     )
-    web.run_app(payfast_stand_in.create_app(account), host=host, port=port, access_log=None, print=None)
+    own_names = host_names(settings.payfast_url, settings.payfast_server_url) | {host}
+    web.run_app(payfast_stand_in.create_app(account, own_names), host=host, port=port, access_log=None, print=None)
 
 
 def serve_mailbox(host: str, port: int, mail_dir: Path) -> None:
-    web.run_app(mailbox.create_app(mail_dir), host=host, port=port, access_log=None, print=None)
+    web.run_app(mailbox.create_app(mail_dir, {host}), host=host, port=port, access_log=None, print=None)
 
 
 def _addresses(system: System) -> str:

@@ -5,7 +5,7 @@
 A mail is somebody else's content: its HTML is shown in a sandbox without scripts, and nothing is loaded from outside.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -19,6 +19,7 @@ import jinja2
 from aiohttp import web
 
 from bbws.shared.integrations.local.mail_files import MailFiles
+from bbws.shared.integrations.local.visitors import own_hosts_only
 
 HOST = "127.0.0.1"
 
@@ -139,10 +140,13 @@ def _page(template: str, values: Mapping[str, Any]) -> web.Response:
     return web.Response(text=html, content_type="text/html", headers=headers)
 
 
-def create_app(mail_dir: Path) -> web.Application:
-    """The mailbox as an aiohttp application; it only reads the directory, which need not exist yet."""
+def create_app(mail_dir: Path, own_names: Collection[str] = ()) -> web.Application:
+    """The mailbox as an aiohttp application; it only reads the directory, which need not exist yet.
+
+    It answers to addresses, `localhost` and `own_names`.
+    """
     mailbox = Mailbox(MailFiles(mail_dir))
-    app = web.Application()
+    app = web.Application(middlewares=[own_hosts_only(own_names)])
     app.add_routes(
         [
             web.get("/", mailbox.show_list),

@@ -11,7 +11,7 @@ GET  /_standin/itns             every ITN sent, its raw body and the answer
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -31,6 +31,7 @@ from bbws.shared.integrations.local.payfast_itns import (
     complete_itn,
     sign_itn,
 )
+from bbws.shared.integrations.local.visitors import own_hosts_only, refuse_foreign_pages
 from bbws.shared.integrations.payfast import (
     CHECKOUT_ORDER,
     MINIMUM_AMOUNT_CENTS,
@@ -41,6 +42,7 @@ from bbws.shared.integrations.payfast import (
 )
 
 HOST = "127.0.0.1"
+CONTROL_PREFIX = "/_standin/"
 # Longer than the 10 s that a shop may wait for an answer.
 SLOW_ANSWER_S = 15
 
@@ -226,10 +228,20 @@ def _page(template: str, values: Mapping[str, str], status: int = 200) -> web.Re
     return web.Response(text=html, status=status, content_type="text/html", headers=_HEADERS)
 
 
-def create_app(account: PayfastAccount) -> web.Application:
-    """The stand-in as an aiohttp application; it needs no other state."""
+@web.middleware
+async def _own_controls(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """The shop's page posts the checkout form from another origin, as to PayFast; nobody else's page steers us."""
+    if request.path.startswith(CONTROL_PREFIX):
+        refuse_foreign_pages(request)
+    return await handler(request)
+
+
+def create_app(account: PayfastAccount, own_names: Collection[str] = ()) -> web.Application:
+    """The stand-in as an aiohttp application; it answers to addresses, `localhost` and `own_names`."""
     stand_in = PayfastStandIn(account)
-    app = web.Application()
+    app = web.Application(middlewares=[own_hosts_only(own_names), _own_controls])
     app.cleanup_ctx.append(stand_in.run)
     app.add_routes(
         [

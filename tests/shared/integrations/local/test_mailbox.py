@@ -123,3 +123,11 @@ async def test_a_mail_in_an_unknown_charset_is_still_shown(browser: Browser, mai
     answer, body = await browser.get("/mails/odd")
     assert answer.status == 200
     assert "Zoë".encode() in body
+
+
+async def test_foreign_names_of_this_machine_are_refused(mail_dir: Path) -> None:
+    """A site that points its own name here would read customers' mails as if they were its own pages."""
+    async with TestServer(create_app(mail_dir, {"mailbox"})) as server, aiohttp.ClientSession() as session:
+        for host, status in (("rebound.evil.example", 421), ("mailbox:8025", 200), ("localhost", 200)):
+            async with session.get(server.make_url("/"), headers={"Host": host}) as answer:
+                assert (host, answer.status) == (host, status)

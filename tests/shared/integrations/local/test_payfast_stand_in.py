@@ -327,3 +327,27 @@ async def test_payment_ids_rise_and_no_restart_repeats_them(shop: Shop) -> None:
             stand_in = StandIn(str(server.make_url("")).rstrip("/"), session)
             ids += [int((await stand_in.pay(_form(shop)))["pfPaymentId"]) for _ in range(2)]
     assert ids == sorted(set(ids))
+
+
+async def test_foreign_pages_pay_nothing_and_steer_nothing(stand_in: StandIn, shop: Shop) -> None:
+    """Any site could confirm payments in a developer's shop; the checkout form alone comes from another origin."""
+    foreign = ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"})
+    async with aiohttp.ClientSession() as session:
+        for headers in (*foreign, {"Sec-Fetch-Site": "same-site"}):
+            async with session.post(f"{stand_in.url}/_standin/pay", data=_form(shop), headers=headers) as refused:
+                assert (headers, refused.status) == (headers, 403)
+            async with session.delete(f"{stand_in.url}/_standin/behaviour", headers=headers) as refused:
+                assert (headers, refused.status) == (headers, 403)
+            async with session.post(f"{stand_in.url}/eng/process", data=_form(shop), headers=headers) as page:
+                assert (headers, page.status) == (headers, 200)
+        own = {"Origin": stand_in.url, "Sec-Fetch-Site": "same-origin"}
+        async with session.get(f"{stand_in.url}/_standin/itns", headers=own) as answer:
+            assert (await answer.json())["items"] == []
+
+
+async def test_foreign_names_of_this_machine_are_refused() -> None:
+    """A site that points its own name here is same-origin to the browser, whatever other headers are checked."""
+    async with TestServer(create_app(_ACCOUNT, {"payfast"})) as server, aiohttp.ClientSession() as session:
+        for host, status in (("rebound.evil.example", 421), ("payfast:8081", 200), ("127.0.0.1:1", 200)):
+            async with session.get(server.make_url("/_standin/itns"), headers={"Host": host}) as answer:
+                assert (host, answer.status) == (host, status)
