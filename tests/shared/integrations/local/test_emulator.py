@@ -282,6 +282,6 @@ async def test_nothing_that_runs_code_is_on(aws: Aws, service: str, call: str) -
 
 def test_emulator_gets_no_credentials() -> None:
     """Real keys and tokens of the developer must not be there to be read through the emulator."""
-    needed = {"PATH": "/bin", "HOME": "/home/t", "LC_ALL": "C", "PYTHONPATH": "x", "COVERAGE_PROCESS_START": "y"}
+    needed = {"PATH": "/bin", "HOME": "/h", "LC_ALL": "C", "PYTHONPATH": "x", "COVERAGE_PROCESS_START": "y"}
     secret = {"AWS_SECRET_ACCESS_KEY": "a", "BBWS_SECRETS_NAME": "b", "GITHUB_TOKEN": "c", "MY_PATH": "d"}
     assert child_environment(needed | secret) == needed
