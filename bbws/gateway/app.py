@@ -8,15 +8,25 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import orjson
 from aiohttp import web
 
-from bbws.gateway.keys import ENDPOINTS, METRICS, OPENAPI, SERVICES, SETTINGS, STREAMS, TRUSTED_PROXIES
+from bbws.gateway.keys import (
+    ENDPOINTS,
+    METRICS,
+    OPENAPI,
+    OWN_NAMES,
+    SERVICES,
+    SETTINGS,
+    STREAMS,
+    TRUSTED_PROXIES,
+)
 from bbws.gateway.metrics import Metrics
-from bbws.gateway.middlewares import endpoint, identify, observe, protect, render_errors
+from bbws.gateway.middlewares import endpoint, identify, observe, own_hosts_only, protect, render_errors
 from bbws.gateway.openapi import describe
 from bbws.gateway.operations import Route
 from bbws.gateway.routes import ROUTES
 from bbws.gateway.storefront.routes import add_storefront
 from bbws.gateway.streams import StreamLimits, TimelineStreams
 from bbws.shared.bootstrap import Services, bootstrap
+from bbws.shared.hosts import host_names
 from bbws.shared.integrations.payfast_sources import parse_networks
 from bbws.shared.logging import get_logger
 from bbws.shared.settings import Settings
@@ -36,10 +46,10 @@ def create_app(
     stream_limits: StreamLimits | None = None,
 ) -> web.Application:
     """The application; without `services` it makes its own when it starts and closes them when it ends."""
-    app = web.Application(middlewares=[identify, observe, render_errors], client_max_size=settings.max_body_bytes)
-    app[SETTINGS] = settings
+    middlewares = [identify, observe, render_errors, own_hosts_only]
+    app = web.Application(middlewares=middlewares, client_max_size=settings.max_body_bytes)
+    _configure(app, settings)
     app[METRICS] = Metrics()
-    app[TRUSTED_PROXIES] = parse_networks(settings.trusted_proxies)
     app[OPENAPI] = orjson.dumps(describe(routes, settings))
     app[ENDPOINTS] = endpoints = {endpoint(route): route for route in routes}
     for handler, route in endpoints.items():
@@ -51,6 +61,12 @@ def create_app(
     app.cleanup_ctx.append(_provider(services, settings, stream_limits or StreamLimits()))
     app.on_shutdown.append(_end_streams)
     return app
+
+
+def _configure(app: web.Application, settings: Settings) -> None:
+    app[SETTINGS] = settings
+    app[TRUSTED_PROXIES] = parse_networks(settings.trusted_proxies)
+    app[OWN_NAMES] = host_names(settings.public_base_url, settings.payfast_notify_base_url)
 
 
 def _provider(

@@ -1,6 +1,6 @@
 """The typed keys under which the application and each request carry what handlers need."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from aiohttp import web
 from pydantic import BaseModel
@@ -20,6 +20,8 @@ SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
 STREAMS: web.AppKey[TimelineStreams] = web.AppKey("streams", TimelineStreams)
 TRUSTED_PROXIES: web.AppKey[Sequence[Network]] = web.AppKey("trusted_proxies", Sequence)
+# The names, beside addresses and localhost, under which the gateway answers; in lower case.
+OWN_NAMES: web.AppKey[Collection[str]] = web.AppKey("own_names", Collection)
 OPENAPI: web.AppKey[bytes] = web.AppKey("openapi", bytes)
 ENDPOINTS: web.AppKey[dict[Handler, Route]] = web.AppKey("endpoints")
 # Set by the storefront: how a problem looks to a person who asked for a page.

@@ -10,11 +10,12 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from bbws.gateway.idempotency import once
-from bbws.gateway.keys import BODY, METRICS, PROBLEM_PAGE, REQUEST_ID, SETTINGS, TRACE_ID, route_of
+from bbws.gateway.keys import BODY, METRICS, OWN_NAMES, PROBLEM_PAGE, REQUEST_ID, SETTINGS, TRACE_ID, route_of
 from bbws.gateway.operations import EVENT_STREAM, Handler, Route
-from bbws.gateway.problems import Problem, answer, problem_of
+from bbws.gateway.problems import ClientError, Problem, answer, problem_of
 from bbws.gateway.requests import parsed_body, raw_body, require_media_type
 from bbws.shared.errors import Unavailable
+from bbws.shared.hosts import is_own_host
 from bbws.shared.ids import new_id
 from bbws.shared.logging import bound, get_logger
 
@@ -25,6 +26,7 @@ _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0
 _QUIET = frozenset({"health-get", "ready-get", "metrics-get"})
 _FLOW_IDS = {"tenantId": "tenant_id", "orderId": "order_id"}
 _UNMATCHED = "unmatched"
+_FOREIGN_NAME = "This name is not one of ours; BBWS_PUBLIC_BASE_URL holds the public one."
 
 # Routing and rights are decided inside; a header from outside must not seem to (C-31).
 _INTERNAL_HEADERS = ("X-Tenant-Id",)
@@ -137,6 +139,16 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets a problem and the log the rest
         _log_failure(request, error)
         return await _rendered(request, error)
+
+
+@web.middleware
+async def own_hosts_only(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """421 under a name that is not ours; those who ask whether we live use the names that they have for us."""
+    route = route_of(request)
+    is_watching = route is not None and route.operation_id in _QUIET
+    if not is_watching and not is_own_host(request.headers.get("Host", ""), request.app[OWN_NAMES]):
+        raise ClientError(HTTPStatus.MISDIRECTED_REQUEST, _FOREIGN_NAME)
+    return await handler(request)
 
 
 def _log_failure(request: web.Request, error: Exception) -> None:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import orjson
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 from structlog.testing import capture_logs
 
 from bbws.gateway.app import create_app, is_loopback, serve
@@ -104,3 +105,19 @@ async def _status(session: aiohttp.ClientSession, url: str) -> int:
 
 async def _calls(aws: Aws) -> int:
     return await aws.calls("dynamodb")
+
+
+async def test_foreign_names_of_this_machine_are_refused() -> None:
+    """A site that points its own name at us would read customers' orders as if they were its own pages."""
+    settings = Settings(
+        public_base_url="https://shop.bbws.example", payfast_notify_base_url="http://gateway:8080", trusted_proxies=""
+    )
+    async with TestClient(TestServer(create_app(settings, demo_services()))) as client:
+        for host in ("rebound.evil.example", "shop.bbws.example.evil.example:443", "x y"):
+            async with client.get("/openapi.json", headers={"Host": host}) as refused:
+                problem = await refused.json(content_type="application/problem+json")
+                assert (host, refused.status, problem["title"]) == (host, 421, "Misdirected Request")
+            for path in ("/healthz", "/readyz", "/metrics"):
+                assert (await client.get(path, headers={"Host": host})).status == 200
+        for host in ("shop.bbws.example", "gateway:8080", "localhost:1", "10.0.0.7:8080"):
+            assert (await client.get("/openapi.json", headers={"Host": host})).status == 200

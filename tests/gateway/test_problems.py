@@ -153,9 +153,9 @@ async def _raw(client: Client, request: bytes) -> bytes:
 @pytest.mark.parametrize(
     "request_head",
     [
-        b"GET /nowhere HTTP/1.1\r\nHost: x\r\nX-Request-Id: a\rSet-Cookie: b\r\n\r\n",
-        b"GET /nowhere HTTP/1.1\r\nHost: x\r\nX-Request-Id: a\r\n Set-Cookie: b=1\r\n\r\n",
-        b"GET /%0d%0aSet-Cookie:%20b=1 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: a\rSet-Cookie: b\r\n\r\n",
+        b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: a\r\n Set-Cookie: b=1\r\n\r\n",
+        b"GET /%0d%0aSet-Cookie:%20b=1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"\x16\x03\x01 not http at all\r\n\r\n",
     ],
 )

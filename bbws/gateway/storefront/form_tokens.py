@@ -10,10 +10,10 @@ import re
 import secrets
 import time
 from http import HTTPStatus
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from aiohttp import web
+from yarl import URL
 
 from bbws.gateway.keys import SETTINGS
 from bbws.gateway.problems import ClientError
@@ -89,5 +89,13 @@ def refuse_other_sites(request: web.Request) -> None:
 
 
 def _is_ours(request: web.Request, origin: str) -> bool:
-    # Behind a proxy that ends TLS the scheme seen here is not the one that the browser used.
-    return origin == request.app[SETTINGS].public_base_url or urlsplit(origin).netloc == request.host
+    # Not the request's Host: behind a proxy it says neither the scheme nor, perhaps, the name that the browser used.
+    try:
+        return _origin(origin) == _origin(request.app[SETTINGS].public_base_url)
+    except ValueError:  # no URL at all
+        return False
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = URL(url)
+    return parts.scheme, parts.host, parts.port

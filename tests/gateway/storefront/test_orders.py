@@ -1,12 +1,18 @@
 """Ordering through the form, checkout and status page, without a browser."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
+from aiohttp import DummyCookieJar
+from aiohttp.test_utils import TestClient, TestServer
 
+from bbws.gateway.app import create_app
 from bbws.gateway.storefront.form_tokens import MAX_AGE_S
+from bbws.shared.bootstrap import Services
 from bbws.shared.contracts.tenants import Registration
 from bbws.shared.ids import new_id
+from bbws.shared.settings import Settings
 from tests.gateway.storefront import support
 from tests.gateway.storefront.support import Shop, page_of
 from tests.support.builders import a_payment, invoice_issued, order_created
@@ -132,20 +138,39 @@ async def test_amount_below_payfasts_minimum_is_explained(shop: Shop) -> None:
 async def test_form_of_another_site_is_refused(shop: Shop) -> None:
     """A foreign page must not order in a visitor's name, even if it could learn token and cookie."""
     form = await shop.form(await shop.a_product())
+    here = str(shop.client.make_url("")).rstrip("/")
     foreign = ({"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.example"})
-    for headers in (*foreign, {"Origin": "null"}):
+    # The last one is what the request's Host says: a proxy may set that, or a name that was pointed here.
+    for headers in (*foreign, {"Origin": "null"}, {"Origin": "https://["}, {"Origin": here}):
         page = await shop.post(form, headers)
         assert page.status == 403, headers
         assert "nothing was ordered" in page.text
-    own = {"Sec-Fetch-Site": "same-origin", "Origin": str(shop.client.make_url("")).rstrip("/")}
+    own = {"Sec-Fetch-Site": "same-origin", "Origin": here}
     assert (await shop.post(form, own)).status == 303
 
 
 async def test_origin_alone_proves_the_own_site_to_old_browsers(shop: Shop) -> None:
-    """Browsers without Fetch metadata still order; behind a proxy the public address counts as ours, too."""
+    """Browsers without Fetch metadata still order."""
     form = await shop.form(await shop.a_product())
-    for origin in (str(shop.client.make_url("")).rstrip("/"), shop.services.settings.public_base_url):
-        assert (await shop.post(form, {"Origin": origin})).status == 303
+    assert (await shop.post(form, {"Origin": shop.services.settings.public_base_url})).status == 303
+
+
+@pytest.mark.parametrize("public_base_url", ["https://Shop.bbws.example", "https://shop.bbws.example:443"])
+async def test_orders_arrive_through_a_proxy_that_ends_tls(
+    settings: Settings, services: Services, public_base_url: str
+) -> None:
+    """The browser speaks https with the public name, we plain http: forms, tokens and cookies must agree on that."""
+    behind = settings.model_copy(update={"public_base_url": public_base_url})
+    app = create_app(behind, replace(services, settings=behind))
+    async with TestClient(TestServer(app), cookie_jar=DummyCookieJar()) as client:
+        shop = Shop(client, services)
+        host = {"Host": "shop.bbws.example"}
+        page = await shop.get(f"/order?product={(await shop.a_product()).id}", headers=host)
+        assert "Secure" in page.headers["Set-Cookie"]
+        form = {**dict(page.hidden), **support.filled_in()}
+        sent = {**host, "Origin": "https://shop.bbws.example", "Cookie": page.headers["Set-Cookie"].split(";")[0]}
+        assert (await shop.post(form, {**sent, "Origin": "http://shop.bbws.example"})).status == 403
+        assert (await shop.post(form, sent)).status == 303
 
 
 async def test_token_of_another_browser_is_refused(shop: Shop) -> None:
