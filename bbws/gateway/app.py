@@ -78,6 +78,8 @@ def _provider(
             yield
             return
         async with bootstrap(settings) as own:
+            # Only now do they hold what comes from Secrets Manager.
+            _configure(app, own.settings)
             _attach(app, own, limits)
             yield
 

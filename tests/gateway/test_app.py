@@ -14,6 +14,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from structlog.testing import capture_logs
 
 from bbws.gateway.app import create_app, is_loopback, serve
+from bbws.gateway.keys import SETTINGS
 from bbws.shared.settings import Settings
 from tests.gateway.demo import ROUTES, demo_services
 from tests.support.emulator import Aws
@@ -121,3 +122,21 @@ async def test_foreign_names_of_this_machine_are_refused() -> None:
                 assert (await client.get(path, headers={"Host": host})).status == 200
         for host in ("shop.bbws.example", "gateway:8080", "localhost:1", "10.0.0.7:8080"):
             assert (await client.get("/openapi.json", headers={"Host": host})).status == 200
+
+
+@pytest.mark.needs("secretsmanager")
+async def test_running_gateway_uses_what_the_secret_holds(aws: Aws) -> None:
+    """Form tokens would otherwise be signed with the key from the source code, which everybody can read."""
+    async with aws.client("secretsmanager") as manager:
+        await manager.create_secret(
+            Name="bbws", SecretString=orjson.dumps({"token_signing_key": "of its own"}).decode()
+        )
+    settings = Settings(
+        aws_endpoint_url=aws.endpoint_url,
+        aws_access_key_id=aws.access_key_id,
+        aws_secret_access_key=aws.secret_access_key,
+        secrets_name="bbws",
+    )
+    app = create_app(settings)
+    async with TestServer(app):
+        assert app[SETTINGS].token_signing_key.get_secret_value() == "of its own"
