@@ -13,6 +13,7 @@ from bbws.gateway.keys import (
     METRICS,
     OPENAPI,
     OWN_NAMES,
+    RENDERINGS,
     SERVICES,
     SETTINGS,
     STREAMS,
@@ -22,6 +23,7 @@ from bbws.gateway.metrics import Metrics
 from bbws.gateway.middlewares import endpoint, identify, observe, own_hosts_only, protect, render_errors
 from bbws.gateway.openapi import describe
 from bbws.gateway.operations import Route
+from bbws.gateway.renderings import Renderings
 from bbws.gateway.routes import ROUTES
 from bbws.gateway.storefront.routes import add_storefront
 from bbws.gateway.streams import StreamLimits, TimelineStreams
@@ -50,6 +52,7 @@ def create_app(
     app = web.Application(middlewares=middlewares, client_max_size=settings.max_body_bytes)
     _configure(app, settings)
     app[METRICS] = Metrics()
+    app[RENDERINGS] = Renderings()
     app[OPENAPI] = orjson.dumps(describe(routes, settings))
     app[ENDPOINTS] = endpoints = {endpoint(route): route for route in routes}
     for handler, route in endpoints.items():
@@ -59,6 +62,7 @@ def create_app(
     add_storefront(app)
     app.on_response_prepare.append(protect)
     app.cleanup_ctx.append(_provider(services, settings, stream_limits or StreamLimits()))
+    app.cleanup_ctx.append(_renderings)
     app.on_shutdown.append(_end_streams)
     return app
 
@@ -89,6 +93,12 @@ def _provider(
 def _attach(app: web.Application, services: Services, limits: StreamLimits) -> None:
     app[SERVICES] = services
     app[STREAMS] = TimelineStreams(services.orders.timeline, limits, app[METRICS].open_streams)
+
+
+async def _renderings(app: web.Application) -> AsyncIterator[None]:
+    """They end after the last request and before the services that they use."""
+    yield
+    await app[RENDERINGS].close()
 
 
 async def _end_streams(app: web.Application) -> None:

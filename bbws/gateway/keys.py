@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from bbws.gateway.metrics import Metrics
 from bbws.gateway.operations import Handler, Route
 from bbws.gateway.problems import Problem
+from bbws.gateway.renderings import Renderings
 from bbws.gateway.streams import TimelineStreams
 from bbws.shared.bootstrap import Services
 from bbws.shared.integrations.payfast_sources import Network
@@ -19,6 +20,7 @@ SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
 SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
 STREAMS: web.AppKey[TimelineStreams] = web.AppKey("streams", TimelineStreams)
+RENDERINGS: web.AppKey[Renderings] = web.AppKey("renderings", Renderings)
 TRUSTED_PROXIES: web.AppKey[Sequence[Network]] = web.AppKey("trusted_proxies", Sequence)
 # The names, beside addresses and localhost, under which the gateway answers; in lower case.
 OWN_NAMES: web.AppKey[Collection[str]] = web.AppKey("own_names", Collection)

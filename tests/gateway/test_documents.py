@@ -1,11 +1,27 @@
 """Documents and invoice of an order, before and after it is paid."""
 
-from typing import Any
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any, cast
 
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from bbws.gateway.app import create_app
+from bbws.gateway.renderings import MAX_RENDERINGS
+from bbws.shared.bootstrap import Services
 from bbws.shared.contracts.events import OrderCreated
 from bbws.shared.contracts.orders import PaymentDetails
+from bbws.shared.errors import NotFound
+from bbws.shared.ids import new_id
+from bbws.shared.settings import Settings
 from tests.gateway.support import Api
 from tests.support.builders import PAID_AT, a_payment, order_created
+from tests.support.waiting import eventually
 
 
 async def _order(api: Api) -> dict[str, Any]:
@@ -78,3 +94,75 @@ async def test_paid_order_leads_to_its_invoice(api: Api) -> None:
     assert (await api.get(f"{here}/documents/receipt")).status == 200
     payments = (await api.get(f"{here}/payments")).json["items"]
     assert [(payment["amountCents"], payment["status"]) for payment in payments] == [(249_00, "COMPLETED")]
+
+
+class _Press:
+    """A document service that draws as long as the test says, and counts what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+        self.may_end = asyncio.Event()
+        self.error: Exception | None = None
+
+    async def render(self, tenant_id: str, order_id: str, kind: str, form: str) -> bytes:
+        self.asked[order_id] += 1
+        if form == "pdf":
+            await self.may_end.wait()
+        if self.error:
+            raise self.error
+        return f"{form} of {order_id}".encode()
+
+
+@asynccontextmanager
+async def _printing(press: _Press) -> AsyncIterator[TestClient[web.Request, web.Application]]:
+    orders = SimpleNamespace(timeline=None)
+    services = cast(Services, SimpleNamespace(pings={}, orders=orders, documents=press))
+    async with TestClient(TestServer(create_app(Settings(), services))) as client:
+        yield client
+
+
+def _pdf_path(order_id: str) -> str:
+    return f"/v1.0/tenants/{new_id()}/orders/{order_id}/documents/order?format=pdf"
+
+
+async def test_abandoned_pdfs_count_until_they_are_drawn() -> None:
+    """Whoever asks and leaves, again and again, must not fill the process with work that nobody waits for."""
+    press = _Press()
+    async with _printing(press) as client:
+        for number in range(MAX_RENDERINGS):
+            asking = asyncio.create_task(client.get(_pdf_path(new_id())))
+            await eventually(lambda n=number: press.asked.total() == n + 1, what="it is drawn")  # type: ignore[misc]
+            asking.cancel()
+        async with client.get(_pdf_path(new_id())) as refused:
+            problem = await refused.json(content_type="application/problem+json")
+        assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
+        assert "PDFs" in problem["detail"]
+        assert (await client.get(_pdf_path(new_id()).replace("pdf", "html"))).status == 200
+        press.may_end.set()
+
+        async def drawn_again() -> bool:
+            return (await client.get(_pdf_path(new_id()))).status == 200
+
+        await eventually(drawn_again, what="there is room again")
+
+
+@pytest.mark.parametrize(("error", "status"), [(None, 200), (NotFound("there is no such order"), 404)])
+async def test_those_who_want_the_same_pdf_share_it(error: Exception | None, status: int) -> None:
+    """A link that many press at once costs one drawing; what fails, fails for all, and is tried anew afterwards."""
+    press, path, asked = _Press(), _pdf_path(order_id := new_id()), MAX_RENDERINGS + 2
+    press.error = error
+    async with _printing(press) as client:
+        asking = [asyncio.create_task(client.get(path)) for _ in range(asked)]
+
+        async def all_wait() -> bool:
+            in_flight = f"bbws_gateway_requests_in_flight {asked + 1}.0"
+            return in_flight in await (await client.get("/metrics")).text()
+
+        await eventually(all_wait, what="all have asked")
+        press.may_end.set()
+        answers = await asyncio.gather(*asking)
+        assert [answer.status for answer in answers] == [status] * asked
+        assert press.asked[order_id] == 1
+        assert len({await answer.read() for answer in answers if status == 200}) == (status == 200)
+        assert (await client.get(path)).status == status
+        assert press.asked[order_id] == 2

@@ -1,12 +1,14 @@
 """An order's documents for people: the printable order and receipt as HTML or PDF, the invoice as PDF."""
 
-from typing import Final, Literal
+from functools import partial
+from typing import Final
 
 from aiohttp import web
 
-from bbws.gateway.keys import services
+from bbws.gateway.keys import RENDERINGS, services
 from bbws.gateway.requests import path_id, wanted_media
 from bbws.shared.errors import BadRequest, NotFound
+from bbws.shared.services.documents import Format, Kind
 
 HTML: Final = "text/html"
 PDF: Final = "application/pdf"
@@ -26,11 +28,16 @@ async def get_document(request: web.Request) -> web.Response:
             return _answer(await services(request).invoices.pdf(tenant_id, order_id), PDF, f"invoice-{order_id}.pdf")
         case "order" | "receipt" as kind:
             media = _wanted(request, [HTML, PDF])
-            form: Literal["html", "pdf"] = "html" if media == HTML else "pdf"
-            content = await services(request).documents.render(tenant_id, order_id, kind, form)
+            form: Format = "html" if media == HTML else "pdf"
+            content = await _rendered(request, tenant_id, order_id, kind, form)
             return _answer(content, media, f"{kind}-{order_id}.{form}")
         case _:
             raise NotFound("An order has the documents order, receipt and invoice.")
+
+
+async def _rendered(request: web.Request, tenant_id: str, order_id: str, kind: Kind, form: Format) -> bytes:
+    render = partial(services(request).documents.render, tenant_id, order_id, kind, form)
+    return await (render() if form == "html" else request.app[RENDERINGS].share((tenant_id, order_id, kind), render))
 
 
 def _wanted(request: web.Request, offered: list[str]) -> str:
