@@ -11,13 +11,14 @@ from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from bbws.gateway.keys import BODY, RAW_BODY, RESOURCE_ID, SETTINGS, route_of
+from bbws.gateway.keys import BODY, RAW_BODY, RESOURCE_ID, SETTINGS, TRUSTED_PROXIES, route_of
 from bbws.gateway.operations import JSON, Route
 from bbws.gateway.problems import ClientError
 from bbws.shared.contracts.base import Record
 from bbws.shared.contracts.pages import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, PageRequest
 from bbws.shared.errors import BadRequest, FieldError, Invalid, NotFound, PreconditionFailed, PreconditionRequired
 from bbws.shared.ids import new_id
+from bbws.shared.integrations.payfast_sources import sender_address
 
 # Who sends a body slower than this holds a connection for nothing.
 BODY_TIMEOUT_S = 30.0
@@ -41,6 +42,12 @@ def declared(request: web.Request) -> Route:
 def actor(request: web.Request) -> str:  # noqa: ARG001
     """Who asks. Everybody is `anonymous` until access control tells callers apart."""
     return "anonymous"
+
+
+def sender(request: web.Request) -> str:
+    """The address that the request came from, before any proxy of ours."""
+    forwarded_for = request.headers.getall("X-Forwarded-For", [])
+    return sender_address(request.remote or "", forwarded_for, request.app[TRUSTED_PROXIES])
 
 
 async def raw_body(request: web.Request) -> bytes:

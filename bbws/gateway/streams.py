@@ -1,6 +1,7 @@
 """Timelines of orders as they grow; all watchers of one order in this process share one poll per second."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ class StreamLimits:
     # Proxies cut long connections; ending them ourselves lets the client resume cleanly.
     max_open_s: float = 600.0
     max_streams: int = 500
+    # Below the cap of all, so that one order or one sender cannot keep everybody else from watching.
+    max_of_order: int = 10
+    max_of_sender: int = 20
 
 
 def is_complete(entries: Sequence[TimelineEntry]) -> bool:
@@ -71,14 +75,15 @@ class TimelineStreams:
         self._feeds: dict[tuple[str, str], Feed] = {}
         self._polls: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._open = 0
+        self._of_order: Counter[tuple[str, str]] = Counter()
+        self._of_sender: Counter[str] = Counter()
         self._closing = False
 
     @asynccontextmanager
-    async def watch(self, tenant_id: str, order_id: str) -> AsyncIterator[Feed]:
-        """The order's feed, kept up to date while the context is open. Raises Busy at the cap, NotFound."""
-        if self._closing or self._open >= self._limits.max_streams:
-            raise Busy("This process serves as many event streams as it can; read the order instead, or come again.")
-        self._count(+1)
+    async def watch(self, tenant_id: str, order_id: str, sender: str) -> AsyncIterator[Feed]:
+        """The order's feed, kept up to date while the context is open. Raises Busy at a cap, NotFound."""
+        self._refuse_too_many((tenant_id, order_id), sender)
+        self._count(+1, (tenant_id, order_id), sender)
         try:
             feed = await self._join(tenant_id, order_id)
             try:
@@ -86,7 +91,7 @@ class TimelineStreams:
             finally:
                 self._leave(tenant_id, order_id, feed)
         finally:
-            self._count(-1)
+            self._count(-1, (tenant_id, order_id), sender)
 
     async def follow(self, feed: Feed, last_event_id: str | None) -> AsyncIterator[TimelineEntry | None]:
         """What `feed` has beyond `last_event_id`, then what comes; None is a heartbeat."""
@@ -114,9 +119,21 @@ class TimelineStreams:
             poll.cancel()
         await asyncio.gather(*polls, return_exceptions=True)
 
-    def _count(self, change: int) -> None:
+    def _refuse_too_many(self, order: tuple[str, str], sender: str) -> None:
+        if self._closing or self._open >= self._limits.max_streams:
+            raise Busy("This process serves as many event streams as it can; read the order instead, or come again.")
+        if self._of_order[order] >= self._limits.max_of_order:
+            raise Busy("This order has as many event streams as one may have; close one, or read the order instead.")
+        if self._of_sender[sender] >= self._limits.max_of_sender:
+            raise Busy("Your address has as many event streams as one may have; close one, or read the order instead.")
+
+    def _count(self, change: int, order: tuple[str, str], sender: str) -> None:
         self._open += change
         self._gauge.set(self._open)
+        self._of_order[order] += change
+        self._of_sender[sender] += change
+        # Without those that have none: whoever has ever watched would be kept for ever.
+        self._of_order, self._of_sender = +self._of_order, +self._of_sender
 
     async def _join(self, tenant_id: str, order_id: str) -> Feed:
         key = (tenant_id, order_id)

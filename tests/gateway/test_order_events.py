@@ -23,6 +23,7 @@ from tests.support.builders import PLACED_AT
 from tests.support.waiting import eventually
 
 HERE = "/v1.0/tenants/019abf6e-5d1c-7c3e-9d7b-3f1f6f3c2a10/orders/019abf6e-5d1c-7c3e-9d7b-3f1f6f3c2a11/events"
+OTHER, THIRD, FOURTH = (HERE.replace("2a11", last) for last in ("2a12", "2a13", "2a14"))
 LIMITS = StreamLimits(poll_s=0.02, heartbeat_s=0.1, max_open_s=20, max_streams=2)
 MAILS = tuple(f"mail{number}" for number in range(4))
 
@@ -57,7 +58,8 @@ class Story:
 @asynccontextmanager
 async def _serving(story: Story) -> AsyncIterator[Client]:
     services = cast(Services, SimpleNamespace(pings={}, orders=SimpleNamespace(timeline=story.read)))
-    async with TestClient(TestServer(create_app(Settings(), services, stream_limits=story.limits))) as client:
+    settings = Settings(trusted_proxies="127.0.0.1/32")
+    async with TestClient(TestServer(create_app(settings, services, stream_limits=story.limits))) as client:
         yield client
 
 
@@ -192,6 +194,37 @@ async def test_too_many_streams_are_refused() -> None:
             problem = await three.json(content_type=None)
             assert (three.status, three.headers["Retry-After"]) == (503, "5")
             assert "event streams" in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "orders", "senders", "detail"),
+    [
+        (StreamLimits(max_of_order=2), (HERE, HERE, HERE), ("10.0.0.1", "10.0.0.2", "10.0.0.3"), "This order"),
+        (StreamLimits(max_of_sender=2), (HERE, OTHER, THIRD), ("10.0.0.1",) * 3, "Your address"),
+    ],
+)
+async def test_one_order_or_sender_cannot_take_all_streams(
+    limits: StreamLimits, orders: tuple[str, str, str], senders: tuple[str, str, str], detail: str
+) -> None:
+    """A single client could keep every customer from watching; a place that becomes free may be taken again."""
+    story = Story(limits=limits)
+    story.tell("placed")
+    proxied = [{"X-Forwarded-For": address} for address in senders]
+    async with _serving(story) as client, client.get(orders[0], headers=proxied[0]) as one:
+        async with client.get(orders[1], headers=proxied[1]) as two:
+            assert (one.status, two.status) == (200, 200)
+            async with client.get(orders[2], headers=proxied[2]) as three:
+                problem = await three.json(content_type=None)
+                assert (three.status, three.headers["Retry-After"]) == (503, "5")
+                assert problem["detail"].startswith(detail)
+            async with client.get(FOURTH, headers={"X-Forwarded-For": "10.0.0.4"}) as somebody_else:
+                assert somebody_else.status == 200
+
+        async def has_room() -> bool:
+            async with client.get(orders[2], headers=proxied[2]) as again:
+                return again.status == 200
+
+        await eventually(has_room, what="the place is free again")
 
 
 async def test_unknown_order_has_no_stream() -> None:

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from bbws.gateway.keys import STREAMS
 from bbws.gateway.operations import EVENT_STREAM
-from bbws.gateway.requests import path_id, wanted_media
+from bbws.gateway.requests import path_id, sender, wanted_media
 from bbws.gateway.streams import Feed, is_complete
 from bbws.shared.contracts.orders import TimelineEntry
 
@@ -26,7 +26,8 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
     """
     wanted_media(request, [EVENT_STREAM])
     seen = request.headers.get("Last-Event-ID", "")[:MAX_LAST_EVENT_ID_CHARS]
-    async with request.app[STREAMS].watch(path_id(request, "tenantId"), path_id(request, "orderId")) as feed:
+    tenant_id, order_id = path_id(request, "tenantId"), path_id(request, "orderId")
+    async with request.app[STREAMS].watch(tenant_id, order_id, sender(request)) as feed:
         if is_complete(feed.entries) and feed.entries[-1].id == seen:
             return web.Response(status=204)
         return await _stream(request, feed, seen)
