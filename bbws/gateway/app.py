@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import orjson
 from aiohttp import web
 
+from bbws.gateway.dependencies import Dependencies
 from bbws.gateway.keys import (
+    DEPENDENCIES,
     ENDPOINTS,
     METRICS,
     OPENAPI,
@@ -92,6 +94,7 @@ def _provider(
 
 def _attach(app: web.Application, services: Services, limits: StreamLimits) -> None:
     app[SERVICES] = services
+    app[DEPENDENCIES] = Dependencies(services.pings)
     app[STREAMS] = TimelineStreams(services.orders.timeline, limits, app[METRICS].open_streams)
 
 

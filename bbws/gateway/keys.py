@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from aiohttp import web
 from pydantic import BaseModel
 
+from bbws.gateway.dependencies import Dependencies
 from bbws.gateway.metrics import Metrics
 from bbws.gateway.operations import Handler, Route
 from bbws.gateway.problems import Problem
@@ -18,6 +19,7 @@ ProblemPage = Callable[[web.Request, Problem], Awaitable[web.StreamResponse]]
 
 SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
 SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
+DEPENDENCIES: web.AppKey[Dependencies] = web.AppKey("dependencies", Dependencies)
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
 STREAMS: web.AppKey[TimelineStreams] = web.AppKey("streams", TimelineStreams)
 RENDERINGS: web.AppKey[Renderings] = web.AppKey("renderings", Renderings)

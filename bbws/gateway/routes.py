@@ -253,7 +253,7 @@ _OPERATIONS = (
         handler=health.get_readiness,
         summary="Can it serve?",
         tag="operation",
-        description="Asks every dependency, each for at most two seconds.",
+        description="Asks every dependency, each for at most two seconds and once a second, however many ask.",
         answers={200: Answer("It can", health.Readiness), 503: Answer("It cannot; see why", health.Readiness)},
     ),
     Route(

@@ -1,18 +1,21 @@
 """Liveness, readiness and metrics."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from bbws.gateway import health
+from bbws.gateway import dependencies
 from bbws.gateway.app import create_app
+from bbws.gateway.dependencies import Dependencies
 from bbws.shared.errors import Unavailable
 from bbws.shared.settings import Settings
 from tests.gateway.demo import demo_services
 from tests.gateway.support import Api
 from tests.support.emulator import Aws
+from tests.support.waiting import eventually
 
 
 async def _fine() -> None:
@@ -42,23 +45,90 @@ async def test_ready_when_every_dependency_answers() -> None:
 
 async def test_readiness_names_what_fails_and_no_host(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever is woken at night reads here what is out; one silent dependency must not hide the others."""
-    monkeypatch.setattr(health, "PING_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(dependencies, "PING_TIMEOUT_S", 0.1)
     status, answer = await _readiness(dynamodb=_silent, s3=_out, events=_fine)
     assert (status, answer["status"]) == (503, "unavailable")
     assert answer["dependencies"] == {"dynamodb": "no answer within 0.1 s", "s3": "out of reach", "events": "ok"}
 
 
+class _Dependency:
+    """Counts who asks; answers at once, or when it may."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.out = False
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+
+    async def ping(self) -> None:
+        self.asked += 1
+        await self.may_answer.wait()
+        if self.out:
+            raise Unavailable("s3", "out")
+
+
+async def test_a_crowd_asks_each_dependency_once() -> None:
+    """Anybody may ask: a thousand questions a second must not become a thousand calls to every dependency."""
+    s3 = _Dependency()
+    states = Dependencies({"s3": s3.ping}, now=lambda: 100.0)
+    s3.may_answer.clear()
+    crowd = [asyncio.create_task(states.states()) for _ in range(50)]
+    await eventually(lambda: s3.asked, what="the first asks")
+    s3.may_answer.set()
+    assert await asyncio.gather(*crowd, states.states()) == [{"s3": "ok"}] * 51
+    assert s3.asked == 1
+
+
+async def test_failure_and_recovery_show_within_a_second() -> None:
+    """A load balancer that is told what was true long ago sends customers into the outage."""
+    s3, now_s = _Dependency(), 100.0
+    states = Dependencies({"s3": s3.ping}, now=lambda: now_s)
+    assert await states.states() == {"s3": "ok"}
+    s3.out, now_s = True, 100.9
+    assert await states.states() == {"s3": "ok"}
+    now_s = 101.0
+    assert await states.states() == {"s3": "out of reach"}
+    s3.out, now_s = False, 102.0
+    assert await states.states() == {"s3": "ok"}
+
+
+async def test_answer_that_took_long_counts_from_its_question() -> None:
+    """What a slow dependency said may be true no more when it arrives; who asks later asks again."""
+    s3, now_s = _Dependency(), 100.0
+    states = Dependencies({"s3": s3.ping}, now=lambda: now_s)
+    s3.may_answer.clear()
+    first = asyncio.create_task(states.states())
+    await eventually(lambda: s3.asked, what="the first asks")
+    now_s = 101.5
+    second = asyncio.create_task(states.states())
+    s3.may_answer.set()
+    await asyncio.gather(first, second)
+    assert s3.asked == 2
+
+
 @pytest.mark.needs("faults")
 async def test_readiness_names_the_broken_dependency(api: Api, aws: Aws) -> None:
     """The real pings notice a real outage, one by one, and its end; the process itself stays alive."""
+
+    async def failing() -> set[str]:
+        answer = await api.get("/readyz")
+        names = {name for name, state in answer.json["dependencies"].items() if state != "ok"}
+        assert answer.status == (503 if names else 200)
+        return names
+
+    async def fails(service: str) -> bool:
+        return await failing() == {service}
+
     for service in ("dynamodb", "s3", "events"):
         await aws.inject(service)
-        answer = await api.get("/readyz")
-        failing = {name for name, state in answer.json["dependencies"].items() if state != "ok"}
-        assert (answer.status, failing) == (503, {service})
+        await eventually(partial(fails, service), within_s=3, what=f"/readyz names {service} alone")
         assert (await api.get("/healthz")).status == 200
         await aws.heal()
-    assert (await api.get("/readyz")).status == 200
+
+    async def is_ready() -> bool:
+        return not await failing()
+
+    await eventually(is_ready, within_s=3, what="/readyz says that all is well")
 
 
 async def test_metrics_count_by_operation_and_status(api: Api) -> None:
