@@ -109,3 +109,9 @@ async def test_tenant_is_created_with_links_and_unique(api: Api) -> None:
         again = await api.post("/v1.0/tenants", draft | {changed: "other@protea.example"})
         assert (again.status, again.pointers) == (409, {pointer})
     assert (await api.get("/v1.0/tenants/nobody")).status == 404
+
+
+@pytest.mark.parametrize("code", ["A" * 3000, "A", "%20", "-ABC", "A.B", "S%C3%84LE", "%F0%9F%8E%81%F0%9F%8E%81"])
+async def test_what_is_no_campaign_code_names_no_campaign(api: Api, code: str) -> None:
+    """A mistyped or hostile address is a 404 like any other, not a failure of ours that wakes somebody."""
+    assert (await api.get(f"/v1.0/campaigns/{code}")).status == 404

@@ -1,12 +1,16 @@
 """Campaigns: discounts that an order names by their code."""
 
 from aiohttp import web
+from pydantic import TypeAdapter, ValidationError
 
 from bbws.gateway.api.products import product_path
 from bbws.gateway.keys import services
 from bbws.gateway.requests import actor, body, resource_id
 from bbws.gateway.responses import API, Links, etag_of, link, resource
-from bbws.shared.contracts.campaigns import Campaign, CampaignDraft
+from bbws.shared.contracts.campaigns import Campaign, CampaignCode, CampaignDraft
+from bbws.shared.errors import NotFound
+
+_CODE: TypeAdapter[str] = TypeAdapter(CampaignCode)
 
 
 def _path(campaign: Campaign) -> str:
@@ -17,8 +21,15 @@ def _links(campaign: Campaign) -> Links:
     return {"self": link(_path(campaign)), "product": link(product_path(campaign.product_id))}
 
 
+def _code(request: web.Request) -> str:
+    try:
+        return _CODE.validate_python(request.match_info["code"])
+    except ValidationError:
+        raise NotFound("There is no campaign with this code.") from None
+
+
 async def get_campaign(request: web.Request) -> web.Response:
-    campaign = await services(request).campaigns.get(request.match_info["code"])
+    campaign = await services(request).campaigns.get(_code(request))
     return resource(request, campaign, _links(campaign), etag=etag_of(campaign.version))
 
 
