@@ -2,8 +2,10 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 from http import HTTPStatus
 
+import orjson
 from aiohttp import web
 
 from bbws.gateway.keys import REQUEST_ID, RESOURCE_ID, TRACE_ID, services
@@ -63,16 +65,24 @@ def key_of(request: web.Request, *, required: bool) -> str | None:
 
 
 async def _begin(request: web.Request, route: Route, key: str) -> Begun | StoredAnswer:
-    # A key belongs to one caller and one operation of one tenant: nobody gets an answer meant for somebody else.
-    scope = "/".join((request.match_info.get("tenantId", actor(request)), route.operation_id))
+    scope = scope_of(route.operation_id, actor(request), request.match_info)
     try:
-        return await services(request).idempotency.begin(scope, key, await _fingerprint(request))
+        return await services(request).idempotency.begin(scope, key, await _fingerprint(request, scope))
     except Conflict as error:
         raise ClientError(HTTPStatus.CONFLICT, error.detail, {"Retry-After": str(RETRY_AFTER_S)}) from error
 
 
-async def _fingerprint(request: web.Request) -> str:
-    digest = hashlib.sha256(f"{request.method} {request.path_qs}\n".encode())
+def scope_of(operation_id: str, caller: str, path: Mapping[str, str]) -> str:
+    """A key belongs to one caller and one operation on one thing: nobody gets an answer meant for somebody else.
+
+    Ids are the same in upper and lower case, and no id can be written so that it looks like the part beside it.
+    """
+    ids = {name: value.lower() if name.endswith("Id") else value for name, value in path.items()}
+    return orjson.dumps([operation_id, caller, ids], option=orjson.OPT_SORT_KEYS).decode()
+
+
+async def _fingerprint(request: web.Request, scope: str) -> str:
+    digest = hashlib.sha256(f"{scope}\n{request.query_string}\n".encode())
     digest.update(await raw_body(request))
     return digest.hexdigest()
 

@@ -6,7 +6,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 
 from bbws.gateway.app import create_app
-from bbws.gateway.idempotency import key_of
+from bbws.gateway.idempotency import key_of, scope_of
 from bbws.shared.bootstrap import bootstrap
 from bbws.shared.clock import utc_now
 from bbws.shared.errors import BadRequest
@@ -78,6 +78,28 @@ async def test_key_of_one_tenant_means_nothing_to_another(api: Api) -> None:
     second = await api.place(await api.a_tenant(), product, key='"1"')
     assert (first.status, second.status) == (201, 201)
     assert first.json["id"] != second.json["id"]
+
+
+async def test_tenant_in_capitals_is_the_same_tenant(api: Api) -> None:
+    """A repeat that spells the address otherwise is still the repeat; a second order would cost the customer twice."""
+    tenant, product = await api.a_tenant(), await api.a_product()
+    first = await api.place(tenant, product, key='"1"')
+    again = await api.place(tenant.model_copy(update={"id": tenant.id.upper()}), product, key='"1"')
+    assert (again.status, again.body, again.headers["Idempotency-Replayed"]) == (201, first.body, "true")
+
+
+def test_scopes_of_different_things_never_look_alike() -> None:
+    """A path may hold any character; joined without care, two operations could share their answers."""
+    path = {"tenantId": "a", "orderId": "b"}
+    scopes = {
+        scope_of("order-create", "anonymous", path),
+        scope_of("order-create", "anonymous", {"tenantId": "a/b"}),
+        scope_of("order-create", "anonymous", {"tenantId": 'a","orderId":"b'}),
+        scope_of("order-create", "thandi", path),
+        scope_of("order-cancel", "anonymous", path),
+    }
+    assert len(scopes) == 5
+    assert scope_of("order-create", "anonymous", {"orderId": "B", "tenantId": "A"}) in scopes
 
 
 async def test_malformed_body_does_not_use_up_the_key(api: Api) -> None:
