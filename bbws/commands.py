@@ -32,10 +32,13 @@ from bbws.shared.integrations.local.emulator_process import EmulatorFailed
 from bbws.shared.integrations.payfast import ItnUnreadable, parse_itn, verify_itn_signature
 from bbws.shared.settings import Settings, secret
 from bbws.shared.topology import Topology
-from bbws.up import Ports, System, UpFailed
+from bbws.up import ACCOUNT, SECRET_ACCESS_KEY, Ports, System, UpFailed
 
 # Errors whose text tells a person what to do.
 TOLD = (UpFailed, DemoFailed, EmulatorFailed, BotoCoreError, ClientError, aiohttp.ClientError, OSError)
+
+# Says that a folder is the demo's, which empties it.
+DEMO_MARK = ".bbws-demo"
 
 Say = Callable[[str], None]
 
@@ -54,7 +57,7 @@ async def run_up(home: Path, ports: Ports, *, fresh: bool, say: Say) -> None:
 
 async def run_demo(home: Path, *, verbose: bool, say: Say) -> None:
     """Raises DemoFailed when something did not arrive."""
-    shutil.rmtree(home, ignore_errors=True)
+    _empty(home)
     lines = ConsoleLines() if verbose else None
     say("starting        embedded AWS, PayFast stand-in, mailbox, gateway, consumers")
     async with System(home, fresh=True, on_line=lines) as system:
@@ -162,7 +165,20 @@ def _addresses(system: System) -> str:
         "mailbox": system.mailbox_url,
         "emulator": system.emulator_url,
     }
-    return "\n".join(["", *(f"  {name:<18}{url}" for name, url in rows.items()), "", "  Ctrl-C stops it.", ""])
+    addresses = [f"  {name:<18}{url}" for name, url in rows.items()]
+    credentials = f"AWS_ACCESS_KEY_ID={ACCOUNT} AWS_SECRET_ACCESS_KEY={SECRET_ACCESS_KEY}"
+    tools = f"  other commands    AWS_ENDPOINT_URL={system.emulator_url} {credentials} bbws dlq list"
+    return "\n".join(["", *addresses, "", tools, "", "  Ctrl-C stops it.", ""])
+
+
+def _empty(home: Path) -> None:
+    """The folder is there, with nothing in it but our mark. Raises UpFailed for one that somebody else filled."""
+    mark = home / DEMO_MARK
+    if home.exists() and any(home.iterdir()) and not mark.exists():
+        raise UpFailed(f"{home} holds files that are not the demo's; choose another folder with --home")
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    mark.touch()
 
 
 def _stop_signal() -> asyncio.Future[None]:

@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from bbws.consumers.health import serve_health
 from bbws.consumers.middlewares import verdicts
-from bbws.shared.bootstrap import Services, bootstrap
+from bbws.shared.bootstrap import Ping, Services, bootstrap
 from bbws.shared.errors import Unavailable
 from bbws.shared.logging import get_logger
 from bbws.shared.settings import Settings, secret
@@ -96,9 +96,9 @@ def build(
     return consumer
 
 
-def consumer_pings(consumer: Consumer) -> Callable[[str], Callable[[], Awaitable[None]]]:
-    """Finds the ping of a dependency that `Unavailable` names."""
-    return lambda dependency: consumer.services.pings[dependency]
+def consumer_pings(consumer: Consumer) -> Callable[[str], Ping | None]:
+    """Finds the ping of a dependency that `Unavailable` names, where it has one."""
+    return lambda dependency: consumer.services.pings.get(dependency)
 
 
 def application(consumer: Consumer, *, drain: bool = False) -> FastStream:

@@ -4,36 +4,48 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from faststream import BaseMiddleware
-from faststream.exceptions import IgnoredException, NackMessage, RejectMessage
+from faststream.exceptions import IgnoredException, RejectMessage
 from pydantic import ValidationError
 
-from bbws.shared.contracts.events import Envelope
-from bbws.shared.errors import Rejected, Unavailable
+from bbws.shared.contracts.events import InvoiceIssued, OrderCreated
+from bbws.shared.errors import NotYet, Rejected, Unavailable
 from bbws.shared.logging import bind, bound, get_logger
-from bbws.shared.services.notifications import MailUnderWay
-from bbws.shared.sqs import PauseSubscriber
+from bbws.shared.sqs import PauseSubscriber, ReturnMessage
 
 Ping = Callable[[], Awaitable[None]]
+
+# A dependency that has no ping cannot be waited for; its message comes again after this.
+UNASKABLE_RETURN_S = 30
 
 log = get_logger(__name__)
 
 
-def bind_flow(event: Envelope) -> None:
+def bind_flow(event: OrderCreated | InvoiceIssued) -> None:
     """Every later log line of this message carries the ids of its flow."""
-    bind(correlation_id=event.correlationid, tenant_id=event.tenantid, event_id=event.id, event_type=event.type)
+    bind(
+        correlation_id=event.correlationid,
+        tenant_id=event.tenantid,
+        order_id=event.data.order.id,
+        event_id=event.id,
+        event_type=event.type,
+        traceparent=event.traceparent,
+    )
 
 
-def verdict(error: Exception, ping_of: Callable[[str], Ping]) -> Exception:
+def verdict(error: Exception, ping_of: Callable[[str], Ping | None]) -> Exception:
     """What an error means for its message (C-37).
 
     What can never work goes to the dead letters at once, with its reason; what a dependency's outage caused waits for
     the dependency; anything else is a failed attempt.
     """
     match error:
-        case MailUnderWay():
-            return NackMessage(delay=error.retry_after_s)
+        case NotYet():
+            return ReturnMessage(delay=error.retry_after_s)
         case Unavailable():
-            return PauseSubscriber(reason=str(error), probe=ping_of(error.dependency))
+            ping = ping_of(error.dependency)
+            if ping is None:
+                return ReturnMessage(delay=UNASKABLE_RETURN_S)
+            return PauseSubscriber(reason=str(error), probe=ping)
         case Rejected():
             return RejectMessage(reason=f"{error.title}: {error.detail}")
         case ValidationError():
@@ -41,7 +53,7 @@ def verdict(error: Exception, ping_of: Callable[[str], Ping]) -> Exception:
     return error
 
 
-def verdicts(ping_of: Callable[[str], Ping]) -> type[BaseMiddleware[Any, Any]]:
+def verdicts(ping_of: Callable[[str], Ping | None]) -> type[BaseMiddleware[Any, Any]]:
     """The middleware that turns errors of handlers into verdicts."""
 
     class Verdicts(BaseMiddleware[Any, Any]):

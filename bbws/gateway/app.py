@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import orjson
 from aiohttp import web
 
+from bbws.gateway.background import Background
 from bbws.gateway.dependencies import Dependencies
 from bbws.gateway.keys import (
+    BACKGROUND,
     DEPENDENCIES,
     ENDPOINTS,
     METRICS,
@@ -55,6 +57,7 @@ def create_app(
     _configure(app, settings)
     app[METRICS] = Metrics()
     app[RENDERINGS] = Renderings()
+    app[BACKGROUND] = Background()
     app[OPENAPI] = orjson.dumps(describe(routes, settings))
     app[ENDPOINTS] = endpoints = {endpoint(route): route for route in routes}
     for handler, route in endpoints.items():
@@ -99,8 +102,9 @@ def _attach(app: web.Application, services: Services, limits: StreamLimits) -> N
 
 
 async def _renderings(app: web.Application) -> AsyncIterator[None]:
-    """They end after the last request and before the services that they use."""
+    """They and other work end after the last request and before the services that they use."""
     yield
+    await app[BACKGROUND].finish()
     await app[RENDERINGS].close()
 
 

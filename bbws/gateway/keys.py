@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from aiohttp import web
 from pydantic import BaseModel
 
+from bbws.gateway.background import Background
 from bbws.gateway.dependencies import Dependencies
 from bbws.gateway.metrics import Metrics
 from bbws.gateway.operations import Handler, Route
@@ -22,6 +23,7 @@ SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
 DEPENDENCIES: web.AppKey[Dependencies] = web.AppKey("dependencies", Dependencies)
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
 STREAMS: web.AppKey[TimelineStreams] = web.AppKey("streams", TimelineStreams)
+BACKGROUND: web.AppKey[Background] = web.AppKey("background", Background)
 RENDERINGS: web.AppKey[Renderings] = web.AppKey("renderings", Renderings)
 TRUSTED_PROXIES: web.AppKey[Sequence[Network]] = web.AppKey("trusted_proxies", Sequence)
 # The names, beside addresses and localhost, under which the gateway answers; in lower case.

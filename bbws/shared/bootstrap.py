@@ -14,7 +14,7 @@ from bbws.shared.clock import Clock, utc_now
 from bbws.shared.contracts.invoices import Seller
 from bbws.shared.dynamo.cursor import CursorSigner
 from bbws.shared.dynamo.database import Database
-from bbws.shared.errors import Unavailable
+from bbws.shared.errors import Rejected, Unavailable
 from bbws.shared.idempotency import IdempotencyKeys
 from bbws.shared.integrations.aws import AwsClients
 from bbws.shared.integrations.document_store import DocumentStore
@@ -164,4 +164,6 @@ async def _with_secrets(settings: Settings, clients: AwsClients) -> Settings:
     except Exception as error:
         raise Unavailable("secretsmanager", f"{settings.secrets_name}: {cause(error)}") from error
     values: dict[str, Any] = orjson.loads(answer["SecretString"])
+    if unknown := sorted(values.keys() - Settings.model_fields.keys()):
+        raise Rejected(f"the secret {settings.secrets_name} has keys that are no settings: {', '.join(unknown)}")
     return Settings(**(settings.model_dump(exclude_unset=True) | {"secrets_name": None} | values))

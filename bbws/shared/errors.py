@@ -1,4 +1,6 @@
-"""Every error of BBWS, in two families; anything else that is raised is a bug.
+"""The errors that leave a service, in three families; anything else that leaves one is a bug.
+
+Conflicts that a service settles itself (a number was taken, an order changed) are plain exceptions of its repository.
 
 BbwsError
 ├── Rejected               the caller must change something: 4xx, and a message goes to the dead letters at once
@@ -8,6 +10,7 @@ BbwsError
 │   ├── PreconditionFailed 412
 │   ├── Invalid            422, with every field error at once
 │   └── PreconditionRequired 428
+├── NotYet                 nothing is wrong, somebody else is at it: 503, and a message returns, uncounted
 └── Unavailable            may work later: 503, and a message returns with back-off (names the dependency)
 """
 
@@ -70,6 +73,15 @@ class Invalid(Rejected):
 class PreconditionRequired(Rejected):
     status = 428
     title = "Precondition required"
+
+
+class NotYet(BbwsError):
+    status = 503
+    title = "Not yet"
+
+    def __init__(self, detail: str, retry_after_s: float) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
 
 
 class Unavailable(BbwsError):

@@ -52,7 +52,7 @@ class IdempotencyKeys:
         try:
             await self._database.write(_claim(begun, fingerprint, now))
         except ConditionFailed:
-            return await self._again(place, fingerprint)
+            return await self._again(begun, fingerprint)
         return begun
 
     async def finish(self, begun: Begun, answer: StoredAnswer) -> None:
@@ -64,15 +64,18 @@ class IdempotencyKeys:
         """The request failed without effect: the next one with this key starts afresh."""
         await self._change(begun, {"leaseUntil": iso(self._clock())})
 
-    async def _again(self, place: tuple[str, str], fingerprint: str) -> Begun | StoredAnswer:
-        stored = await self._database.find(TABLE, place)
+    async def _again(self, begun: Begun, fingerprint: str) -> Begun | StoredAnswer:
+        stored = await self._database.find(TABLE, begun.key)
         if stored is None:
             raise Conflict("a request with this Idempotency-Key is just ending; repeat it")
+        if stored["resourceId"] == begun.resource_id:
+            # Our own claim: its first answer was lost, and the SDK asked again.
+            return begun
         if stored["fingerprint"] != fingerprint:
             raise Invalid("this Idempotency-Key was used for another request; use a new key for a new request")
         if "status" in stored:
             return StoredAnswer(stored["status"], stored["headers"], stored["body"])
-        return await self._take_over(place, stored)
+        return await self._take_over(begun.key, stored)
 
     async def _take_over(self, place: tuple[str, str], stored: Item) -> Begun:
         now = self._clock()

@@ -22,6 +22,12 @@ bound = structlog.contextvars.bound_contextvars
 clear = structlog.contextvars.clear_contextvars
 
 
+def bound_value(name: str) -> str | None:
+    """What `bind` set for this task, such as the trace that events carry on."""
+    value: str | None = structlog.contextvars.get_contextvars().get(name)
+    return value
+
+
 def get_logger(name: str) -> Any:
     return structlog.stdlib.get_logger(name)
 

@@ -7,6 +7,7 @@ twice, which consumers accept; the other order would lose the event.
 
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from bbws.shared.clock import Clock, iso
 from bbws.shared.contracts.events import EVENTS, MAX_EVENT_BYTES, Envelope
 from bbws.shared.dynamo.codec import Item
 from bbws.shared.dynamo.database import ConditionFailed, Database, Put, Update, Write
-from bbws.shared.errors import Rejected
+from bbws.shared.errors import Rejected, Unavailable
 from bbws.shared.integrations.event_bus import EventBus
 from bbws.shared.logging import get_logger
 
@@ -42,10 +43,14 @@ class Outbox:
         rows = [self._row(event) for event in events]
         await self._database.transact([*writes, *(Put(self._table, row) for row in rows)])
         for row in rows:
-            await self._publish_or_leave(row)
+            with suppress(Unavailable):
+                await self._publish_or_leave(row)
 
     async def sweep(self) -> int:
-        """Publish every row that is due; returns how many. Rows that another relay just took are left to it."""
+        """Publish every row that is due; returns how many. Rows that another relay just took are left to it.
+
+        Raises Unavailable at the first sign of an outage: the next rows would only wait for the same time-out.
+        """
         published = 0
         for shard in range(SHARDS):
             due = await self._database.partition(
@@ -66,11 +71,17 @@ class Outbox:
         return await self._publish_or_leave(row)
 
     async def _publish_or_leave(self, row: Item) -> bool:
-        """A row that this version cannot read waits for a relay that can, and keeps no other row waiting."""
+        """A row that this version cannot read waits for a relay that can, and keeps no other row waiting.
+
+        Raises Unavailable when bus or table are out; the row stays.
+        """
         try:
             event = _event(row)
             await self._bus.publish(event, row["envelope"].encode())
             await self._mark(row)
+        except Unavailable as error:
+            log.warning("event stays in the outbox", event_id=row["SK"], schema=row["schema"], reason=str(error))
+            raise
         except Exception as error:  # noqa: BLE001 - the state is committed: whatever went wrong, the relay tries again
             log.warning("event stays in the outbox", event_id=row["SK"], schema=row["schema"], reason=str(error))
             return False

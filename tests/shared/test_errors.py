@@ -1,6 +1,6 @@
 """The error tree: two families, each error with its status."""
 
-from bbws.shared.errors import BbwsError, FieldError, Invalid, Rejected, Unavailable
+from bbws.shared.errors import BbwsError, FieldError, Invalid, NotYet, Rejected, Unavailable
 
 
 def _descendants(kind: type[BbwsError]) -> set[type[BbwsError]]:
@@ -11,8 +11,8 @@ def test_the_status_of_an_error_shows_its_family() -> None:
     """Who gets 4xx must change something, and its message is never retried; 503 may be tried again; 500 is ours."""
     for kind in _descendants(BbwsError):
         assert (400 <= kind.status < 500) is issubclass(kind, Rejected)
-        assert (kind.status == 503) is issubclass(kind, Unavailable)
-        assert issubclass(kind, (Rejected, Unavailable)) or kind.status == 500
+        assert (kind.status == 503) is issubclass(kind, (Unavailable, NotYet))
+        assert issubclass(kind, (Rejected, Unavailable, NotYet)) or kind.status == 500
 
 
 def test_the_drawn_tree_names_every_error_of_the_module() -> None:

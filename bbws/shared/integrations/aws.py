@@ -16,6 +16,7 @@ MAX_CONNECTIONS = 50
 CONNECT_TIMEOUT_S = 5
 # Above SQS's longest poll of 20 s: a shorter one would abandon polls that are about to answer.
 READ_TIMEOUT_S = 30
+MAIL_TIMEOUT_S = 10
 MAX_ATTEMPTS = 3
 LOCALSTACK_PORT = 4566
 
@@ -86,11 +87,13 @@ class AwsClients:
 
 def client_config(service: str, *, local: bool) -> AioConfig:
     """Timeouts, retries and pool of a client; `local` keeps bucket names in the path, where no DNS knows them."""
+    # A mail that is asked for again after a lost answer is a second mail: one try, and its lease outlasts it.
+    is_mail = service in ("ses", "sesv2")
     return AioConfig(
         max_pool_connections=MAX_CONNECTIONS,
         connect_timeout=CONNECT_TIMEOUT_S,
-        read_timeout=READ_TIMEOUT_S,
-        retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
+        read_timeout=MAIL_TIMEOUT_S if is_mail else READ_TIMEOUT_S,
+        retries={"mode": "standard", "total_max_attempts": 1 if is_mail else MAX_ATTEMPTS},
         user_agent=f"bbws/{__version__}",
         signature_version="s3v4" if service == "s3" else None,
         s3={"addressing_style": "path" if local else "auto"},

@@ -6,15 +6,17 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, Protocol
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError
 from email_validator import EmailNotValidError, validate_email
 
-from bbws.shared.aws_errors import cause, unavailable
+from bbws.shared.aws_errors import cause, error_code, unavailable
 from bbws.shared.errors import Rejected, Unavailable
 from bbws.shared.ids import new_id
 
 # SESv2 takes 40 MB once encoded, v1 10 MB (SES quotas); the smaller one keeps both transports interchangeable.
 MAX_MAIL_BYTES = 10 * 1024 * 1024
+# What SES says of this very mail; no other mail will fare so.
+_REFUSALS = frozenset({"MessageRejected", "BadRequestException", "InvalidParameterValue", "ValidationError"})
 
 
 class MailTransport(Protocol):
@@ -114,16 +116,23 @@ def _bytes(mail: EmailMessage) -> bytes:
     return content
 
 
+class MailUnsure(Unavailable):
+    """SES was asked and gave no answer: the mail may be out."""
+
+
 async def _call(client: Callable[[], Awaitable[Any]], operation: str, **request: Any) -> Any:
     try:
         return await getattr(await client(), operation)(**request)
     except ClientError as error:
-        if unavailable(error):
-            raise Unavailable("ses", cause(error)) from error
-        raise Rejected(f"SES refuses this mail: {error}") from error
+        if error_code(error) in _REFUSALS:
+            raise Rejected(f"SES refuses this mail: {error}") from error
+        # Also a suspended account, a missing right, a paused sender: not this mail's fault, and mended elsewhere.
+        raise Unavailable("ses", cause(error)) from error
+    except (EndpointConnectionError, ConnectTimeoutError) as error:
+        raise Unavailable("ses", cause(error)) from error
     except Exception as error:
         if unavailable(error):
-            raise Unavailable("ses", cause(error)) from error
+            raise MailUnsure("ses", cause(error)) from error
         raise
 
 

@@ -2,12 +2,18 @@
 
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from bbws.shared.dynamo.codec import Item
+from bbws.shared.errors import BbwsError
 
 # The key of the sparse indexes of what is active (C-08): DynamoDB takes no booleans as keys.
 ACTIVE = "ACTIVE"
+
+
+class BrokenItem(BbwsError):
+    title = "Broken item"
+
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -19,5 +25,10 @@ def item_of(model: BaseModel, key: tuple[str, str], **attributes: Any) -> Item:
 
 
 def model_of(kind: type[ModelT], item: Item) -> ModelT:
+    """Raises BrokenItem where what is stored is not what the contract says: our own fault, or a foreign hand's."""
     names = {field.serialization_alias or field.alias or name for name, field in kind.model_fields.items()}
-    return kind.model_validate({name: value for name, value in item.items() if name in names})
+    try:
+        return kind.model_validate({name: value for name, value in item.items() if name in names})
+    except ValidationError as error:
+        fields = ", ".join(".".join(map(str, entry["loc"])) for entry in error.errors(include_input=False))
+        raise BrokenItem(f"{item['PK']} | {item['SK']} is no {kind.__name__}: {fields}") from None

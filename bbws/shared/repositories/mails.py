@@ -14,6 +14,9 @@ class MailRecord:
     sent: bool
     lease_until: str
 
+    def lease_left_s(self, now: datetime) -> float:
+        return (datetime.fromisoformat(self.lease_until) - now).total_seconds()
+
 
 class MailRepository:
     def __init__(self, database: Database) -> None:

@@ -7,7 +7,7 @@ from bbws.shared.clock import iso
 from bbws.shared.contracts.orders import Order, Payment
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.dynamo.codec import Item
-from bbws.shared.dynamo.database import Database, Put
+from bbws.shared.dynamo.database import Database, Key, Put, Update
 from bbws.shared.repositories.items import ACTIVE, item_of, model_of
 
 TABLE = "orders"
@@ -70,12 +70,18 @@ class OrderRepository:
     def new(self, order: Order) -> Put:
         return Put(TABLE, _item(order), conflict=OrderChanged(f"order {order.id} exists"))
 
-    def changed(self, order: Order) -> Put:
-        """Replaces the version before this one."""
-        return Put(
+    def paid(self, order: Order) -> Update:
+        """Writes what a payment changes, over the version before this one.
+
+        Never the whole item: what a newer process stored beside must survive an older one.
+        """
+        changed = {"status", "payment_details", "date_last_updated", "last_updated_by", "version"}
+        return Update(
             TABLE,
-            _item(order),
-            condition="version = :before",
+            _key(order),
+            order.model_dump(mode="json", include=changed),
+            condition="#version = :before",
+            names={"#version": "version"},
             values={":before": order.version - 1},
             conflict=OrderChanged(f"order {order.id} is no longer at version {order.version - 1}"),
         )
@@ -86,10 +92,14 @@ class OrderRepository:
         return Put(TABLE, item, conflict=PaymentRecorded(f"payment {payment.id} is recorded"))
 
 
+def _key(order: Order) -> Key:
+    return f"TENANT#{order.tenant_id}", f"ORDER#{order.id}"
+
+
 def _item(order: Order) -> Item:
     return item_of(
         order,
-        (f"TENANT#{order.tenant_id}", f"ORDER#{order.id}"),
+        _key(order),
         orderIdKey=order.id,
         statusSort=f"{iso(order.date_created)}#{order.id}",
         activeKey=ACTIVE if order.active else None,

@@ -3,7 +3,7 @@
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.contracts.products import Product
 from bbws.shared.dynamo.codec import Item
-from bbws.shared.dynamo.database import Database, Put
+from bbws.shared.dynamo.database import Database, Put, Update
 from bbws.shared.errors import PreconditionFailed
 from bbws.shared.repositories.items import ACTIVE, item_of, model_of
 
@@ -27,12 +27,19 @@ class ProductRepository:
     def new(self, product: Product) -> Put:
         return Put(TABLE, _item(product))
 
-    def changed(self, product: Product) -> Put:
-        """Replaces the version before this one; raises PreconditionFailed where another change came first."""
-        return Put(
+    def changed(self, product: Product) -> Update:
+        """Writes this version over the one before; raises PreconditionFailed where another change came first.
+
+        Never the whole item: what a newer process stored beside must survive an older one.
+        """
+        item = _item(product)
+        key = (item.pop("PK"), item.pop("SK"))
+        return Update(
             TABLE,
-            _item(product),
-            condition="version = :before",
+            key,
+            {"activeKey": None} | item,
+            condition="#version = :before",
+            names={"#version": "version"},
             values={":before": product.version - 1},
             conflict=PreconditionFailed("the product was changed meanwhile; read it again and repeat your change"),
         )

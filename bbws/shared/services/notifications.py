@@ -18,10 +18,10 @@ from bbws.shared.contracts.events import InvoiceIssued, OrderCreated
 from bbws.shared.contracts.invoices import Seller
 from bbws.shared.contracts.orders import Order
 from bbws.shared.dynamo.database import Database
-from bbws.shared.errors import BbwsError
+from bbws.shared.errors import BbwsError, NotYet
 from bbws.shared.ids import derived_id
 from bbws.shared.integrations.document_store import DocumentStore
-from bbws.shared.integrations.mail import MailTransport, ascii_address, literal_header
+from bbws.shared.integrations.mail import MailTransport, MailUnsure, ascii_address, literal_header
 from bbws.shared.logging import get_logger
 from bbws.shared.repositories.mails import MailRepository
 from bbws.shared.settings import Settings
@@ -32,12 +32,8 @@ Audience = Literal["customer", "internal"]
 log = get_logger(__name__)
 
 
-class MailUnderWay(BbwsError):
+class MailUnderWay(NotYet):
     """Another process is sending this mail, or died over it; after `retry_after_s` the lease has ended."""
-
-    def __init__(self, kind: str, retry_after_s: int) -> None:
-        super().__init__(f"{kind} is being sent; asked again in {retry_after_s} s")
-        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +101,11 @@ class Notifications:
             return await self._leave_to_the_other(place)
         try:
             message_id = await self._transport.send(await self._composed(mail), tags=_tags(mail))
+        except MailUnsure:
+            # SES may have it: only when the lease has ended it is sent again.
+            raise
         except BbwsError:
-            # SES said no, or was not reached: whoever comes next need not wait for the lease to end.
+            # Nothing was sent: whoever comes next need not wait for the lease to end.
             await self._mails.release(*place, now=self._clock(), lease_until=lease_until)
             raise
         sent_to = ", ".join(mail.recipients)
@@ -117,7 +116,8 @@ class Notifications:
     async def _leave_to_the_other(self, place: tuple[str, str, str]) -> None:
         record = await self._mails.find(*place)
         if record is None or not record.sent:
-            raise MailUnderWay(place[2], self._settings.mail_lease_s)
+            wait_s = self._settings.mail_lease_s if record is None else record.lease_left_s(self._clock())
+            raise MailUnderWay(f"{place[2]} is being sent by another process", max(wait_s, 1))
 
     async def _composed(self, mail: _Mail) -> EmailMessage:
         text = await self._templates.render_mail(mail.template, mail.context)

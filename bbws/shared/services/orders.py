@@ -105,7 +105,7 @@ class Orders:
             return
         writes: list[Write] = [self._orders.new_payment(payment)]
         if order.status == "PENDING_PAYMENT":
-            writes.append(self._orders.changed(self._paid(order, event)))
+            writes.append(self._orders.paid(self._paid(order, event)))
         else:
             log.warning("order was paid again", order_id=order.id, status=order.status, payment_id=payment.id)
         try:

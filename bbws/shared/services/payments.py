@@ -1,6 +1,7 @@
 """What PayFast tells us about payments: stored first, then judged; only a judged one makes an event (C-29)."""
 
 import hashlib
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from bbws.shared.ids import new_id
 from bbws.shared.integrations import payfast
 from bbws.shared.integrations.payfast import ItnUnreadable, Payfast, PayfastUnreachable
 from bbws.shared.integrations.payfast_sources import SourceCheck, SourceUndecided
-from bbws.shared.logging import get_logger
+from bbws.shared.logging import bound_value, get_logger
 from bbws.shared.outbox import Outbox
 from bbws.shared.repositories.orders import OrderRepository
 from bbws.shared.repositories.payments import AlreadyDecided, AlreadyTold, ItnRepository
@@ -43,6 +44,14 @@ class _Refused(Exception):
         self.flags = flags
 
 
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A stored notice. `is_open`: whoever received it should judge it; otherwise it is decided, or being judged."""
+
+    itn: Itn
+    is_open: bool = False
+
+
 class Payments:
     def __init__(
         self,
@@ -62,19 +71,19 @@ class Payments:
         self._itns = ItnRepository(database)
         self._orders = OrderRepository(database)
 
-    async def receive_itn(self, raw_body: bytes, source_address: str) -> Itn:
-        """The notice is stored, and judged where PayFast can be asked. Raises Unavailable when it is not stored."""
+    async def receive_itn(self, raw_body: bytes, source_address: str) -> Received:
+        """The notice is stored: PayFast may be told so. Raises Unavailable when it is not."""
         now = self._clock()
         if refusal := self._refused_on_sight(raw_body):
-            return await self._keep_refused(_unread(raw_body, source_address, now), refusal)
+            return Received(await self._keep_refused(_unread(raw_body, source_address, now), refusal))
         itn = await self._read(raw_body, source_address, now)
         stored = await self._itns.store(itn, now + FIRST_CHECK_AFTER)
         if stored is itn or stored.state == "UNVERIFIED":
-            return await self._judge(stored)
+            return Received(stored, is_open=True)
         if FOREIGN_SOURCE in stored.flags and stored.state == "REJECTED":
-            return await self._judge_again(stored, source_address)
+            return await self._reopened(stored, source_address)
         log.info("payment notice came again", sha256=stored.sha256, state=stored.state)
-        return stored
+        return Received(stored)
 
     async def judge_due(self) -> int:
         """Judge what a crash or an unreachable PayFast left undecided; returns how many were decided.
@@ -84,7 +93,7 @@ class Payments:
         decided = 0
         for itn in await self._itns.list_due(self._clock()):
             try:
-                judged = await self._judge(itn)
+                judged = await self.judge_itn(itn)
             except Unavailable:
                 raise
             except Exception:
@@ -114,16 +123,16 @@ class Payments:
         log.warning("payment notice refused", sha256=itn.sha256, reason=refused.reason, source=itn.source_address)
         return refused
 
-    async def _judge_again(self, stored: Itn, source_address: str) -> Itn:
+    async def _reopened(self, stored: Itn, source_address: str) -> Received:
         """The same notice from another address: what was refused for its source alone gets another chance."""
         if source_address == stored.source_address:
-            return stored
+            return Received(stored)
         reopened = stored.model_copy(update={"state": "RECEIVED", "source_address": source_address, "flags": ()})
         try:
             await self._itns.reopen(reopened, self._clock() + FIRST_CHECK_AFTER)
         except AlreadyDecided:
-            return stored
-        return await self._judge(reopened)
+            return Received(stored)
+        return Received(reopened, is_open=True)
 
     async def _read(self, raw_body: bytes, source_address: str, now: datetime) -> Itn:
         """What the notice says of itself, and whose order it is about."""
@@ -146,7 +155,8 @@ class Payments:
         named = await self._orders.find(said.custom_str1, said.m_payment_id)
         return named or await self._orders.find_anywhere(said.m_payment_id)
 
-    async def _judge(self, itn: Itn) -> Itn:
+    async def judge_itn(self, itn: Itn) -> Itn:
+        """The notice is decided, or waits for its next check; only a decision makes an event."""
         try:
             return await self._checked(itn)
         except _Refused as refusal:
@@ -208,6 +218,7 @@ class Payments:
             time=now,
             correlation_id=order.id,
             causation_id=f"itn:{itn.sha256}",
+            traceparent=bound_value("traceparent"),
         )
         try:
             await self._outbox.commit(

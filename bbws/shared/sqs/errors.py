@@ -5,6 +5,7 @@ SQSError
   PartialPublishError   some messages of a batch were sent, some not
   SettlementError       SQS refused to delete or to return a message
 NackMessage (FastStream)
+  ReturnMessage         not now: return the message, without counting this as a failed attempt
   PauseSubscriber       a dependency is out: return the message and stop receiving until a probe succeeds
 """
 
@@ -73,6 +74,20 @@ class PartialPublishError(SQSError):
             f"{len(self.failed)} of {len(self.failed) + len(self.sent)} messages were not confirmed; "
             f"the first: {first.code}: {first.reason}"
         )
+
+
+class ReturnMessage(NackMessage):
+    """Raise it when nothing failed but the time has not come: the message is visible again after `delay` seconds.
+
+    It never goes to the dead letters because of this attempt, which is left out when later failures are counted.
+    """
+
+    def __init__(self, *, delay: float) -> None:
+        super().__init__(delay=delay)
+        self.delay = delay
+
+    def __str__(self) -> str:
+        return f"Message was returned for {self.delay:g} s"
 
 
 class PauseSubscriber(NackMessage):

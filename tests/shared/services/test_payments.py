@@ -13,6 +13,7 @@ from bbws.shared.bootstrap import aws_clients, bootstrap
 from bbws.shared.clock import iso
 from bbws.shared.contracts.events import OrderCreated
 from bbws.shared.contracts.orders import Checkout, Order
+from bbws.shared.contracts.payments import Itn
 from bbws.shared.errors import Unavailable
 from bbws.shared.ids import new_id
 from bbws.shared.integrations.payfast import parse_itn
@@ -42,8 +43,14 @@ class Till(Market):
         return await self.payfast.pay(self.checkout(order), **behaviour)
 
     async def receive(self, raw_body: bytes, source: str = PAYFAST) -> tuple[str, str | None]:
-        itn = await self.services.payments.receive_itn(raw_body, source)
+        itn = await self.receive_itn(raw_body, source)
         return itn.state, itn.reason
+
+    async def receive_itn(self, raw_body: bytes, source: str = PAYFAST) -> Itn:
+        """Received and judged, as the gateway does one after the other."""
+        payments = self.services.payments
+        received = await payments.receive_itn(raw_body, source)
+        return await payments.judge_itn(received.itn) if received.is_open else received.itn
 
     async def events_of(self, order: Order) -> list[OrderCreated]:
         return [event for event in await self.published("order-record") if event.data.order.id == order.id]
@@ -171,7 +178,7 @@ async def test_foreign_source_is_flagged_where_settings_say_so(shared_aws: Aws) 
     """`flag`: PayFast's addresses change, so all other checks together may outweigh the source; it is marked."""
     async with _till(shared_aws, payfast_source_check="flag") as till:
         order = await till.order()
-        itn = await till.services.payments.receive_itn(await till.paid(order), STRANGER)
+        itn = await till.receive_itn(await till.paid(order), STRANGER)
         assert (itn.state, itn.flags) == ("VERIFIED", ("foreign-source",))
         (notice,) = await till.notices_of(order)
         assert notice["flags"] == ["foreign-source"]
@@ -220,13 +227,13 @@ async def test_odd_ids_are_no_error(till: Till, field: str) -> None:
 async def test_unreadable_notice_is_kept(till: Till) -> None:
     """A 500 would make PayFast repeat it for days; the bytes are there for whoever wonders."""
     for body in (b"", b"\xff\xfe\x00", b"a=1&a=2", b"m_payment_id=1&signature="):
-        itn = await till.services.payments.receive_itn(body, PAYFAST)
+        itn = await till.receive_itn(body, PAYFAST)
         assert (itn.state, itn.raw_body.encode("latin-1")) == ("REJECTED", body)
 
 
 async def test_flood_of_junk_stays_small_and_goes_away(till: Till) -> None:
     """Anybody can send notices: each costs one short item, in no index, that DynamoDB deletes by itself."""
-    itn = await till.services.payments.receive_itn(b"x" * 60_000, PAYFAST)
+    itn = await till.receive_itn(b"x" * 60_000, PAYFAST)
     [item] = [
         item for item in await till.items("orders", f"ITN#{iso(itn.received_at)[:10]}") if item["sha256"] == itn.sha256
     ]
@@ -258,7 +265,7 @@ async def test_notice_refused_for_its_sender_alone_is_judged_again_when_payfast_
     """A proxy that was forgotten in the settings, or a new address of PayFast, must not cost a payment for good."""
     order = await till.order()
     raw_body = await till.paid(order)
-    refused = await till.services.payments.receive_itn(raw_body, "203.0.113.9")
+    refused = await till.receive_itn(raw_body, "203.0.113.9")
     assert (refused.state, refused.flags) == ("REJECTED", ("foreign-source",))
     assert (await till.receive(raw_body))[0] == "VERIFIED"
     assert len(await till.events_of(order)) == 1

@@ -10,7 +10,7 @@ from faststream.exceptions import StopConsume
 
 from ..backoff import Backoff, whole_seconds
 from ..client import AWS_ERRORS
-from ..errors import PauseSubscriber, SettlementError, SQSError
+from ..errors import PauseSubscriber, ReturnMessage, SettlementError, SQSError
 from ..limits import VISIBILITY_S
 from ..message import ReceivedMessage
 from .batching import Batcher
@@ -75,7 +75,7 @@ class Settler:
         """Returned after `delay` or the back-off; the last allowed attempt is moved to the dead letters."""
         if not self._take(raw):
             return
-        if isinstance(raw.failure, PauseSubscriber):
+        if isinstance(raw.failure, PauseSubscriber | ReturnMessage):
             await self._return_excused(raw, delay or 0)
         elif isinstance(raw.failure, StopConsume | SystemExit):
             await self._return_excused(raw, 0)
@@ -167,7 +167,7 @@ class Settler:
         if len(self._excused) > _EXCUSED_MESSAGES:
             self._excused.popitem(last=False)
         await self._return_failed(raw, delay)
-        if delay > 0:
+        if delay > 0 and isinstance(raw.failure, PauseSubscriber):
             until = asyncio.get_running_loop().time() + delay
             self._waiting[raw.receipt_handle] = _Waiting(until, raw.receive_count)
 
