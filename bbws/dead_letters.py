@@ -14,11 +14,11 @@ from typing import Any
 
 import orjson
 
-from bbws.shared.errors import NotFound
+from bbws.shared.errors import Conflict, NotFound
 from bbws.shared.logging import get_logger
 from bbws.shared.sqs import wire
 from bbws.shared.sqs.subscriber import dead_letters as story
-from bbws.shared.topology import Queue, Topology
+from bbws.shared.topology import Topology
 
 # Messages are hidden for so long while they are looked at; a listing that dies gives them back after it.
 HOLD_S = 120
@@ -39,6 +39,8 @@ _STORY = frozenset(
     }
 )
 UNTOLD = "crash or timeout (SQS moved it after too many receives)"
+# What EventBridge writes beside an event that it could not hand to its rule's target.
+_ERROR_CODE, _ERROR_MESSAGE = "ERROR_CODE", "ERROR_MESSAGE"
 
 log = get_logger(__name__)
 
@@ -57,6 +59,8 @@ class DeadLetter:
 
     @property
     def reason(self) -> str:
+        if _ERROR_CODE in self.headers:
+            return f"not delivered: {self.headers[_ERROR_CODE]}: {self.headers.get(_ERROR_MESSAGE, '')}"
         return self.headers.get(story.REASON, UNTOLD)
 
     @property
@@ -93,6 +97,14 @@ class Summary:
     by_reason: Sequence[tuple[tuple[str, str], int]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A dead-letter queue, and the queue whose messages die there; None: a rule's, which takes undelivered events."""
+
+    name: str
+    source: str | None
+
+
 Wanted = Callable[[DeadLetter], bool]
 
 
@@ -101,67 +113,76 @@ class DeadLetters:
 
     def __init__(self, sqs: Any, topology: Topology) -> None:
         self._sqs = sqs
-        self._topology = topology
+        places = [_Place(queue.dead_letter_name, queue.name) for queue in topology.queues]
+        places += [_Place(rule.dead_letter_queue, None) for rule in topology.rules]
+        self._places = sorted(places, key=lambda place: place.name)
 
     async def summaries(self) -> list[Summary]:
-        queues = sorted(self._topology.queues, key=lambda queue: queue.name)
-        return await asyncio.gather(*(self._summary(queue) for queue in queues))
+        return await asyncio.gather(*(self._summary(place) for place in self._places))
 
     async def find(self, queue_name: str, wanted: Wanted) -> list[DeadLetter]:
         """Those wanted, oldest first; all are visible again afterwards."""
-        async with self._held(self._queue(queue_name)) as held:
+        async with self._held(self._place(queue_name)) as held:
             return sorted(filter(wanted, held), key=lambda letter: letter.sent_at)
 
     async def redrive(self, queue_name: str, wanted: Wanted) -> int:
-        """Those wanted are in their source queue again, as they were before they failed; returns how many."""
-        queue = self._queue(queue_name)
-        source = await self._url(queue.name)
+        """Those wanted are in their source queue again, as they were before they failed; returns how many.
+
+        Raises Conflict for a rule's: what lies there never was in a queue.
+        """
+        place = self._place(queue_name)
+        if place.source is None:
+            raise Conflict(
+                f"{place.name} holds events that EventBridge could not deliver, and redriving those is not possible "
+                "yet: put each on the bus again (aws events put-events), then drop it here"
+            )
+        source = await self._url(place.source)
         moved = 0
-        async with self._held(queue) as held:
+        async with self._held(place) as held:
             for letter in filter(wanted, list(held)):
                 await self._sqs.send_message(
                     QueueUrl=source, MessageBody=letter.body, MessageAttributes=_before_it_died(letter.attributes)
                 )
-                await self._delete(queue, letter)
+                await self._delete(place, letter)
                 held.remove(letter)
                 moved += 1
-                log.info("dead letter redriven", queue=queue.name, message_id=letter.id, reason=letter.reason)
+                log.info("dead letter redriven", queue=place.source, message_id=letter.id, reason=letter.reason)
         return moved
 
     async def drop(self, queue_name: str, wanted: Wanted) -> int:
         """Those wanted are gone for good; returns how many."""
-        queue = self._queue(queue_name)
+        place = self._place(queue_name)
         dropped = 0
-        async with self._held(queue) as held:
+        async with self._held(place) as held:
             for letter in filter(wanted, list(held)):
-                log.warning("dead letter dropped", queue=queue.name, message_id=letter.id, reason=letter.reason)
-                await self._delete(queue, letter)
+                log.warning("dead letter dropped", queue=place.name, message_id=letter.id, reason=letter.reason)
+                await self._delete(place, letter)
                 held.remove(letter)
                 dropped += 1
         return dropped
 
-    def _queue(self, name: str) -> Queue:
-        wanted = name.removesuffix("-dlq")
-        for queue in self._topology.queues:
-            if queue.name == wanted:
-                return queue
-        known = ", ".join(sorted(queue.name for queue in self._topology.queues))
+    def _place(self, name: str) -> _Place:
+        """By the name of the queue, with or without `-dlq`."""
+        for place in self._places:
+            if place.name.removesuffix("-dlq") == name.removesuffix("-dlq"):
+                return place
+        known = ", ".join(place.name.removesuffix("-dlq") for place in self._places)
         raise NotFound(f"there is no queue {name}; there are {known}")
 
-    async def _summary(self, queue: Queue) -> Summary:
-        url = await self._url(queue.dead_letter_name)
+    async def _summary(self, place: _Place) -> Summary:
+        url = await self._url(place.name)
         counts = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
         answer = await self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(counts))
         depth = sum(int(answer["Attributes"][count]) for count in counts)
-        async with self._held(queue) as held:
+        async with self._held(place) as held:
             reasons = Counter((letter.reason, letter.schema) for letter in held)
             oldest = min((letter.sent_at for letter in held), default=None)
-            return Summary(queue.dead_letter_name, max(depth, len(held)), oldest, reasons.most_common())
+            return Summary(place.name, max(depth, len(held)), oldest, reasons.most_common())
 
     @asynccontextmanager
-    async def _held(self, queue: Queue) -> AsyncIterator[list[DeadLetter]]:
+    async def _held(self, place: _Place) -> AsyncIterator[list[DeadLetter]]:
         """All dead letters of a queue, hidden from others meanwhile; what is still in the list is given back."""
-        url = await self._url(queue.dead_letter_name)
+        url = await self._url(place.name)
         held: dict[str, DeadLetter] = {}
         try:
             while len(held) < MOST_HELD and (received := await self._receive(url)):
@@ -193,8 +214,8 @@ class DeadLetters:
             ]
             await self._sqs.change_message_visibility_batch(QueueUrl=url, Entries=entries)
 
-    async def _delete(self, queue: Queue, letter: DeadLetter) -> None:
-        url = await self._url(queue.dead_letter_name)
+    async def _delete(self, place: _Place, letter: DeadLetter) -> None:
+        url = await self._url(place.name)
         await self._sqs.delete_message(QueueUrl=url, ReceiptHandle=letter.receipt_handle)
 
     async def _url(self, name: str) -> str:

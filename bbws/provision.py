@@ -7,11 +7,12 @@ from typing import Any
 
 import orjson
 
+from bbws import aws_resources as aws
 from bbws.shared.aws_errors import find_or_none
 from bbws.shared.integrations.aws import AwsClients
 from bbws.shared.settings import Settings
 from bbws.shared.templating import packaged_documents
-from bbws.shared.topology import DEAD_LETTER_RETENTION_S, PRIMARY_KEY, Bucket, Queue, Rule, Table, Topology
+from bbws.shared.topology import PRIMARY_KEY, Bucket, Queue, Rule, Table, Topology
 
 
 class Provisioner:
@@ -64,7 +65,7 @@ class Provisioner:
     async def _make_table(self, table: Table) -> None:
         dynamodb = await self._clients.get("dynamodb")
         if await find_or_none(dynamodb.describe_table, TableName=table.name) is None:
-            await dynamodb.create_table(**_table_request(table))
+            await dynamodb.create_table(**aws.table_request(table))
             await dynamodb.get_waiter("table_exists").wait(TableName=table.name, WaiterConfig={"Delay": 1})
         await self._make_backups(table)
         if table.ttl and await self._ttl(table) != table.ttl:
@@ -92,14 +93,14 @@ class Provisioner:
         described = await find_or_none(dynamodb.describe_table, TableName=table.name)
         if described is None:
             return [f"table {table.name} is missing"]
-        wanted = {index.name: _key_schema(index.partition, index.sort) for index in table.indexes}
+        wanted = {index.name: aws.key_schema(index.partition, index.sort) for index in table.indexes}
         standing = {i["IndexName"]: i["KeySchema"] for i in described["Table"].get("GlobalSecondaryIndexes", ())}
         found = [
             f"table {table.name}: index {name} is {_told(standing.get(name))}, declared {_told(wanted.get(name))}"
             for name in sorted(wanted.keys() | standing.keys())
             if wanted.get(name) != standing.get(name)
         ]
-        if described["Table"]["KeySchema"] != _key_schema(*PRIMARY_KEY):
+        if described["Table"]["KeySchema"] != aws.key_schema(*PRIMARY_KEY):
             found.append(f"table {table.name}: its key is {_told(described['Table']['KeySchema'])}, declared (PK, SK)")
         if not await self._has_backups(table):
             found.append(f"table {table.name}: point-in-time recovery is off")
@@ -116,10 +117,10 @@ class Provisioner:
             elsewhere = {} if self._settings.aws_region == "us-east-1" else {"CreateBucketConfiguration": place}
             await s3.create_bucket(Bucket=bucket.name, **elsewhere)
         await s3.put_bucket_versioning(Bucket=bucket.name, VersioningConfiguration={"Status": "Enabled"})
-        await s3.put_public_access_block(Bucket=bucket.name, PublicAccessBlockConfiguration=_NO_PUBLIC_ACCESS)
-        await s3.put_bucket_encryption(Bucket=bucket.name, ServerSideEncryptionConfiguration=_SSE_S3)
+        await s3.put_public_access_block(Bucket=bucket.name, PublicAccessBlockConfiguration=aws.NO_PUBLIC_ACCESS)
+        await s3.put_bucket_encryption(Bucket=bucket.name, ServerSideEncryptionConfiguration=aws.SSE_S3)
         if days := bucket.noncurrent_version_days.get(self._settings.environment):
-            await s3.put_bucket_lifecycle_configuration(Bucket=bucket.name, LifecycleConfiguration=_lifecycle(days))
+            await s3.put_bucket_lifecycle_configuration(Bucket=bucket.name, LifecycleConfiguration=aws.lifecycle(days))
 
     async def _bucket_differences(self, bucket: Bucket) -> list[str]:
         s3 = await self._clients.get("s3")
@@ -130,7 +131,7 @@ class Provisioner:
         if (await s3.get_bucket_versioning(Bucket=bucket.name)).get("Status") != "Enabled":
             found.append(f"bucket {bucket.name} is not versioned")
         access = await find_or_none(s3.get_public_access_block, Bucket=bucket.name)
-        if access is None or access["PublicAccessBlockConfiguration"] != _NO_PUBLIC_ACCESS:
+        if access is None or access["PublicAccessBlockConfiguration"] != aws.NO_PUBLIC_ACCESS:
             found.append(f"bucket {bucket.name} does not block public access")
         lifecycle = await find_or_none(s3.get_bucket_lifecycle_configuration, Bucket=bucket.name)
         if days != _days_kept(lifecycle):
@@ -171,19 +172,15 @@ class Provisioner:
     async def _make_topic(self, name: str) -> None:
         sns = await self._clients.get("sns")
         arn = (await sns.create_topic(Name=name))["TopicArn"]
-        policy = _allow("events.amazonaws.com", "sns:Publish", arn, _account(arn))
-        await sns.set_topic_attributes(TopicArn=arn, AttributeName="Policy", AttributeValue=policy)
+        await sns.set_topic_attributes(TopicArn=arn, AttributeName="Policy", AttributeValue=aws.topic_policy(arn))
 
     async def _topic_differences(self, name: str) -> list[str]:
         arn = await self._topic_arn(name)
         if arn is None:
             return [f"topic {name} is missing"]
         sns = await self._clients.get("sns")
-        standing = (await sns.get_topic_attributes(TopicArn=arn))["Attributes"].get("Policy")
-        wanted = _allow("events.amazonaws.com", "sns:Publish", arn, _account(arn))
-        return (
-            [] if _parsed(standing) == _parsed(wanted) else [f"topic {name}: Policy is {standing}, declared {wanted}"]
-        )
+        standing = (await sns.get_topic_attributes(TopicArn=arn))["Attributes"]
+        return _attribute_differences(f"topic {name}", standing, {"Policy": aws.topic_policy(arn)})
 
     async def _topic_arn(self, name: str) -> str | None:
         """By listing: CreateTopic would answer it too, but would also create."""
@@ -196,65 +193,61 @@ class Provisioner:
         return None
 
     async def _make_rule(self, rule: Rule) -> None:
-        events = await self._clients.get("events")
+        events, sqs = await self._clients.get("events"), await self._clients.get("sqs")
         pattern = orjson.dumps(rule.pattern).decode()
         bus = self._topology.bus
-        await events.put_rule(Name=rule.name, EventBusName=bus, EventPattern=pattern, State="ENABLED")
-        await events.put_targets(Rule=rule.name, EventBusName=bus, Targets=[await self._target(rule)])
+        made = await events.put_rule(Name=rule.name, EventBusName=bus, EventPattern=pattern, State="ENABLED")
+        url = await self._made_queue(rule.dead_letter_queue)
+        dead_letters = await self._queue_arn(url)
+        attributes = aws.rule_dead_letter_attributes(dead_letters, made["RuleArn"])
+        await sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
+        await events.put_targets(Rule=rule.name, EventBusName=bus, Targets=[await self._target(rule, dead_letters)])
 
-    async def _target(self, rule: Rule) -> dict[str, Any]:
-        return {"Id": rule.topic, "Arn": await self._topic_arn(rule.topic), "InputPath": rule.input_path}
+    async def _target(self, rule: Rule, dead_letter_arn: str) -> dict[str, Any]:
+        target = {"Id": rule.topic, "Arn": await self._topic_arn(rule.topic), "InputPath": rule.input_path}
+        return {**target, "DeadLetterConfig": {"Arn": dead_letter_arn}}
 
     async def _rule_differences(self, rule: Rule) -> list[str]:
         events = await self._clients.get("events")
         standing = await find_or_none(events.describe_rule, Name=rule.name, EventBusName=self._topology.bus)
-        if standing is None:
-            return [f"rule {rule.name} is missing"]
+        url = await self._queue_url(rule.dead_letter_queue)
+        if standing is None or url is None:
+            return [
+                f"rule {rule.name} is missing" if standing is None else f"queue {rule.dead_letter_queue} is missing"
+            ]
         found = []
         if orjson.loads(standing.get("EventPattern") or "{}") != rule.pattern or standing.get("State") != "ENABLED":
             found.append(f"rule {rule.name} matches something else, or is off")
+        dead = await self._attributes(url)
         targets = await events.list_targets_by_rule(Rule=rule.name, EventBusName=self._topology.bus)
-        wanted = await self._target(rule)
+        wanted = await self._target(rule, dead["QueueArn"])
         if not any(all(target.get(name) == wanted[name] for name in wanted) for target in targets["Targets"]):
             found.append(f"rule {rule.name} does not send to topic {rule.topic} as declared")
-        return found
+        declared = aws.rule_dead_letter_attributes(dead["QueueArn"], standing["Arn"])
+        return found + _attribute_differences(f"queue {rule.dead_letter_queue}", dead, declared)
 
     # SQS
 
     async def _make_queue(self, queue: Queue) -> None:
         sqs = await self._clients.get("sqs")
-        dead_letter_url = await self._make_dead_letters(queue)
-        dead_letters = await self._queue_arn(dead_letter_url)
-        url = await self._queue_url(queue.name) or (await sqs.create_queue(QueueName=queue.name))["QueueUrl"]
-        arn = await self._queue_arn(url)
-        await sqs.set_queue_attributes(QueueUrl=url, Attributes=self._queue_attributes(queue, arn, dead_letters))
-        await sqs.set_queue_attributes(QueueUrl=dead_letter_url, Attributes=_dead_letter_attributes(arn))
+        url, dead_letter_url = await self._made_queue(queue.name), await self._made_queue(queue.dead_letter_name)
+        arn, dead_letters = await self._queue_arn(url), await self._queue_arn(dead_letter_url)
+        await sqs.set_queue_attributes(QueueUrl=url, Attributes=aws.queue_attributes(queue, arn, dead_letters))
+        attributes = aws.dead_letter_attributes(queue, dead_letters, arn)
+        await sqs.set_queue_attributes(QueueUrl=dead_letter_url, Attributes=attributes)
         if queue.topic:
-            await self._subscribe(queue, queue.topic, arn)
+            await self._subscribe(queue, queue.topic, arn, dead_letters)
 
-    async def _make_dead_letters(self, queue: Queue) -> str:
+    async def _made_queue(self, name: str) -> str:
+        """The address of a queue that exists now; its attributes are left alone."""
         sqs = await self._clients.get("sqs")
-        url: str | None = await self._queue_url(queue.dead_letter_name)
-        return url or str((await sqs.create_queue(QueueName=queue.dead_letter_name))["QueueUrl"])
+        return await self._queue_url(name) or str((await sqs.create_queue(QueueName=name))["QueueUrl"])
 
-    def _queue_attributes(self, queue: Queue, arn: str, dead_letter_arn: str) -> dict[str, str]:
-        redrive = {"deadLetterTargetArn": dead_letter_arn, "maxReceiveCount": queue.max_receive_count}
-        attributes = {
-            "VisibilityTimeout": str(queue.visibility_timeout_s),
-            "MessageRetentionPeriod": str(queue.retention_s),
-            "RedrivePolicy": orjson.dumps(redrive).decode(),
-        }
-        if queue.topic:
-            topic_arn = arn.replace(":sqs:", ":sns:").rsplit(":", 1)[0] + f":{queue.topic}"
-            attributes["Policy"] = _allow("sns.amazonaws.com", "sqs:SendMessage", arn, source_arn=topic_arn)
-        return attributes
-
-    async def _subscribe(self, queue: Queue, topic: str, queue_arn: str) -> None:
+    async def _subscribe(self, queue: Queue, topic: str, queue_arn: str, dead_letter_arn: str) -> None:
         sns = await self._clients.get("sns")
         topic_arn = await self._topic_arn(topic)
         answer = await sns.subscribe(TopicArn=topic_arn, Protocol="sqs", Endpoint=queue_arn, ReturnSubscriptionArn=True)
-        # The scope first: a policy is checked against the scope that stands.
-        for name, value in _subscription_attributes(queue).items():
+        for name, value in aws.subscription_attributes(queue, dead_letter_arn).items():
             await sns.set_subscription_attributes(
                 SubscriptionArn=answer["SubscriptionArn"], AttributeName=name, AttributeValue=value
             )
@@ -264,11 +257,13 @@ class Provisioner:
         if url is None or dead_letter_url is None:
             return [f"queue {queue.name if url is None else queue.dead_letter_name} is missing"]
         standing, dead = await self._attributes(url), await self._attributes(dead_letter_url)
-        wanted = self._queue_attributes(queue, standing["QueueArn"], dead["QueueArn"])
-        found = _attribute_differences(f"queue {queue.name}", standing, wanted)
-        declared = _dead_letter_attributes(standing["QueueArn"])
-        found += _attribute_differences(f"queue {queue.dead_letter_name}", dead, declared)
-        return found + (await self._subscription_differences(queue, standing["QueueArn"]) if queue.topic else [])
+        arn, dead_letters = standing["QueueArn"], dead["QueueArn"]
+        found = _attribute_differences(
+            f"queue {queue.name}", standing, aws.queue_attributes(queue, arn, dead_letters)
+        ) + _attribute_differences(
+            f"queue {queue.dead_letter_name}", dead, aws.dead_letter_attributes(queue, dead_letters, arn)
+        )
+        return found + (await self._subscription_differences(queue, arn, dead_letters) if queue.topic else [])
 
     async def _attributes(self, url: str) -> Mapping[str, str]:
         sqs = await self._clients.get("sqs")
@@ -277,7 +272,7 @@ class Provisioner:
         ]
         return attributes
 
-    async def _subscription_differences(self, queue: Queue, queue_arn: str) -> list[str]:
+    async def _subscription_differences(self, queue: Queue, queue_arn: str, dead_letter_arn: str) -> list[str]:
         sns = await self._clients.get("sns")
         topic_arn = await self._topic_arn(queue.topic or "")
         if topic_arn is None:
@@ -286,7 +281,7 @@ class Provisioner:
             for subscription in page["Subscriptions"]:
                 if subscription["Endpoint"] == queue_arn:
                     standing = await self._standing_subscription(subscription["SubscriptionArn"])
-                    wanted = _subscription_attributes(queue)
+                    wanted = aws.subscription_attributes(queue, dead_letter_arn)
                     return _attribute_differences(f"subscription of {queue.name}", standing, wanted)
         return [f"queue {queue.name} is not subscribed to topic {queue.topic}"]
 
@@ -320,48 +315,8 @@ class Provisioner:
             await (await self._clients.get("ses")).verify_email_identity(EmailAddress=address)
 
 
-_NO_PUBLIC_ACCESS = dict.fromkeys(
-    ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
-)
-_SSE_S3 = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
-
-
-def _table_request(table: Table) -> dict[str, Any]:
-    request: dict[str, Any] = {
-        "TableName": table.name,
-        "BillingMode": "PAY_PER_REQUEST",
-        "KeySchema": _key_schema(*PRIMARY_KEY),
-        "AttributeDefinitions": [{"AttributeName": n, "AttributeType": "S"} for n in table.key_attributes],
-    }
-    if table.indexes:
-        request["GlobalSecondaryIndexes"] = [
-            {
-                "IndexName": index.name,
-                "KeySchema": _key_schema(index.partition, index.sort),
-                "Projection": {"ProjectionType": "ALL"},
-            }
-            for index in table.indexes
-        ]
-    return request
-
-
-def _key_schema(partition: str, sort: str | None) -> list[dict[str, str]]:
-    schema = [{"AttributeName": partition, "KeyType": "HASH"}]
-    return schema + ([{"AttributeName": sort, "KeyType": "RANGE"}] if sort else [])
-
-
 def _told(schema: list[dict[str, str]] | None) -> str:
     return "(" + ", ".join(key["AttributeName"] for key in schema) + ")" if schema else "absent"
-
-
-def _lifecycle(days: int) -> dict[str, Any]:
-    rule = {
-        "ID": "old-versions",
-        "Status": "Enabled",
-        "Filter": {"Prefix": ""},
-        "NoncurrentVersionExpiration": {"NoncurrentDays": days},
-    }
-    return {"Rules": [rule]}
 
 
 def _days_kept(lifecycle: Mapping[str, Any] | None) -> int | None:
@@ -373,48 +328,12 @@ def _days_kept(lifecycle: Mapping[str, Any] | None) -> int | None:
     return None
 
 
-def _dead_letter_attributes(source_arn: str) -> dict[str, str]:
-    """Only its own queue may send to a dead-letter queue."""
-    allow = {"redrivePermission": "byQueue", "sourceQueueArns": [source_arn]}
-    return {
-        "MessageRetentionPeriod": str(DEAD_LETTER_RETENTION_S),
-        "RedriveAllowPolicy": orjson.dumps(allow).decode(),
-    }
-
-
 def _attribute_differences(what: str, standing: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
     return [
         f"{what}: {name} is {standing.get(name)}, declared {value}"
         for name, value in wanted.items()
         if _parsed(standing.get(name)) != _parsed(value)
     ]
-
-
-def _subscription_attributes(queue: Queue) -> Mapping[str, str]:
-    return {
-        "RawMessageDelivery": "true",
-        "FilterPolicyScope": "MessageBody",
-        "FilterPolicy": orjson.dumps(queue.filter_policy).decode(),
-    }
-
-
-def _allow(service: str, action: str, arn: str, account: str | None = None, *, source_arn: str | None = None) -> str:
-    """A resource policy that lets one AWS service act, for our account or from our topic alone."""
-    condition = (
-        {"ArnEquals": {"aws:SourceArn": source_arn}} if source_arn else {"StringEquals": {"aws:SourceAccount": account}}
-    )
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"Service": service},
-        "Action": action,
-        "Resource": arn,
-        "Condition": condition,
-    }
-    return orjson.dumps({"Version": "2012-10-17", "Statement": [statement]}).decode()
-
-
-def _account(arn: str) -> str:
-    return arn.split(":")[4]
 
 
 def _md5(text: bytes) -> str:

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from bbws.dead_letters import UNTOLD, DeadLetter, DeadLetters
-from bbws.shared.errors import NotFound
+from bbws.shared.errors import Conflict, NotFound
 from bbws.shared.integrations.aws import AwsClients
 from bbws.shared.settings import Settings
 from bbws.shared.sqs import wire
@@ -29,6 +29,8 @@ async def dead_letters(clients: AwsClients, settings: Settings) -> DeadLetters:
     for queue in topology.queues:
         for name in (queue.name, queue.dead_letter_name):
             await sqs.create_queue(QueueName=name)
+    for rule in topology.rules:
+        await sqs.create_queue(QueueName=rule.dead_letter_queue)
     return DeadLetters(sqs, topology)
 
 
@@ -93,7 +95,8 @@ async def test_letters_are_counted_by_reason_and_contract(dead_letters: DeadLett
     await dead.send("[]")
     found = {summary.queue: summary for summary in await dead_letters.summaries()}
     assert list(found) == [
-        f"{name}-dlq" for name in ("customer-notify", "internal-notify", "order-pdf", "order-record")
+        f"{name}-dlq"
+        for name in ("customer-notify", "internal-notify", "order-events-rule", "order-pdf", "order-record")
     ]
     summary = found[f"{QUEUE}-dlq"]
     assert (summary.depth, summary.oldest is not None) == (14, True)
@@ -170,3 +173,19 @@ async def test_an_unknown_queue_is_told_with_those_that_are_known(dead_letters: 
     """A slip of the pen must not look like an empty queue."""
     with pytest.raises(NotFound, match=r"no queue order-records; there are .*order-record"):
         await dead_letters.find("order-records", _all)
+
+
+async def test_an_event_that_eventbridge_could_not_deliver_is_shown_kept_and_dropped(
+    dead_letters: DeadLetters, clients: AwsClients
+) -> None:
+    """It never was in a queue: a redrive says what to do instead, and leaves it where it is."""
+    dead = await _queue(clients, "order-events-rule-dlq")
+    code, text = "NO_PERMISSIONS", "not authorised to publish"
+    await dead.send('{"detail":{}}', {"ERROR_CODE": code, "ERROR_MESSAGE": text})
+    (letter,) = await dead_letters.find("order-events-rule", _all)
+    assert letter.reason == f"not delivered: {code}: {text}"
+    with pytest.raises(Conflict, match="on the bus again"):
+        await dead_letters.redrive("order-events-rule", _all)
+    assert len(await dead.messages()) == 1
+    assert await dead_letters.drop("order-events-rule-dlq", _all) == 1
+    assert await dead.messages() == []

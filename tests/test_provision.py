@@ -40,7 +40,8 @@ async def test_an_empty_account_lacks_everything_and_has_it_after_apply(
     assert await provisioner.differences() == []
     await provisioner.apply()
     assert await provisioner.differences() == []
-    assert await _counts(clients) == {"queues": 2 * len(topology.queues), "subscriptions": len(topology.queues)}
+    queues = 2 * len(topology.queues) + len(topology.rules)
+    assert await _counts(clients) == {"queues": queues, "subscriptions": len(topology.queues)}
 
 
 def _groups(topology: Topology) -> tuple[tuple[Any, ...], ...]:
@@ -108,6 +109,59 @@ async def test_only_the_topic_may_send_to_a_queue_and_only_its_queue_to_its_dead
         assert int(dead["MessageRetentionPeriod"]) == DEAD_LETTER_RETENTION_S
 
 
+async def test_eventbridge_may_publish_to_the_topic_without_a_condition(
+    clients: AwsClients, provisioned: Settings
+) -> None:
+    """AWS knows no condition there: with one, every event fails to arrive, and nothing says so."""
+    sns = await clients.get("sns")
+    arn = (await sns.list_topics())["Topics"][0]["TopicArn"]
+    policy = (await sns.get_topic_attributes(TopicArn=arn))["Attributes"]["Policy"]
+    (statement,) = orjson.loads(policy)["Statement"]
+    assert statement == {
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sns:Publish",
+        "Resource": arn,
+    }
+
+
+async def test_what_sns_cannot_deliver_goes_to_the_queues_own_dead_letters(
+    clients: AwsClients, provisioned: Settings, topology: Topology
+) -> None:
+    """A queue whose policy was broken for an hour must not cost that hour's orders."""
+    sns = await clients.get("sns")
+    for queue in topology.queues:
+        dead = await _queue(clients, queue.dead_letter_name)
+        attributes = (await sns.get_subscription_attributes(SubscriptionArn=await _subscription(clients, queue.name)))[
+            "Attributes"
+        ]
+        assert orjson.loads(attributes["RedrivePolicy"]) == {"deadLetterTargetArn": dead["QueueArn"]}
+        assert _senders(dead) == [("sns.amazonaws.com", attributes["TopicArn"])]
+
+
+async def test_what_eventbridge_cannot_deliver_goes_to_the_rules_dead_letters(
+    clients: AwsClients, provisioned: Settings, topology: Topology
+) -> None:
+    """Without them EventBridge drops an event that the topic refuses."""
+    events = await clients.get("events")
+    (rule,) = topology.rules
+    dead = await _queue(clients, rule.dead_letter_queue)
+    (target,) = (await events.list_targets_by_rule(Rule=rule.name, EventBusName=topology.bus))["Targets"]
+    assert target["DeadLetterConfig"] == {"Arn": dead["QueueArn"]}
+    described = await events.describe_rule(Name=rule.name, EventBusName=topology.bus)
+    assert _senders(dead) == [("events.amazonaws.com", described["Arn"])]
+    assert int(dead["MessageRetentionPeriod"]) == DEAD_LETTER_RETENTION_S
+
+
+def _senders(queue: dict[str, str]) -> list[tuple[str, str]]:
+    """Which service may send to a queue, each on behalf of what."""
+    statements = orjson.loads(queue["Policy"])["Statement"]
+    assert all(
+        (s["Effect"], s["Action"], s["Resource"]) == ("Allow", "sqs:SendMessage", queue["QueueArn"]) for s in statements
+    )
+    return [(s["Principal"]["Service"], s["Condition"]["ArnEquals"]["aws:SourceArn"]) for s in statements]
+
+
 async def test_a_message_that_is_received_too_often_goes_to_the_dead_letters(
     clients: AwsClients, provisioned: Settings, topology: Topology
 ) -> None:
@@ -168,6 +222,33 @@ async def _short_lived_dead_letters(clients: AwsClients, _: Topology) -> None:
 
 async def _open_dead_letters(clients: AwsClients, _: Topology) -> None:
     await _set(clients, "order-pdf-dlq", RedriveAllowPolicy='{"redrivePermission":"allowAll"}')
+
+
+async def _closed_dead_letters(clients: AwsClients, _: Topology) -> None:
+    await _set(clients, "order-pdf-dlq", Policy="")
+
+
+async def _closed_rule_dead_letters(clients: AwsClients, _: Topology) -> None:
+    await _set(clients, "order-events-rule-dlq", Policy="")
+
+
+async def _no_rule_dead_letters(clients: AwsClients, topology: Topology) -> None:
+    sqs = await clients.get("sqs")
+    await sqs.delete_queue(QueueUrl=await _url(clients, "order-events-rule-dlq"))
+
+
+async def _untargeted_dead_letters(clients: AwsClients, topology: Topology) -> None:
+    events = await clients.get("events")
+    rule = {"Rule": "order-events-rule", "EventBusName": topology.bus}
+    (target,) = (await events.list_targets_by_rule(**rule))["Targets"]
+    del target["DeadLetterConfig"]
+    await events.put_targets(**rule, Targets=[target])
+
+
+async def _no_redrive(clients: AwsClients, _: Topology) -> None:
+    await (await clients.get("sns")).set_subscription_attributes(
+        SubscriptionArn=await _subscription(clients, "order-pdf"), AttributeName="RedrivePolicy", AttributeValue="{}"
+    )
 
 
 async def _unsubscribed(clients: AwsClients, _: Topology) -> None:
@@ -233,6 +314,11 @@ _DRIFTS: tuple[tuple[Drift, str], ...] = (
     (_open_queue, "queue order-pdf: Policy"),
     (_short_lived_dead_letters, "queue order-pdf-dlq: MessageRetentionPeriod is 3600"),
     (_open_dead_letters, "queue order-pdf-dlq: RedriveAllowPolicy"),
+    (_closed_dead_letters, "queue order-pdf-dlq: Policy"),
+    (_closed_rule_dead_letters, "queue order-events-rule-dlq: Policy"),
+    (_no_rule_dead_letters, "queue order-events-rule-dlq is missing"),
+    (_untargeted_dead_letters, "rule order-events-rule does not send to topic bbws-order-events as declared"),
+    (_no_redrive, "subscription of order-pdf: RedrivePolicy"),
     (_unsubscribed, "queue order-pdf is not subscribed to topic bbws-order-events"),
     (_other_filter, 'subscription of order-pdf: FilterPolicy is {"type":["NOTHING"]}'),
     (_open_topic, "topic bbws-order-events: Policy"),

@@ -19,10 +19,11 @@ QueueName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,76}$")]
 BucketName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$")]
 EventTypes = Annotated[tuple[str, ...], Field(min_length=1)]
 
-# R-236 ff.: an order message goes to the dead letters after 3 failed attempts. SQS's own count (C-36) is the backstop
-# for crashes, deploys and lost leases, so it must be above it.
+# R-236 ff.: an order message goes to the dead letters after 3 failed attempts.
 ATTEMPTS = 3
-MAX_RECEIVE_COUNT = 5
+# SQS's own count (C-36) is the backstop for a message that kills its process, and no second limit: a trial that ends in
+# a pause, a deploy or a lost lease is a receive too, and must not use it up (ADR 10).
+MAX_RECEIVE_COUNT = 20
 DEAD_LETTER_RETENTION_S = 14 * 24 * 3600
 PRIMARY_KEY = ("PK", "SK")
 
@@ -38,6 +39,8 @@ class Rule(Contract):
     pattern: dict[str, Any]
     topic: Name
     input_path: str
+    # Where EventBridge puts what it cannot hand to the topic; without one it drops it.
+    dead_letter_queue: QueueName
 
 
 class Queue(Contract):
@@ -141,7 +144,8 @@ class Topology(Contract):
             raise ValueError(f"topics that nothing declares: {sorted(wanted - topics)}")
         for group in (self.topics, self.rules, self.tables, self.buckets):
             _refuse_twice([item.name for item in group])
-        _refuse_twice([name for queue in self.queues for name in (queue.name, queue.dead_letter_name)])
+        of_rules = [rule.dead_letter_queue for rule in self.rules]
+        _refuse_twice([*of_rules, *(name for q in self.queues for name in (q.name, q.dead_letter_name))])
         if sorted(bucket.role for bucket in self.buckets) != ["documents", "templates"]:
             raise ValueError("there must be one bucket for documents and one for templates")
         return self

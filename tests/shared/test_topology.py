@@ -14,7 +14,15 @@ from bbws.shared.contracts.events import EVENTS
 from bbws.shared.settings import Settings
 from bbws.shared.topology import Topology
 
-KEYS = {"cursor_signing_key": "c" * 32, "token_signing_key": "t" * 32}
+# What production must not run without, see tests/shared/test_settings.py.
+EARNEST = {
+    "cursor_signing_key": "c" * 32,
+    "token_signing_key": "t" * 32,
+    "payfast_passphrase": "a long passphrase",
+    "payfast_url": "https://www.payfast.co.za",
+    "payfast_merchant_id": "12345678",
+    "public_base_url": "https://shop.example",
+}
 
 
 def _document() -> dict[str, Any]:
@@ -55,12 +63,14 @@ def _name_an_index_twice(document: dict[str, Any]) -> None:
         (_set("queues", 0, "retentionS", to=59), "retentionS"),
         (_set("queues", 0, "retentionS", to=14 * 24 * 3600 + 1), "retentionS"),
         (_set("queues", 0, "maxReceiveCount", to=3), "above attempts"),
-        (_set("queues", 0, "attempts", to=5), "above attempts"),
+        (_set("queues", 0, "attempts", to=20), "above attempts"),
         (_set("queues", 0, "types", to=[]), "types"),
         (_set("queues", 0, "types", to=None), "belong together"),
         (_set("queues", 0, "topic", to=None), "belong together"),
         (_set("queues", 0, "topic", to="nowhere"), "nothing declares.*nowhere"),
         (_set("rules", 0, "topic", to="nowhere"), "nothing declares.*nowhere"),
+        (_set("rules", 0, "deadLetterQueue", to="order-pdf-dlq"), "declared twice.*order-pdf-dlq"),
+        (_set("rules", 0, "deadLetterQueue", to=""), "deadLetterQueue"),
         (_set("queues", 0, "name", to="q" * 77), "name"),
         (_set("queues", 0, "name", to="order.record"), "name"),
         (_set("bus", to="bbws-events-{stage}"), "bus"),
@@ -91,10 +101,17 @@ def test_the_packaged_topology_is_possible() -> None:
     assert Topology.model_validate(_document()) == Topology.for_settings(Settings())
 
 
+def test_a_pause_that_lasts_does_not_use_up_the_receives() -> None:
+    """C-37: with a trial each half minute, a throttled message stays out of the dead letters for eight minutes."""
+    topology = Topology.for_settings(Settings())
+    for queue in topology.queues:
+        assert (queue.max_receive_count - queue.attempts) * 30 >= 8 * 60
+
+
 def test_every_environment_has_names_of_its_own_where_names_are_shared() -> None:
     """Bus and buckets of dev and prod in one account, and buckets of two companies, must not be the same."""
-    dev = Topology.for_settings(Settings(environment="dev", **KEYS))  # type: ignore[arg-type]
-    prod = Topology.for_settings(Settings(environment="prod", bucket_suffix="-acme", **KEYS))  # type: ignore[arg-type]
+    dev = Topology.for_settings(Settings(environment="dev", **EARNEST))  # type: ignore[arg-type]
+    prod = Topology.for_settings(Settings(environment="prod", bucket_suffix="-acme", **EARNEST))  # type: ignore[arg-type]
     assert (dev.bus, prod.bus) == ("bbws-events-dev", "bbws-events-prod")
     assert [b.bucket(role).name for b in (dev, prod) for role in ("templates", "documents")] == [
         "bbws-templates-dev",
@@ -106,7 +123,7 @@ def test_every_environment_has_names_of_its_own_where_names_are_shared() -> None
 
 def test_the_longest_bucket_suffix_still_makes_a_bucket_name() -> None:
     """S3 takes 63 characters; settings must not allow what topology refuses."""
-    settings = Settings(environment="prod", bucket_suffix="x" * 24, **KEYS)  # type: ignore[arg-type]
+    settings = Settings(environment="prod", bucket_suffix="x" * 24, **EARNEST)  # type: ignore[arg-type]
     assert len(Topology.for_settings(settings).bucket("documents").name) <= 63
 
 

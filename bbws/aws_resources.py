@@ -1,0 +1,113 @@
+"""What AWS must be told so that a resource is as declared: requests, attributes and policies, without any call."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from bbws.shared.topology import DEAD_LETTER_RETENTION_S, PRIMARY_KEY, Queue, Table
+
+NO_PUBLIC_ACCESS = dict.fromkeys(
+    ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
+)
+SSE_S3 = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
+
+
+def table_request(table: Table) -> dict[str, Any]:
+    request: dict[str, Any] = {
+        "TableName": table.name,
+        "BillingMode": "PAY_PER_REQUEST",
+        "KeySchema": key_schema(*PRIMARY_KEY),
+        "AttributeDefinitions": [{"AttributeName": n, "AttributeType": "S"} for n in table.key_attributes],
+    }
+    if table.indexes:
+        request["GlobalSecondaryIndexes"] = [
+            {
+                "IndexName": index.name,
+                "KeySchema": key_schema(index.partition, index.sort),
+                "Projection": {"ProjectionType": "ALL"},
+            }
+            for index in table.indexes
+        ]
+    return request
+
+
+def key_schema(partition: str, sort: str | None) -> list[dict[str, str]]:
+    schema = [{"AttributeName": partition, "KeyType": "HASH"}]
+    return schema + ([{"AttributeName": sort, "KeyType": "RANGE"}] if sort else [])
+
+
+def lifecycle(days: int) -> dict[str, Any]:
+    rule = {
+        "ID": "old-versions",
+        "Status": "Enabled",
+        "Filter": {"Prefix": ""},
+        "NoncurrentVersionExpiration": {"NoncurrentDays": days},
+    }
+    return {"Rules": [rule]}
+
+
+def topic_policy(arn: str) -> str:
+    """EventBridge may publish. Without a condition: where an SNS policy has one, EventBridge's deliveries fail."""
+    return _allow("events.amazonaws.com", "sns:Publish", arn)
+
+
+def topic_arn(queue_arn: str, topic: str) -> str:
+    """The ARN of a topic that lives beside a queue."""
+    return queue_arn.replace(":sqs:", ":sns:").rsplit(":", 1)[0] + f":{topic}"
+
+
+def queue_attributes(queue: Queue, arn: str, dead_letter_arn: str) -> dict[str, str]:
+    redrive = {"deadLetterTargetArn": dead_letter_arn, "maxReceiveCount": queue.max_receive_count}
+    attributes = {
+        "VisibilityTimeout": str(queue.visibility_timeout_s),
+        "MessageRetentionPeriod": str(queue.retention_s),
+        "RedrivePolicy": _json(redrive),
+    }
+    if queue.topic:
+        attributes["Policy"] = _may_send("sns.amazonaws.com", arn, topic_arn(arn, queue.topic))
+    return attributes
+
+
+def dead_letter_attributes(queue: Queue, arn: str, source_arn: str) -> dict[str, str]:
+    """Only its own queue may send here, and SNS what it could not deliver to that queue."""
+    attributes = {
+        "MessageRetentionPeriod": str(DEAD_LETTER_RETENTION_S),
+        "RedriveAllowPolicy": _json({"redrivePermission": "byQueue", "sourceQueueArns": [source_arn]}),
+    }
+    if queue.topic:
+        attributes["Policy"] = _may_send("sns.amazonaws.com", arn, topic_arn(arn, queue.topic))
+    return attributes
+
+
+def rule_dead_letter_attributes(arn: str, rule_arn: str) -> dict[str, str]:
+    """EventBridge may put here what this one rule could not deliver."""
+    return {
+        "MessageRetentionPeriod": str(DEAD_LETTER_RETENTION_S),
+        "Policy": _may_send("events.amazonaws.com", arn, rule_arn),
+    }
+
+
+def subscription_attributes(queue: Queue, dead_letter_arn: str) -> Mapping[str, str]:
+    """In the order in which they must be set: a filter is checked against the scope that stands."""
+    return {
+        "RawMessageDelivery": "true",
+        "FilterPolicyScope": "MessageBody",
+        "FilterPolicy": _json(queue.filter_policy),
+        "RedrivePolicy": _json({"deadLetterTargetArn": dead_letter_arn}),
+    }
+
+
+def _may_send(service: str, queue_arn: str, source_arn: str) -> str:
+    condition = {"ArnEquals": {"aws:SourceArn": source_arn}}
+    return _allow(service, "sqs:SendMessage", queue_arn, Condition=condition)
+
+
+def _allow(service: str, action: str, arn: str, **more: Any) -> str:
+    """A resource policy that lets one AWS service do one thing."""
+    statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": action, "Resource": arn, **more}
+    return _json({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()
