@@ -108,7 +108,9 @@ def test_a_wrong_setting_is_one_line_that_names_the_variable(command: str) -> No
 def test_a_missing_key_in_production_is_told() -> None:
     """It is checked across settings, so that no single variable is at fault."""
     answer = _invoke("gateway", environment={"BBWS_ENVIRONMENT": "prod"})
-    assert answer.output.startswith("Error: BBWS_CURSOR_SIGNING_KEY and BBWS_TOKEN_SIGNING_KEY need values")
+    assert answer.output.startswith(
+        "Error: BBWS_ENVIRONMENT=prod: BBWS_CURSOR_SIGNING_KEY and BBWS_TOKEN_SIGNING_KEY need"
+    )
 
 
 @pytest.mark.parametrize("command", ["provision --check", "dlq list"])

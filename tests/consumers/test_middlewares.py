@@ -1,14 +1,16 @@
 """What an error of a handler means for its message (C-36, C-37)."""
 
 import pytest
-from faststream.exceptions import NackMessage, RejectMessage
+from faststream.exceptions import RejectMessage
 from pydantic import ValidationError
 
 from bbws.consumers.middlewares import Ping, verdict
 from bbws.shared.contracts.events import OrderCreated
+from bbws.shared.contracts.orders import Payment
 from bbws.shared.errors import Conflict, Invalid, NotFound, Rejected, Unavailable
+from bbws.shared.repositories.items import BrokenItem, model_of
 from bbws.shared.services.notifications import MailUnderWay
-from bbws.shared.sqs import PauseSubscriber
+from bbws.shared.sqs import PauseSubscriber, ReturnMessage
 
 
 async def _ping_s3() -> None: ...
@@ -23,7 +25,7 @@ PINGS: dict[str, Ping] = {"s3": _ping_s3, "ses": _ping_ses}
 @pytest.mark.parametrize("refused", [NotFound("no order 1"), Conflict("taken"), Invalid("bad"), Rejected("never")])
 def test_what_can_never_work_is_rejected_with_its_reason(refused: Rejected) -> None:
     """Three tries of what cannot work only hide the reason for longer."""
-    judged = verdict(refused, PINGS.__getitem__)
+    judged = verdict(refused, PINGS.get)
     assert isinstance(judged, RejectMessage)
     assert judged.extra_options["reason"] == f"{refused.title}: {refused.detail}"
 
@@ -32,7 +34,7 @@ def test_unparseable_message_names_fields_not_values() -> None:
     """The reason is shown to operators and kept for 14 days: it must tell what is wrong without personal data."""
     with pytest.raises(ValidationError) as wrong:
         OrderCreated.model_validate({"id": "thandi@protea.example", "data": {"order": {"customerEmail": "secret"}}})
-    judged = verdict(wrong.value, PINGS.__getitem__)
+    judged = verdict(wrong.value, PINGS.get)
     assert isinstance(judged, RejectMessage)
     reason = judged.extra_options["reason"]
     assert "data.order.customerEmail: " in reason
@@ -44,21 +46,37 @@ def test_unparseable_message_names_fields_not_values() -> None:
 @pytest.mark.parametrize("dependency", ["s3", "ses"])
 def test_outage_pauses_until_that_dependency_answers(dependency: str) -> None:
     """The ping is the one of what is out; anything else would open the subscriber too soon, or never."""
-    judged = verdict(Unavailable(dependency, "SlowDown"), PINGS.__getitem__)
+    judged = verdict(Unavailable(dependency, "SlowDown"), PINGS.get)
     assert isinstance(judged, PauseSubscriber)
     assert judged.probe is PINGS[dependency]
     assert judged.delay >= 30
     assert dependency in judged.reason
 
 
-def test_mail_under_way_waits_for_its_lease() -> None:
-    """Asked again once the other sender has either sent it or is taken for dead."""
-    judged = verdict(MailUnderWay("order_confirmation_customer", 25), PINGS.__getitem__)
-    assert isinstance(judged, NackMessage)
-    assert judged.extra_options["delay"] == 25
+def test_what_is_not_yet_comes_again_and_counts_as_no_attempt() -> None:
+    """Three meetings with another sender's lease must not bury a good message."""
+    judged = verdict(MailUnderWay("order_confirmation_customer is being sent", 25), PINGS.get)
+    assert isinstance(judged, ReturnMessage)
+    assert judged.delay == 25
+
+
+def test_outage_of_what_cannot_be_asked_returns_the_message_uncounted() -> None:
+    """Without a ping nobody could say when to go on; the other messages may not need that dependency at all."""
+    judged = verdict(Unavailable("secretsmanager", "down"), PINGS.get)
+    assert isinstance(judged, ReturnMessage)
+    assert judged.delay >= 30
+
+
+def test_broken_stored_item_is_no_fault_of_the_message() -> None:
+    """Only what the message itself says wrongly is rejected at once; our own data may be mended meanwhile."""
+    with pytest.raises(BrokenItem) as broken:
+        model_of(Payment, {"PK": "TENANT#1", "SK": "PAYMENT#1", "amountCents": "secret"})
+    assert verdict(broken.value, PINGS.get) is broken.value
+    assert "TENANT#1 | PAYMENT#1" in str(broken.value)
+    assert "secret" not in str(broken.value)
 
 
 def test_anything_else_is_a_failed_attempt() -> None:
     """A bug keeps its own type and text, for the log and for the dead letter."""
     bug = RuntimeError("division by cucumber")
-    assert verdict(bug, PINGS.__getitem__) is bug
+    assert verdict(bug, PINGS.get) is bug

@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from bbws.shared.bootstrap import Services, bootstrap
-from bbws.shared.errors import Unavailable
+from bbws.shared.errors import Rejected, Unavailable
 from bbws.shared.settings import Settings, secret
 from tests.support.emulator import Aws
 
@@ -22,7 +22,15 @@ async def _store(aws: Aws, **values: str) -> None:
 @pytest.fixture
 def in_production(settings: Settings) -> Settings:
     given = settings.model_dump(exclude_unset=True)
-    return Settings(**given | {"environment": "prod", "secrets_name": "bbws/prod", "seller_name": "Acme"})
+    in_earnest = {
+        "environment": "prod",
+        "secrets_name": "bbws/prod",
+        "seller_name": "Acme",
+        "payfast_url": "https://www.payfast.co.za",
+        "payfast_merchant_id": "12345678",
+        "public_base_url": "https://shop.example",
+    }
+    return Settings(**given | in_earnest)
 
 
 @pytest.mark.needs("secretsmanager")
@@ -40,6 +48,15 @@ async def test_a_secret_without_the_keys_starts_nothing(aws: Aws, in_production:
     """Production must not sign with the key from the source code because a secret is incomplete."""
     await _store(aws, payfast_passphrase="only this")
     with pytest.raises(ValidationError, match="BBWS_TOKEN_SIGNING_KEY"):
+        async with bootstrap(in_production):
+            pass
+
+
+@pytest.mark.needs("secretsmanager")
+async def test_a_misspelt_key_of_the_secret_is_told(aws: Aws, in_production: Settings) -> None:
+    """Ignored, it would leave the setting at its default, and nobody would know."""
+    await _store(aws, **KEYS, payfast_passphrase="from the manager", payfast_pasphrase="misspelt")
+    with pytest.raises(Rejected, match="payfast_pasphrase"):
         async with bootstrap(in_production):
             pass
 

@@ -13,7 +13,7 @@ import pytest_asyncio
 from bbws.shared.contracts.events import MAX_EVENT_BYTES, OrderCreated
 from bbws.shared.dynamo.codec import Item
 from bbws.shared.dynamo.database import ConditionFailed, Database, Put
-from bbws.shared.errors import Rejected
+from bbws.shared.errors import Rejected, Unavailable
 from bbws.shared.integrations.aws import AwsClients
 from bbws.shared.integrations.event_bus import EventBus
 from bbws.shared.outbox import KEPT_AFTER_PUBLISHING, SHARDS, Outbox
@@ -151,6 +151,17 @@ async def test_an_event_waits_its_grace_again_after_each_failed_sweep(
         assert await outbox.sweep() == 0
     (row,) = await _rows(database)
     assert row["attempts"] == 2
+
+
+async def test_a_sweep_ends_at_the_first_sign_of_an_outage(aws: Aws, outbox: Outbox, clock: HandClock) -> None:
+    """A thousand rows would each wait for the same time-out, and be late when the bus is back."""
+    await aws.inject("events", operation="PutEvents")
+    await outbox.commit([], [order_created() for _ in range(8)])
+    clock.move(GRACE)
+    before = await aws.calls("dynamodb", "UpdateItem")
+    with pytest.raises(Unavailable):
+        await outbox.sweep()
+    assert await aws.calls("dynamodb", "UpdateItem") == before + 1
 
 
 async def test_two_sweepers_at_once_publish_each_row_once(

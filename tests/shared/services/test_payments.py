@@ -271,6 +271,18 @@ async def test_notice_refused_for_its_sender_alone_is_judged_again_when_payfast_
     assert len(await till.events_of(order)) == 1
 
 
+async def test_notice_is_received_without_asking_payfast(till: Till) -> None:
+    """PayFast waits some seconds for its 200, and asking it back may take as long: stored first, judged afterwards."""
+    order = await till.order()
+    raw_body = await till.paid(order, validate="unreachable")
+    received = await till.services.payments.receive_itn(raw_body, PAYFAST)
+    assert (received.is_open, received.itn.state) == (True, "RECEIVED")
+    (stored,) = await till.notices_of(order)
+    assert stored["state"] == "RECEIVED"
+    await till.payfast.behave()
+    assert (await till.services.payments.judge_itn(received.itn)).state == "VERIFIED"
+
+
 async def test_cancellation_is_noted(till: Till) -> None:
     """A CANCELLED notice names no payment and no amounts: the order goes on waiting, and its timeline says why."""
     order = await till.order()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from faststream.exceptions import NackMessage, SetupError
 
-from bbws.shared.sqs import Backoff, PauseSubscriber, SettlementError, SQSMessage, SQSQueue
+from bbws.shared.sqs import Backoff, PauseSubscriber, ReturnMessage, SettlementError, SQSMessage, SQSQueue
 from bbws.shared.sqs.subscriber import settlement
 from bbws.shared.sqs.subscriber.usecase import SQSSubscriber
 from tests.shared.sqs.worlds import broker_on, counts, messages_in, sqs_of, started
@@ -403,6 +403,27 @@ class TestPausing:
             await eventually(lambda: none_visible(aws, "late"), what="all are given back for later")
             assert len(tried) == 2
             assert await aws.calls("sqs", "ReceiveMessage") == 2
+
+    async def test_a_returned_message_is_no_failed_attempt_and_pauses_nobody(self, aws: Aws) -> None:
+        """The time has not come for this one; others go on, and it keeps its attempts."""
+        broker, receives, others = broker_on(aws), list[int](), list[str]()
+        queue = SQSQueue("orders", dead_letter="orders-dlq", max_receive_count=10)
+
+        @broker.subscriber(queue, attempts=1, wait_time=0)
+        async def handle(body: str, message: SQSMessage) -> None:
+            if body != "early":
+                others.append(body)
+                return
+            receives.append(message.receive_count)
+            if message.receive_count < 3:
+                raise ReturnMessage(delay=0)
+
+        async with started(broker):
+            await broker.publish("early", "orders")
+            await broker.publish("other", "orders")
+            await eventually(lambda: receives == [1, 2, 3] and others, what="the third delivery")
+            await eventually(lambda: is_empty(aws, "orders"), what="the queue is empty")
+        assert await messages_in(aws, "orders-dlq") == []
 
     async def test_a_pause_is_no_failed_attempt(self, aws: Aws) -> None:
         """After an outage a message has its attempts left, as far as this process knows."""

@@ -1,0 +1,46 @@
+"""Work that outlives its request."""
+
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from bbws.gateway import background
+from bbws.gateway.background import Background
+
+
+async def test_work_is_finished_before_the_process_ends() -> None:
+    """An ITN that was answered is judged, also when the process is told to stop in this moment."""
+    work, may_end, ended = Background(), asyncio.Event(), list[str]()
+
+    async def judge() -> None:
+        await may_end.wait()
+        ended.append("judged")
+
+    work.start(judge())
+    finishing = asyncio.create_task(work.finish())
+    may_end.set()
+    await finishing
+    assert ended == ["judged"]
+
+
+async def test_what_takes_too_long_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The relay takes it up; a process that does not stop is killed, with all it has in hand."""
+    monkeypatch.setattr(background, "FINISH_WITHIN_S", 0.01)
+    work = Background()
+    work.start(asyncio.sleep(3600))
+    await asyncio.wait_for(work.finish(), 5)
+
+
+async def test_an_error_is_logged() -> None:
+    """Nobody waits for the work, so nobody else would hear of it."""
+    work = Background()
+
+    async def fail() -> None:
+        raise RuntimeError("the table burned")
+
+    with capture_logs() as lines:
+        work.start(fail())
+        await work.finish()
+        await asyncio.sleep(0)
+    assert [line["reason"] for line in lines] == ["the table burned"]
