@@ -8,7 +8,7 @@ from aiohttp import web
 from bbws.gateway.api.orders import order_path
 from bbws.gateway.keys import services
 from bbws.gateway.requests import path_id
-from bbws.gateway.responses import etag_of, link, resource
+from bbws.gateway.responses import link, resource
 from bbws.shared.contracts.base import Cents, Contract, Timestamp, Uuid
 from bbws.shared.contracts.invoices import Invoice, InvoiceNumber, Seller
 
@@ -29,7 +29,8 @@ async def get_invoice(request: web.Request) -> web.Response:
     tenant_id, order_id = path_id(request, "tenantId"), path_id(request, "orderId")
     invoice = await services(request).invoices.get(tenant_id, order_id)
     shown = InvoiceAnswer(**{name: getattr(invoice, name) for name in InvoiceAnswer.model_fields})
-    return resource(request, shown, await _links(request, invoice), etag=etag_of(invoice.version))
+    # No ETag: the answer holds a link that expires, so an old one is of no use.
+    return resource(request, shown, await _links(request, invoice))
 
 
 async def _links(request: web.Request, invoice: Invoice) -> dict[str, dict[str, Any]]:

@@ -103,7 +103,8 @@ class Orders:
         order = await self.get(payment.tenant_id, payment.order_id)
         if await self._orders.find_payment(payment.tenant_id, payment.order_id, payment.id):
             return
-        writes: list[Write] = [self._orders.new_payment(payment)]
+        recorded = payment.model_copy(update={"date_last_updated": self._clock(), "last_updated_by": RECORDER})
+        writes: list[Write] = [self._orders.new_payment(recorded)]
         if order.status == "PENDING_PAYMENT":
             writes.append(self._orders.paid(self._paid(order, event)))
         else:

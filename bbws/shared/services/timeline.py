@@ -39,7 +39,7 @@ def _entries(item: Item) -> Iterator[TimelineEntry]:
         case "ITN":
             yield from _notice(model_of(Itn, item))
         case "PAYMENT":
-            yield _paid(model_of(Payment, item), item["dateCreated"])
+            yield _paid(model_of(Payment, item), item["dateLastUpdated"])
         case "INVOICE":
             yield from _invoiced(model_of(Invoice, item))
         case "EMAIL" if item["state"] == "SENT":
