@@ -27,6 +27,7 @@ from bbws.shared.settings import Settings
 from bbws.shared.topology import Topology
 
 HOST = "127.0.0.1"
+STAND_INS = ("payfast", "mailbox")
 ACCOUNT = "000000000042"
 PASSPHRASE = "jt7NOE43FZPn"  # noqa: S105 - the published one of PayFast's sandbox, for the stand-in
 # The embedded AWS checks the signatures of presigned links, with this key for every account.
@@ -266,11 +267,12 @@ class System:
                 await asyncio.sleep(0.1)
 
     async def _stop(self) -> None:
+        """Ours first: what the gateway still has in hand needs PayFast, and all of them need AWS."""
         self._stopping = True
-        running = [child.process for child in self._children.values() if child.process]
-        for process in running:
-            _signal(process, signal.SIGTERM)
-        await asyncio.gather(*(_ended(process) for process in running))
+        outside = [child for child in self._children.values() if child.name in STAND_INS]
+        ours = [child for child in self._children.values() if child.name not in STAND_INS]
+        for group in (ours, outside):
+            await asyncio.gather(*(_end(child.process) for child in group if child.process))
         for task in self._watchers:
             task.cancel()
         await asyncio.gather(*self._watchers, return_exceptions=True)
@@ -315,7 +317,8 @@ async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
         return False
 
 
-async def _ended(process: asyncio.subprocess.Process) -> None:
+async def _end(process: asyncio.subprocess.Process) -> None:
+    _signal(process, signal.SIGTERM)
     try:
         async with asyncio.timeout(STOP_WITHIN_S):
             await process.wait()
