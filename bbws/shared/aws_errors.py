@@ -1,9 +1,13 @@
 """Which errors of AWS mean "later", which mean "never", and which only "there is none"."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import aiohttp
 from botocore import exceptions as botocore_errors
+
+from bbws.shared.errors import Unavailable
 
 _THROTTLED = frozenset(
     {
@@ -81,4 +85,15 @@ async def find_or_none(call: Any, **request: Any) -> Any | None:
     except botocore_errors.ClientError as error:
         if error_code(error) in _ABSENT:
             return None
+        raise
+
+
+@contextmanager
+def reaching(dependency: str) -> Iterator[None]:
+    """What means "later" leaves the block as Unavailable, which names the dependency."""
+    try:
+        yield
+    except Exception as error:
+        if unavailable(error):
+            raise Unavailable(dependency, cause(error)) from error
         raise

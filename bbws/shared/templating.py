@@ -22,11 +22,11 @@ from jinja2 import meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel
 
-from bbws.shared.aws_errors import cause, unavailable
+from bbws.shared.aws_errors import reaching
 from bbws.shared.clock import BUSINESS_ZONE, business_date
 from bbws.shared.contracts.documents import DOCUMENTS
 from bbws.shared.contracts.money import Money
-from bbws.shared.errors import BbwsError, Unavailable
+from bbws.shared.errors import BbwsError
 
 # Sets of templates kept compiled: all of today's, and the pinned ones that a burst of redelivered invoices needs.
 MAX_COMPILED = 64
@@ -155,18 +155,13 @@ class S3Templates:
 
     async def _get(self, name: str, **conditions: str) -> tuple[Source, str]:
         try:
-            answer = await self._client.get_object(Bucket=self._bucket, Key=name, **conditions)
+            with reaching("s3"):
+                answer = await self._client.get_object(Bucket=self._bucket, Key=name, **conditions)
         except ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.NOT_MODIFIED:
                 raise _NotModified from error
             if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchVersion"):
                 raise self._missing(name, conditions.get("VersionId")) from error
-            if unavailable(error):
-                raise Unavailable("s3", cause(error)) from error
-            raise
-        except Exception as error:
-            if unavailable(error):
-                raise Unavailable("s3", cause(error)) from error
             raise
         async with answer["Body"] as body:
             text = (await body.read()).decode()

@@ -12,7 +12,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from bbws.shared.aws_errors import cause, error_code, unavailable
+from bbws.shared.aws_errors import error_code, reaching
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.dynamo.codec import Item, decode_item, encode, encode_item
 from bbws.shared.dynamo.cursor import CursorSigner
@@ -141,12 +141,8 @@ class Database:
         await self.find(table, ("PING", "PING"))
 
     async def _call(self, operation: str, **request: Any) -> Any:
-        try:
+        with reaching("dynamodb"):
             return await getattr(await self._client(), operation)(**request)
-        except Exception as error:
-            if unavailable(error):
-                raise Unavailable("dynamodb", cause(error)) from error
-            raise
 
 
 def _key(key: Key) -> dict[str, Any]:

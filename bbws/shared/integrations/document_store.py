@@ -6,7 +6,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from bbws.shared.aws_errors import cause, error_code, unavailable
+from bbws.shared.aws_errors import cause, error_code, reaching
 from bbws.shared.errors import NotFound, Unavailable
 
 LINK_LIFETIME_S = 900
@@ -74,9 +74,5 @@ class DocumentStore:
             raise Unavailable("s3", cause(error)) from error
 
     async def _call(self, operation: str, **request: Any) -> Any:
-        try:
+        with reaching("s3"):
             return await getattr(await self._client(), operation)(Bucket=self._bucket, **request)
-        except Exception as error:
-            if unavailable(error):
-                raise Unavailable("s3", cause(error)) from error
-            raise

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from bbws.shared.aws_errors import cause, unavailable
+from bbws.shared.aws_errors import cause, reaching
 from bbws.shared.contracts.events import Envelope
 from bbws.shared.errors import Unavailable
 
@@ -22,12 +22,8 @@ class EventBus:
             "Time": event.time,
             "Detail": body.decode(),
         }
-        try:
+        with reaching("events"):
             answer = await (await self._client()).put_events(Entries=[entry])
-        except Exception as error:
-            if unavailable(error):
-                raise Unavailable("events", cause(error)) from error
-            raise
         _raise_failed(answer["Entries"])
 
     async def ping(self) -> None:

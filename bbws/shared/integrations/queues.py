@@ -3,8 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from bbws.shared.aws_errors import cause, unavailable
-from bbws.shared.errors import Unavailable
+from bbws.shared.aws_errors import reaching
 
 _COUNTS = (
     "ApproximateNumberOfMessages",
@@ -26,9 +25,5 @@ class Queues:
         return sum(int(answer["Attributes"][count]) for count in _COUNTS)
 
     async def _call(self, operation: str, **request: Any) -> Any:
-        try:
+        with reaching("sqs"):
             return await getattr(await self._client(), operation)(**request)
-        except Exception as error:
-            if unavailable(error):
-                raise Unavailable("sqs", cause(error)) from error
-            raise
