@@ -11,6 +11,7 @@ import aiohttp
 import orjson
 
 from bbws.shared.ids import new_id
+from bbws.shared.integrations.local.payfast_itns import Behaviour
 from bbws.shared.topology import Topology
 from bbws.up import ACCOUNT, SECRET_ACCESS_KEY, System
 from tests.support.emulator import Aws
@@ -66,9 +67,31 @@ class Shop:
             assert answer.status == 200, await answer.text()
 
     async def behave(self, **behaviour: Any) -> None:
+        """PayFast behaves so from now on; what is not named stays as it was."""
         url = f"{self.system.payfast_url}/_standin/behaviour"
         async with self._session.put(url, json=behaviour) as answer:
             assert answer.status in (200, 204), await answer.text()
+
+    async def kill(self, name: str) -> None:
+        """SIGKILL, and the process is on its way again; the gateway already answers, as tests ask it what happened."""
+        await self.system.kill(name)
+        if name == "gateway":
+            await self.until_up()
+
+    async def until_up(self) -> None:
+        async def up() -> bool:
+            try:
+                return (await self.get("/readyz"))["status"] is not None
+            except (aiohttp.ClientError, TimeoutError):
+                return False
+
+        await eventually(up, within_s=30, what="the gateway answers")
+
+    async def reset(self) -> None:
+        """Everything works again, PayFast behaves, and the gateway answers, whatever a test left switched on."""
+        await self.aws.heal()
+        await self.behave(**Behaviour().model_dump(by_alias=True))
+        await self.until_up()
 
     async def get(self, path: str) -> dict[str, Any]:
         async with self._session.get(self.system.base_url + path) as answer:
@@ -110,9 +133,14 @@ class Shop:
     async def backlog(self) -> dict[str, int]:
         """Messages in every queue and dead-letter queue that are not done."""
         names = [n for queue in self._topology.queues for n in (queue.name, queue.dead_letter_name)]
+        names += [rule.dead_letter_queue for rule in self._topology.rules]
         async with self.aws.client("sqs") as sqs:
             depths = {name: await _depth(sqs, name) for name in names}
         return {name: depth for name, depth in depths.items() if depth}
+
+    async def dead_letters(self) -> list[str]:
+        """The dead-letter queues that are not empty."""
+        return [name for name in await self.backlog() if name.endswith("-dlq")]
 
     async def is_done(self, order: Placed) -> bool:
         return (await self.mails_of(order)).keys() >= MAIL_KINDS
