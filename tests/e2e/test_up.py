@@ -17,6 +17,8 @@ async def test_a_stop_in_the_middle_of_an_order_is_made_up_for_at_the_next_start
     """Ctrl-C right after a payment: the order is finished when the system runs again, and gone after `--fresh`."""
     async with System(tmp_path, settings=SETTINGS) as system, open_shop(system) as shop:
         order = await shop.order()
+        # The notice is judged while everything stops already: PayFast must stay until that is done.
+        await shop.aws.inject("dynamodb", operation="GetItem", status=None, latency_ms=500)
         await shop.pay(order)
     async with System(tmp_path, settings=SETTINGS) as system, open_shop(system) as shop:
         await shop.until_done(order)
