@@ -59,6 +59,8 @@ class Settings(BaseSettings):
     receive_wait_s: Annotated[int, Field(ge=0, le=20)] = 20
     # A mail is sent again when its sender has said nothing for so long; below the queues' visibility timeout.
     mail_lease_s: Annotated[int, Field(gt=0)] = 25
+    # What a crash left unjudged is taken up after this; longer than the question to PayFast takes.
+    itn_check_after_s: Annotated[float, Field(gt=0)] = 30.0
     outbox_sweep_interval_s: Annotated[float, Field(gt=0)] = 5.0
     # The committing process publishes at once; the relay takes over what is older than this.
     outbox_grace_s: Annotated[float, Field(gt=0)] = 10.0

@@ -28,6 +28,7 @@ async def shop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
             "mail_lease_s": MAIL_LEASE_S,
             "outbox_grace_s": 2,
             "outbox_sweep_interval_s": 0.5,
+            "itn_check_after_s": 2,
         },
     )
     async with system, open_shop(system) as shop:

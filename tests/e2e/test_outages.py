@@ -25,7 +25,7 @@ async def shop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
     system = System(
         tmp_path_factory.mktemp("outages"),
         payfast_retry_base_s=0.5,
-        settings={"receive_wait_s": 1, "outbox_grace_s": 2, "outbox_sweep_interval_s": 0.5},
+        settings={"receive_wait_s": 1, "outbox_grace_s": 2, "outbox_sweep_interval_s": 0.5, "itn_check_after_s": 2},
     )
     async with system, open_shop(system) as shop:
         yield shop

@@ -21,8 +21,6 @@ from bbws.shared.repositories.orders import OrderRepository
 from bbws.shared.repositories.payments import AlreadyDecided, AlreadyTold, ItnRepository
 from bbws.shared.settings import Settings, secret
 
-# What a crash left unjudged is taken up after this; longer than the question to PayFast takes.
-FIRST_CHECK_AFTER = timedelta(seconds=30)
 LONGEST_CHECK_INTERVAL = timedelta(hours=1)
 ACTOR = "payfast-itn"
 FOREIGN_SOURCE = "foreign-source"
@@ -68,6 +66,7 @@ class Payments:
         self._settings = settings
         self._server = server
         self._sources = sources
+        self._first_check_after = timedelta(seconds=settings.itn_check_after_s)
         self._itns = ItnRepository(database)
         self._orders = OrderRepository(database)
 
@@ -77,7 +76,7 @@ class Payments:
         if refusal := self._refused_on_sight(raw_body):
             return Received(await self._keep_refused(_unread(raw_body, source_address, now), refusal))
         itn = await self._read(raw_body, source_address, now)
-        stored = await self._itns.store(itn, now + FIRST_CHECK_AFTER)
+        stored = await self._itns.store(itn, now + self._first_check_after)
         if stored is itn or stored.state == "UNVERIFIED":
             return Received(stored, is_open=True)
         if FOREIGN_SOURCE in stored.flags and stored.state == "REJECTED":
@@ -129,7 +128,7 @@ class Payments:
             return Received(stored)
         reopened = stored.model_copy(update={"state": "RECEIVED", "source_address": source_address, "flags": ()})
         try:
-            await self._itns.reopen(reopened, self._clock() + FIRST_CHECK_AFTER)
+            await self._itns.reopen(reopened, self._clock() + self._first_check_after)
         except AlreadyDecided:
             return Received(stored)
         return Received(reopened, is_open=True)
@@ -242,7 +241,7 @@ class Payments:
     async def _postpone(self, itn: Itn, reason: str) -> Itn:
         checks = itn.checks + 1
         waiting = itn.model_copy(update={"state": "UNVERIFIED", "reason": reason, "checks": checks})
-        interval = min(FIRST_CHECK_AFTER * 2 ** min(checks - 1, 10), LONGEST_CHECK_INTERVAL)
+        interval = min(self._first_check_after * 2 ** min(checks - 1, 10), LONGEST_CHECK_INTERVAL)
         try:
             await self._database.write(self._itns.postponed(waiting, self._clock() + interval))
         except AlreadyDecided:
