@@ -3,6 +3,7 @@
 Written against faststream >=0.7.6,<0.8; nothing else of this package imports `faststream._internal`.
 """
 
+from fast_depends.core import CallModel
 from faststream._internal.basic_types import LoggerProto, SendableMessage
 from faststream._internal.broker import BrokerUsecase
 from faststream._internal.broker.registrator import Registrator
@@ -23,7 +24,7 @@ from faststream._internal.di import FastDependsConfig
 from faststream._internal.endpoint.publisher import PublisherProto, PublisherSpecification, PublisherUsecase
 from faststream._internal.endpoint.publisher.fake import FakePublisher
 from faststream._internal.endpoint.subscriber import SubscriberSpecification, SubscriberUsecase
-from faststream._internal.endpoint.subscriber.call_item import CallsCollection
+from faststream._internal.endpoint.subscriber.call_item import CallsCollection, HandlerItem
 from faststream._internal.endpoint.utils import ParserComposition, process_msg
 from faststream._internal.logger import DefaultLoggerStorage, LoggerState, make_logger_state
 from faststream._internal.logger.logging import get_broker_logger
@@ -41,6 +42,7 @@ __all__ = (
     "BrokerMiddleware",
     "BrokerRouter",
     "BrokerUsecase",
+    "CallModel",
     "CallsCollection",
     "CodecProto",
     "Context",
@@ -51,6 +53,7 @@ __all__ = (
     "EnterType",
     "FakePublisher",
     "FastDependsConfig",
+    "HandlerItem",
     "IdGenerator",
     "LoggerProto",
     "LoggerState",

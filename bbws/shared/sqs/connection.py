@@ -3,13 +3,16 @@
 import os
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
 
 from .client import BotocoreClient
+from .fast import FastClient
 from .limits import WAIT_TIME_S
+
+ClientName = Literal["fast", "botocore"]
 
 # Longer than a long poll may take, or every quiet poll would fail and be repeated.
 _READ_TIMEOUT_S = WAIT_TIME_S + 20
@@ -21,6 +24,7 @@ class Connection:
     """How to reach AWS; what is None comes from the default chain (environment, profile, role)."""
 
     endpoint_url: str | None = None
+    client: ClientName = "fast"
     region_name: str | None = None
     session: AioSession | None = None
     client_config: AioConfig | None = None
@@ -35,7 +39,11 @@ class Connection:
         region = self.region_name or session.get_config_variable("region") or os.environ.get("AWS_REGION")
         config = self._transport(max_connections)
         sqs, sns, sts = [await self._client(session, service, region, config) for service in ("sqs", "sns", "sts")]
-        return BotocoreClient(sqs, sns, sts, region=sqs.meta.region_name)
+        if self.client == "botocore":
+            return BotocoreClient(sqs, sns, sts, region=sqs.meta.region_name)
+        client = FastClient(sqs, sns, sts, region=sqs.meta.region_name)
+        await client.connect()
+        return client
 
     async def close(self) -> None:
         """Close what `open` opened; harmless when nothing is open."""

@@ -33,7 +33,7 @@ from .._internal import (
     UnderlyingDriverAnnotations,
 )
 from ..client import AWS_ERRORS, BotocoreClient, Client
-from ..connection import Connection
+from ..connection import ClientName, Connection
 from ..declare import declare as declare_all
 from ..message import ReceivedMessage
 from ..producer import SQSProducer
@@ -60,6 +60,7 @@ class SQSBroker(SQSRegistrator, BrokerUsecase[ReceivedMessage, Client, SQSBroker
         self,
         endpoint_url: str | None = None,
         *,
+        client: ClientName = "fast",
         region_name: str | None = None,
         session: AioSession | None = None,
         client_config: AioConfig | None = None,
@@ -94,6 +95,7 @@ class SQSBroker(SQSRegistrator, BrokerUsecase[ReceivedMessage, Client, SQSBroker
 
         Args:
             endpoint_url: Of an emulator; for SQS, SNS and STS alike.
+            client: "fast" makes SQS's hot calls itself; "botocore" leaves all to aiobotocore.
             region_name: None takes profile, AWS_DEFAULT_REGION or AWS_REGION.
             session: An aiobotocore session with credentials of its own.
             client_config: Wins over this package's transport settings where both say something.
@@ -128,6 +130,7 @@ class SQSBroker(SQSRegistrator, BrokerUsecase[ReceivedMessage, Client, SQSBroker
         super().__init__(
             **{
                 "endpoint_url": endpoint_url,
+                "client": client,
                 "region_name": region_name,
                 "session": session,
                 "client_config": client_config,

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from faststream import AckPolicy
 from faststream.message import StreamMessage
+from faststream.response import Response
 from typing_extensions import override
 
 from .._internal import (
@@ -28,10 +29,12 @@ from ..parser import SQSParser
 from ..publisher.fake import ReplyPublisher
 from .binding import QueueBinding
 from .config import SQSSubscriberConfig
+from .course import Course
 from .gate import Gate
 from .heartbeat import Heartbeat
 from .poller import Poller
 from .settlement import Settler
+from .shortcut import shorten
 from .witness import Witness
 
 T = TypeVar("T")
@@ -59,6 +62,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         self.queue = config.queue
         self._options = config
         self._log_context: dict[str, str] | None = None
+        self._course: Course | None = None
         self._in_flight: dict[ReceivedMessage, asyncio.Task[None]] = {}
         self._fetches: set[asyncio.Task[Any]] = set()
         self._polling: asyncio.Task[None] | None = None
@@ -135,6 +139,34 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         if self.calls:
             self._polling = asyncio.create_task(self._poller.run())
             self._beating = asyncio.create_task(self._heartbeat.run())
+
+    @override
+    def _build_fastdepends_model(self) -> None:
+        super()._build_fastdepends_model()
+        for call in self.calls:
+            shorten(call, self._outer_config.fd_config)
+        self._course = None
+
+    @override
+    async def process_message(self, msg: ReceivedMessage) -> Response:
+        if self._course is None:
+            self._course = self._new_course()
+        return await self._course.run(msg)
+
+    def _new_course(self) -> Course:
+        return Course(
+            self.calls,
+            self._outer_config,
+            subscriber=self,
+            middlewares=self._broker_middlewares,
+            ack_policy=self.ack_policy,
+            fallback_parser=self._parser,
+            log_context=self.get_log_context,
+            reply_to=self._reply_publishers,
+        )
+
+    def _reply_publishers(self, message: StreamMessage[ReceivedMessage]) -> Sequence[PublisherProto[Any]]:
+        return self._make_response_publisher(message) if message.reply_to and not self._options.no_reply else ()
 
     @override
     async def stop(self) -> None:
