@@ -15,10 +15,10 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
 
-from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import HTTPClientError
 
 from .client import BotocoreClient
+from .exchange import Exchange
 from .signing import Credentials, Signer
 
 try:
@@ -43,13 +43,13 @@ class Line:
     """Signed requests over the HTTP session of an aiobotocore client for SQS."""
 
     def __init__(self, sqs: Any, url: str, signer: Signer) -> None:
-        self._http = sqs._endpoint.http_session  # noqa: SLF001 - one pool, one set of proxies and certificates
+        # One pool, one set of proxies and certificates.
+        self._exchange = Exchange(sqs._endpoint.http_session, url)  # noqa: SLF001
         self._credentials: Callable[[], Awaitable[Credentials]] | None = getattr(
             sqs._request_signer._credentials,  # noqa: SLF001 - the client's own, refreshed by it
             "get_frozen_credentials",
             None,
         )
-        self._url = url
         self._signer = signer
         common = {
             "content-type": f"application/x-amz-json-{sqs.meta.service_model.metadata['jsonVersion']}",
@@ -73,8 +73,10 @@ class Line:
         url, headers, properties = await sqs._resolve_endpoint_ruleset(model, {"QueueUrl": ""}, context)  # noqa: SLF001
         if headers or properties or "?" in url:
             return None
-        url = url if url.count("/") > 2 else f"{url}/"  # noqa: PLR2004 - a URL without a path has two
-        return cls(sqs, url, Signer(url, sqs.meta.region_name, "sqs"))
+        url = url if url.count("/") > 2 else f"{url}/"
+        line = cls(sqs, url, Signer(url, sqs.meta.region_name, "sqs"))
+        await line._exchange.open()
+        return line
 
     async def credentials(self) -> Credentials | None:
         """As they are now: the session renews those that expire."""
@@ -84,7 +86,7 @@ class Line:
         """botocore's response object; raises botocore's HTTPClientError."""
         headers = self._signer.sign(self._headers[method], body, credentials)
         headers["user-agent"] = self._user_agent
-        return await self._http.send(AWSPreparedRequest("POST", self._url, headers, body, False))  # noqa: FBT003
+        return await self._exchange.post(headers, body)
 
 
 class FastClient(BotocoreClient):

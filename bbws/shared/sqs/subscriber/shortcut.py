@@ -32,9 +32,12 @@ def _direct(model: CallModel) -> Callable[[StreamMessage[Any]], Awaitable[Any]]:
     name, function, serializer = model.params[0].field_name, model.call, model.serializer
 
     async def call(message: StreamMessage[Any]) -> Any:
-        body = await message.decode()
+        arguments = {name: await message.decode()}
+        # Who asks again decodes again: kept until SQS has confirmed the delete, it is work for the garbage collector.
+        message.clear_cache()
         if serializer is None:
-            return await function(**{name: body})
-        return serializer.response(await function(**serializer({name: body})))
+            return await function(**arguments)
+        arguments = serializer(arguments)
+        return serializer.response(await function(**arguments))
 
     return call

@@ -1,0 +1,99 @@
+"""One POST after the other on the connection pool of aiobotocore's HTTP session.
+
+aiobotocore's `send` builds a request and a response object of aiohttp each time; together they cost more than
+everything else a call to SQS does here. Where the session is aiobotocore's own on aiohttp and no proxy is in between,
+requests are written to a connection of its pool directly: the pool, TLS, name lookup, timeouts and the parser of
+answers stay aiohttp's. Otherwise `send` is used as it is.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiobotocore.awsrequest import AioAWSResponse
+from aiobotocore.httpsession import AIOHTTPSession
+from botocore.awsrequest import AWSPreparedRequest
+
+from .signing import host_of
+
+_CONTINUE = range(100, 200)
+
+
+class Exchange:
+    """Sends to one URL; answers and errors are those of the session's `send`."""
+
+    def __init__(self, session: Any, url: str) -> None:
+        self._session = session
+        self._url = url
+        self._head = ""
+        self._pool: Any = None
+        self._place: Any = None
+        self._timeout: Any = None
+
+    async def open(self) -> None:
+        """Find out whether connections can be used directly."""
+        session, url = self._session, self._url
+        if type(session) is not AIOHTTPSession or session._proxy_config.proxy_url_for(url):  # noqa: SLF001
+            return
+        client = await session._get_session(None)  # noqa: SLF001 - the session that `send` uses itself
+        # What a connection depends on, in aiohttp's terms: scheme, host, port and the session's TLS context.
+        place = client._request_class("POST", _yarl(client, url), loop=client._loop, session=client)  # noqa: SLF001
+        self._head = f"POST {place.url.raw_path_qs} HTTP/1.1\r\nhost: {host_of(url)}\r\naccept-encoding: identity\r\n"
+        self._pool, self._place, self._timeout = client.connector, place, session._timeout  # noqa: SLF001
+
+    async def post(self, headers: Mapping[str, str], body: bytes) -> Any:
+        """aiobotocore's response object, its body read; raises botocore's HTTPClientError."""
+        if self._pool is None:
+            return await self._session.send(AWSPreparedRequest("POST", self._url, headers, body, False))
+        try:
+            return await self._direct(headers, body)
+        except Exception as error:  # noqa: BLE001 - the session knows which of botocore's errors each is
+            return await self._session.send(_Failed(self._url, headers, error))
+
+    async def _direct(self, headers: Mapping[str, str], body: bytes) -> Any:
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        connection = await self._pool.connect(self._place, traces=[], timeout=self._timeout)
+        try:
+            protocol = connection.protocol
+            protocol.set_response_params(
+                read_until_eof=True, auto_decompress=False, read_timeout=self._timeout.sock_read
+            )
+            connection.transport.write(f"{self._head}{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+            protocol.start_timeout()
+            message, payload = await protocol.read()
+            while message.code in _CONTINUE:
+                message, payload = await protocol.read()
+            content = await payload.read()
+        except BaseException:
+            # An answer may still come: nobody else must find it on this connection.
+            connection.close()
+            raise
+        connection.release()
+        return _response(self._url, message, content)
+
+
+def _response(url: str, message: Any, content: bytes) -> AioAWSResponse:
+    headers = {name.decode().lower(): value.decode() for name, value in message.raw_headers}
+    response = AioAWSResponse(url, message.code, headers, None)
+    response._content = content  # noqa: SLF001 - where aiobotocore keeps it once it is read
+    return response
+
+
+def _yarl(client: Any, url: str) -> Any:
+    return client._build_url(url)  # noqa: SLF001 - spares an import of aiohttp's URL class
+
+
+class _Failed:
+    """A request whose body cannot be had: `send` translates the error as if it had happened there."""
+
+    method = "POST"
+    stream_output = False
+
+    def __init__(self, url: str, headers: Mapping[str, str], error: Exception) -> None:
+        self.url = url
+        self.headers = headers
+        self._error = error
+
+    @property
+    def body(self) -> bytes:
+        """Raises."""
+        raise self._error
