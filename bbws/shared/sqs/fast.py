@@ -10,20 +10,22 @@ Not done here, and only here: hooks that somebody registered on the session for 
 """
 
 import json
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
 from botocore.exceptions import HTTPClientError
 
+from .answers import read
 from .client import BotocoreClient
 from .exchange import Exchange
 from .signing import Credentials, Signer
 
 try:
     import orjson
-except ImportError:  # the package works without it, with more CPU for the same
+except ImportError:
     orjson = None  # type: ignore[assignment]
 
 _SIGNATURE_VERSION = "v4"
@@ -34,6 +36,7 @@ _OPERATIONS = {
     "send_message": "SendMessage",
     "send_message_batch": "SendMessageBatch",
 }
+_RECEIVE = "receive_message"
 _OK = 200
 
 _outcome: ContextVar[list[Any] | None] = ContextVar("sqs_first_outcome", default=None)
@@ -57,9 +60,7 @@ class Line:
             "x-amzn-query-mode": "true",
         }
         prefix = sqs.meta.service_model.metadata["targetPrefix"]
-        self._headers = {
-            method: {**common, "x-amz-target": f"{prefix}.{name}"} for method, name in _OPERATIONS.items()
-        }
+        self._headers = {method: {**common, "x-amz-target": f"{prefix}.{name}"} for method, name in _OPERATIONS.items()}
         self._user_agent: str = sqs.meta.config.user_agent
 
     @classmethod
@@ -104,13 +105,15 @@ class FastClient(BotocoreClient):
         credentials = await self._line.credentials() if self._line is not None else None
         if self._line is None or credentials is None:
             return await super()._call(method, arguments)
+        outcome: Any
         try:
-            response = await self._line.post(method, _dumps(arguments), credentials)
-            if response.status_code == _OK:
-                return _read(method, await response.content)
-            outcome = response
-        except (HTTPClientError, _Unreadable) as error:
-            outcome = response if isinstance(error, _Unreadable) else error
+            outcome = await self._line.post(method, _dumps(arguments), credentials)
+        except HTTPClientError as error:
+            outcome = error
+        else:
+            if outcome.status_code == _OK:
+                with suppress(ValueError):
+                    return read(await outcome.content, received=method == _RECEIVE)
         return await self._hand_over(method, arguments, outcome)
 
     async def _hand_over(self, method: str, arguments: dict[str, Any], outcome: Any) -> dict[str, Any]:
@@ -133,29 +136,6 @@ async def _answer_first(**_: Any) -> Any:
     return outcome
 
 
-class _Unreadable(ValueError):
-    """An answer 200 that is not what SQS sends."""
-
-
-def _read(method: str, content: bytes) -> dict[str, Any]:
-    try:
-        answer = _loads(content)
-    except ValueError as error:
-        raise _Unreadable(method) from error
-    if not isinstance(answer, dict):
-        raise _Unreadable(method)
-    if method == "receive_message":
-        for message in answer.get("Messages") or ():
-            _decode_binary(message)
-    return answer
-
-
-def _decode_binary(message: dict[str, Any]) -> None:
-    for attribute in message.get("MessageAttributes", {}).values():
-        if "BinaryValue" in attribute:
-            attribute["BinaryValue"] = b64decode(attribute["BinaryValue"])
-
-
 def _as_text(value: Any) -> str:
     if isinstance(value, bytes):
         return b64encode(value).decode()
@@ -163,13 +143,11 @@ def _as_text(value: Any) -> str:
 
 
 if orjson is not None:
-    _loads: Callable[[bytes], Any] = orjson.loads
 
     def _dumps(arguments: dict[str, Any]) -> bytes:
         return orjson.dumps(arguments, default=_as_text)
 
 else:
-    _loads = json.loads
 
     def _dumps(arguments: dict[str, Any]) -> bytes:
         return json.dumps(arguments, default=_as_text).encode()

@@ -77,7 +77,8 @@ class Course:
             return await self._handle(msg, entered, scope)
         async with AsyncExitStack() as stack:
             for build in self._users:
-                entered.append(await stack.enter_async_context(build(msg, context=self._context)))
+                middleware = await stack.enter_async_context(build(msg, context=self._context))
+                entered.append(middleware)
             return await self._handle(msg, entered, scope)
         return ensure_response(None)
 
