@@ -30,6 +30,7 @@ _SYSTEM_ATTRIBUTES = [
     "MessageGroupId",
     "SentTimestamp",
 ]
+_SERVER_ERROR = 500
 _GONE = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
 
 
@@ -92,6 +93,13 @@ def error_code(error: BaseException) -> str:
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Code", "Unknown"))
     return type(error).__name__
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether AWS says that it did nothing; after an error of its own, or without an answer, nobody knows."""
+    if not isinstance(error, ClientError):
+        return False
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) < _SERVER_ERROR
 
 
 class BotocoreClient:
@@ -160,11 +168,11 @@ class BotocoreClient:
     async def queue_url(self, name: str, account: str | None) -> str:
         owner = {} if account is None else {"QueueOwnerAWSAccountId": account}
         answer = await self.sqs.get_queue_url(QueueName=name, **owner)
-        return str(answer["QueueUrl"])
+        return str(_field(answer, "QueueUrl"))
 
     async def queue_attributes(self, queue_url: str) -> dict[str, str]:
         answer = await self.sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["All"])
-        attributes: dict[str, str] = answer.get("Attributes", {})
+        attributes: dict[str, str] = _field(answer, "Attributes")
         return attributes
 
     async def topic_arn(self, name: str) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from botocore.exceptions import ClientError
 from fast_depends.library.serializer import SerializerProto
 from faststream.exceptions import FeatureNotSupportedException, IncorrectState, SetupError
 from typing_extensions import override
@@ -11,7 +10,7 @@ from typing_extensions import override
 from . import wire
 from ._internal import CodecProto, CustomCallable, DefaultCodec, ParserComposition, ProducerProto
 from .backoff import whole_seconds
-from .client import AWS_ERRORS, BatchResult, Client, error_code
+from .client import AWS_ERRORS, BatchResult, Client, error_code, is_refusal
 from .directory import Directory
 from .errors import FailedPublish, PartialPublishError, SentPublish
 from .parser import SQSParser
@@ -120,8 +119,7 @@ class _Batch:
         try:
             answer = await call(address, messages)
         except AWS_ERRORS as error:
-            refused = isinstance(error, ClientError)
-            self._fail(indexes, error_code(error), str(error), maybe_sent=not refused)
+            self._fail(indexes, error_code(error), str(error), maybe_sent=not is_refusal(error))
         else:
             self._record(indexes, answer)
 

@@ -1,0 +1,107 @@
+"""A network between broker and AWS that can be told to go wrong."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from ssl import SSLContext
+from typing import Literal
+
+import aiohttp
+
+from tests.support.emulator import Aws
+
+Fault = Literal["", "throttle", "500", "expired", "reset", "answer lost", "truncated", "garbage", "slow", "close"]
+
+_ERRORS = {
+    "throttle": (400, "com.amazonaws.sqs#RequestThrottled"),
+    "500": (500, "com.amazonaws.sqs#InternalError"),
+    "expired": (403, "com.amazonaws.sqs#ExpiredToken"),
+}
+
+
+@dataclass
+class Network:
+    """Forwards to an AWS. `plan` says what happens to each call: operation and its number from 1 on."""
+
+    aws: Aws
+    plan: Callable[[str, int], Fault] = lambda _, __: ""
+    slow_s: float = 0.2
+    calls: Counter[str] = field(default_factory=Counter)
+    forwarded: Counter[str] = field(default_factory=Counter)
+    keys: list[str] = field(default_factory=list)
+    targets: list[str] = field(default_factory=list)
+
+    def always(self, operation: str, *faults: Fault) -> None:
+        """The first calls of this operation meet these faults, one after the other."""
+        self.plan = lambda name, number: faults[number - 1] if name == operation and number <= len(faults) else ""
+
+    def every(self, step: int, faults: Sequence[Fault]) -> None:
+        """Every so many calls of each operation meet one of these faults in turn."""
+        self.plan = lambda _, number: "" if number % step else faults[(number // step) % len(faults)]
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, until it ends or a fault ends it."""
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            async with aiohttp.ClientSession() as session:
+                while await self._exchange(session, reader, writer):
+                    pass
+        writer.close()
+
+    async def _exchange(
+        self, session: aiohttp.ClientSession, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        request, *lines = head.strip().split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        body = await reader.readexactly(int(headers.pop("content-length", 0)))
+        operation = headers.get("x-amz-target", ".").split(".")[1]
+        self.calls[operation] += 1
+        self.keys.append(headers.get("authorization", "").partition("Credential=")[2].partition("/")[0])
+        self.targets.append(request.split(" ")[1])
+        fault = self.plan(operation, self.calls[operation])
+        if fault == "slow":
+            await asyncio.sleep(self.slow_s)
+        if fault == "reset":
+            writer.transport.abort()
+            return False
+        if fault in _ERRORS:
+            status, code = _ERRORS[fault]
+            _answer(writer, status, json.dumps({"__type": code, "message": fault}).encode())
+            return True
+        headers.pop("host", None)
+        async with session.post(self.aws.endpoint_url, data=body, headers=headers) as answered:
+            content = await answered.read()
+        self.forwarded[operation] += 1
+        return self._pass_back(writer, fault, answered.status, content)
+
+    def _pass_back(self, writer: asyncio.StreamWriter, fault: Fault, status: int, content: bytes) -> bool:
+        if fault == "answer lost":
+            writer.transport.abort()
+        elif fault == "truncated":
+            _answer(writer, status, content, length=len(content) + 1)
+        elif fault == "garbage":
+            _answer(writer, status, b"<html>" + content[:-1])
+        else:
+            _answer(writer, status, content, last=fault == "close")
+        return fault not in {"answer lost", "truncated", "close"}
+
+
+def _answer(
+    writer: asyncio.StreamWriter, status: int, content: bytes, *, length: int | None = None, last: bool = False
+) -> None:
+    head = f"HTTP/1.1 {status} X\r\nContent-Type: application/x-amz-json-1.0\r\n"
+    head += "Connection: close\r\n" if last else ""
+    writer.write(f"{head}Content-Length: {len(content) if length is None else length}\r\n\r\n".encode() + content)
+
+
+@asynccontextmanager
+async def network(aws: Aws, *, tls: SSLContext | None = None) -> AsyncIterator[tuple[Network, Aws]]:
+    """A network, and the AWS behind it as the broker should address it."""
+    between = Network(aws)
+    server = await asyncio.start_server(between.serve, "127.0.0.1", 0, ssl=tls)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        yield between, replace(aws, endpoint_url=f"{'https' if tls else 'http'}://localhost:{port}")

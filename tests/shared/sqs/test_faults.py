@@ -1,0 +1,116 @@
+"""The network and SQS go wrong while messages are handled: each is handled at least once, and none is lost."""
+
+from collections import Counter
+from functools import partial
+from typing import Any
+
+import pytest
+from aiobotocore.config import AioConfig
+from botocore.exceptions import ClientError
+
+from bbws.shared.sqs import Backoff, PartialPublishError, SQSQueue
+from bbws.shared.sqs.client import AWS_ERRORS
+from bbws.shared.sqs.subscriber import batching, poller
+from tests.shared.sqs.faulty import Fault, network
+from tests.shared.sqs.worlds import broker_on, counts, sqs_of, started
+from tests.support.emulator import Aws
+from tests.support.waiting import eventually
+
+MESSAGES = 40
+QUEUE = SQSQueue("rough", dead_letter="rough-dlq", max_receive_count=50, visibility_timeout=2)
+FAULTS: tuple[Fault, ...] = (
+    "throttle", "500", "expired", "reset", "answer lost", "truncated", "garbage", "slow", "close",
+)  # fmt: skip
+NO_RETRIES = AioConfig(retries={"mode": "standard", "total_max_attempts": 1})
+
+pytestmark = pytest.mark.parametrize("client", ["fast", "botocore"])
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(poller, "_LAST_PAUSE_S", 0.2)
+    monkeypatch.setattr(poller, "_FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(batching, "_RETRY_S", 0.02)
+
+
+async def fill(aws: Aws, queue: str, numbers: range) -> None:
+    async with sqs_of(aws) as sqs:
+        url = (await sqs.get_queue_url(QueueName=queue))["QueueUrl"]
+        for start in numbers[::10]:
+            entries = [{"Id": str(n), "MessageBody": str(n)} for n in range(start, min(start + 10, numbers.stop))]
+            await sqs.send_message_batch(QueueUrl=url, Entries=entries)
+
+
+async def is_empty(aws: Aws, queue: str) -> bool:
+    return not sum((await counts(aws, queue)).values())
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, "all of them"])
+async def test_every_message_is_handled_and_none_is_lost(aws: Aws, client: Any, fault: Any) -> None:
+    """Every third call of every kind goes wrong; what is handled twice is what SQS could not know was done."""
+    handled: Counter[int] = Counter()
+    async with network(aws) as (between, address):
+        broker = broker_on(address, client=client, client_config=NO_RETRIES)
+
+        @broker.subscriber(QUEUE, wait_time=0, max_workers=5, retry=Backoff.immediate())
+        async def handle(number: int) -> None:
+            handled[number] += 1
+            if number % 7 == 0 and handled[number] == 1:
+                raise ValueError("the first try of some")
+
+        async with started(broker):
+            between.every(3, FAULTS if fault == "all of them" else [fault])
+            await fill(aws, "rough", range(MESSAGES))
+            await eventually(lambda: len(handled) == MESSAGES, what="each message is handled")
+            await eventually(partial(is_empty, aws, "rough"), what="each message is deleted", within_s=20)
+    assert await is_empty(aws, "rough-dlq")
+    if fault in {"slow", "close"}:
+        assert sum(handled.values()) == MESSAGES + len(range(0, MESSAGES, 7))
+
+
+async def test_what_is_delivered_twice_and_out_of_order_is_settled_each_time(aws: Aws, client: Any) -> None:
+    """SQS promises no order and no single delivery: a second delivery is handled and deleted as the first."""
+    handled: Counter[int] = Counter()
+    async with network(aws) as (_, address):
+        broker = broker_on(address, client=client)
+
+        @broker.subscriber(SQSQueue("twice"), wait_time=0, max_workers=5)
+        async def handle(number: int) -> None:
+            handled[number] += 1
+
+        async with started(broker):
+            await fill(aws, "twice", range(10))
+            await fill(aws, "twice", range(9, -1, -1)[::-1])
+            await eventually(lambda: sum(handled.values()) == 20, what="both deliveries are handled")
+            await eventually(partial(is_empty, aws, "twice"), what="both are deleted")
+
+
+@pytest.mark.parametrize("fault", ["500", "answer lost", "garbage", "truncated"])
+async def test_a_send_without_an_answer_is_not_repeated_by_us(aws: Aws, client: Any, fault: Any) -> None:
+    """It may have arrived: with botocore's retries off, one publish is one request."""
+    async with network(aws) as (between, address):
+        broker = broker_on(address, client=client, client_config=NO_RETRIES)
+        broker.publisher(SQSQueue("once"))
+        async with started(broker):
+            between.plan = lambda operation, _: fault if operation.startswith("SendMessage") else ""
+            with pytest.raises(AWS_ERRORS):
+                await broker.publish("x", "once")
+            with pytest.raises(PartialPublishError) as told:
+                await broker.publish_batch("y", "z", queue="once")
+    assert between.calls["SendMessage"] == between.calls["SendMessageBatch"] == 1
+    assert [failed.maybe_sent for failed in told.value.failed] == [True, True]
+
+
+async def test_retries_are_those_that_are_configured(aws: Aws, client: Any) -> None:
+    """Throttled twice and then well is three requests, and no error; a refusal is an error at once."""
+    async with network(aws) as (between, address):
+        broker = broker_on(address, client=client)
+        broker.publisher(SQSQueue("again"))
+        async with started(broker):
+            between.always("SendMessage", "throttle", "throttle")
+            await broker.publish("x", "again")
+            assert between.calls["SendMessage"] == 3
+            between.plan = lambda _, __: "expired"
+            with pytest.raises(ClientError, match="ExpiredToken"):
+                await broker.publish("x", "again")
+            assert between.calls["SendMessage"] == 4
