@@ -9,12 +9,13 @@ python -m benchmarks.consume [--quick] [--runs N] [--drivers raw,fast,botocore]
 import asyncio
 import json
 import logging
+import os
 import resource
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import click
@@ -27,7 +28,11 @@ from benchmarks.sqs_stub import pin
 
 IDLE_S = 2.0
 _MIB = 1024 if sys.platform != "darwin" else 1024 * 1024  # ru_maxrss is in KiB, on macOS in bytes
-_KEYS = {"aws_access_key_id": "000000000001", "aws_secret_access_key": "test", "region_name": "af-south-1"}
+_KEYS: dict[str, Any] = {
+    "aws_access_key_id": "000000000001",
+    "aws_secret_access_key": "test",
+    "region_name": "af-south-1",
+}
 
 
 class Customer(BaseModel):
@@ -54,8 +59,8 @@ class Order(BaseModel):
 
 
 Work = Callable[[Order], Awaitable[None]]
-Driver = Callable[[str, Work, int], Awaitable[None]]
-"""Consumes the queue `q` of an endpoint with this handler and so many at once, until cancelled."""
+Driver = Callable[[str, Work, int], Coroutine[Any, Any, None]]
+"""Consumes the queue `q` of an endpoint with this handler and so many at once, for ever."""
 
 
 async def raw(endpoint_url: str, work: Work, _: int) -> None:
@@ -75,17 +80,15 @@ def ours(**options: Any) -> Driver:
     """This package's broker with a handler that takes the model."""
 
     async def consume(endpoint_url: str, work: Work, workers: int) -> None:
-        broker = SQSBroker(endpoint_url, **{"logger": None} | options, **_KEYS)
+        settings: dict[str, Any] = {"logger": None, **_KEYS, **options}
+        broker = SQSBroker(endpoint_url, **settings)
 
         @broker.subscriber("q", max_workers=workers)
         async def handle(order: Order) -> None:
             await work(order)
 
         await broker.start()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await broker.stop()
+        await asyncio.Event().wait()
 
     return consume
 
@@ -115,7 +118,7 @@ async def measured(driver: Driver, port: int, messages: int, handler_s: float, w
             await asyncio.sleep(handler_s)
 
     consuming = asyncio.create_task(driver(f"http://127.0.0.1:{port}", work, workers))
-    while not (await _ask(port, "/figures"))["requests"].get("ReceiveMessage"):
+    while not (await _ask(port, "/figures"))["requests"].get("ReceiveMessage"):  # noqa: ASYNC110 - in another process
         await asyncio.sleep(0.05)
     done = asyncio.create_task(_ask(port, "/done"))
     await asyncio.sleep(0.1)
@@ -126,7 +129,7 @@ async def measured(driver: Driver, port: int, messages: int, handler_s: float, w
     working = await _ask(port, "/figures")
     await asyncio.sleep(IDLE_S)
     idle = await _ask(port, "/figures")
-    consuming.cancel()
+    assert not consuming.done()
     requests = sum(working["requests"].values())
     return {
         "cpu_ms": cpu_s * 1e6 / messages,
@@ -181,7 +184,7 @@ def compared(drivers: Sequence[str], runs: int, *scenario: Any) -> str:
 
 def _row(driver: str, runs: Sequence[dict[str, Any]], base: Sequence[dict[str, Any]]) -> list[str]:
     def median(name: str, of: Sequence[dict[str, Any]] = runs) -> float:
-        return statistics.median(figures[name] for figures in of)
+        return float(statistics.median(figures[name] for figures in of))
 
     cpu = [figures["cpu_ms"] for figures in runs]
     return [
@@ -200,7 +203,9 @@ def _row(driver: str, runs: Sequence[dict[str, Any]], base: Sequence[dict[str, A
 
 async def one(driver: str, *scenario: Any) -> None:
     """A run in this process; figures as JSON on standard output."""
-    print(json.dumps(await measured(DRIVERS[driver](), *scenario)))
+    print(json.dumps(await measured(DRIVERS[driver](), *scenario)), flush=True)
+    # Nobody waits for the long poll that is under way.
+    os._exit(0)
 
 
 @click.command()

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from ssl import SSLContext
 from typing import Literal
@@ -33,6 +33,7 @@ class Network:
     forwarded: Counter[str] = field(default_factory=Counter)
     keys: list[str] = field(default_factory=list)
     targets: list[str] = field(default_factory=list)
+    _serving: set[asyncio.Task[None]] = field(default_factory=set)
 
     def always(self, operation: str, *faults: Fault) -> None:
         """The first calls of this operation meet these faults, one after the other."""
@@ -44,11 +45,24 @@ class Network:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, until it ends or a fault ends it."""
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        try:
             async with aiohttp.ClientSession() as session:
                 while await self._exchange(session, reader, writer):
                     pass
-        writer.close()
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
+            pass
+        finally:
+            self._serving.discard(task)
+            writer.close()
+
+    async def close(self) -> None:
+        """No connection is open."""
+        for task in (serving := set(self._serving)):
+            task.cancel()
+        await asyncio.gather(*serving)
 
     async def _exchange(
         self, session: aiohttp.ClientSession, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -52,6 +52,7 @@ def recording(broker: SQSBroker | SQSRouter, queue: SQSQueue | str, **options: A
     return seen
 
 
+@pytest.mark.both_clients
 class TestDelivery:
     async def test_a_handler_gets_the_validated_body(self, world: World) -> None:
         """The published model arrives as the model that the handler asks for, and the message is gone."""
@@ -177,6 +178,7 @@ class TestTopics:
         assert sorted(int(body) for body in seen.bodies) == list(range(12))
 
 
+@pytest.mark.both_clients
 class TestRetry:
     async def test_a_failed_message_comes_again_until_it_works(self, world: World) -> None:
         """A passing fault costs a retry, not a message."""
@@ -226,6 +228,7 @@ class TestRetry:
         assert counts == [1, 2]
 
 
+@pytest.mark.both_clients
 class TestDeadLetters:
     async def test_the_last_attempt_lands_there_with_its_story(self, world: World) -> None:
         """Whoever looks into the dead letters must see why, where, and the body as it was."""

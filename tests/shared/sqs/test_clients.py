@@ -25,7 +25,7 @@ from tests.shared.sqs.faulty import network
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually
 
-ATTRIBUTES = {
+ATTRIBUTES: dict[str, dict[str, Any]] = {
     "text": {"DataType": "String", "StringValue": "ünï ☃"},
     "bytes": {"DataType": "Binary", "BinaryValue": b"\x00\xff"},
     "count": {"DataType": "Number", "StringValue": "7"},

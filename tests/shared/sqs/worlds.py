@@ -151,11 +151,12 @@ class Memory(World):
 class Emulated(World):
     """The real broker over HTTP."""
 
-    def __init__(self, aws: Aws) -> None:
+    def __init__(self, aws: Aws, client: str = "fast") -> None:
         self.aws = aws
+        self._client = client
 
     def broker(self, **options: Any) -> SQSBroker:
-        return broker_on(self.aws, **options)
+        return broker_on(self.aws, client=self._client, **options)
 
     @asynccontextmanager
     async def running(self, broker: SQSBroker, *queues: SQSQueue) -> AsyncIterator[SQSBroker]:
