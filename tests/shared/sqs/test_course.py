@@ -78,6 +78,15 @@ def injected(trace: Trace, broker: SQSBroker, **options: Any) -> None:
         trace.append((order, message.correlation_id, twice))
 
 
+def depending(trace: Trace, broker: SQSBroker, **options: Any) -> None:
+    async def note(order: Order) -> None:
+        trace.append("asked for nothing")
+
+    @broker.subscriber("q", **options, dependencies=[Depends(note)])
+    async def handle(order: Order) -> None:
+        trace.append(order)
+
+
 def wrong_answer(trace: Trace, broker: SQSBroker, **options: Any) -> None:
     @broker.subscriber("q", **options)
     async def handle(order: Order) -> int:
@@ -109,6 +118,7 @@ HANDLERS = {
     "plain": plain,
     "in a thread": in_a_thread,
     "injected": injected,
+    "depending": depending,
     "wrong answer": wrong_answer,
     "filtered": filtered,
     "error": raising(ValueError("no")),
@@ -127,6 +137,7 @@ async def trace_of(
     trace: Trace = []
     users = [tracing(trace, "outer", swallows=True), tracing(trace, "inner")][:middlewares]
     broker = SQSBroker("http://nowhere.invalid", logger=None, middlewares=users)
+    broker.config.broker_config.logger._setup(broker.context)
     HANDLERS[handler](trace, broker, ack_policy=policy)
     [subscriber] = broker.subscribers
     assert isinstance(subscriber, SQSSubscriber)
@@ -160,15 +171,31 @@ async def test_it_is_faststreams_way(
         assert ours == theirs, body
 
 
+async def test_the_comparison_compares_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two ways that fail alike would be equal as well."""
+    trace, answer = await trace_of("plain", '{"id": 7}', AckPolicy.NACK_ON_ERROR, 2, monkeypatch, ours=True)
+    assert trace == [
+        "outer receives",
+        "inner receives",
+        "outer consumes {'id': 7}",
+        "inner consumes {'id': 7}",
+        Order(id=7),
+        "inner ends with None: {'queue': 'q', 'message_id': 'm'}",
+        "outer ends with None: {'queue': 'q', 'message_id': 'm'}",
+        "ack",
+    ]
+    assert answer == ({"id": 7}, "m", {}, type(None))
+
+
 def test_only_plain_handlers_are_shortened() -> None:
     """The comparison above compares something: one handler takes the short call, one with dependencies does not."""
     names = {}
-    for handler in ("plain", "in a thread", "injected"):
+    for handler in ("plain", "in a thread", "injected", "depending"):
         broker = SQSBroker("http://nowhere.invalid", logger=None)
         HANDLERS[handler]([], broker)
         [subscriber] = broker.subscribers
         subscriber._build_fastdepends_model()
         names[handler] = subscriber.calls[0].handler._wrapped_call
     assert {getattr(names[n], "__module__", "") for n in ("plain", "in a thread")} == {shortcut.__name__}
-    assert getattr(names["injected"], "__module__", "") != shortcut.__name__
+    assert shortcut.__name__ not in {getattr(names[n], "__module__", "") for n in ("injected", "depending")}
     assert SQSSubscriber.process_message is not SubscriberUsecase.process_message
