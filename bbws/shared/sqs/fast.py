@@ -5,8 +5,8 @@ beside it: requests leave through its own HTTP session. Whatever is not a readab
 as the outcome of *its* first attempt. So errors have its classes, and whether and when anything is sent again is its
 decision and its configuration, exactly as without this module; nothing here ever sends a request twice.
 
-Not done here, and only here: hooks that somebody registered on the session for these calls, AioConfig's
-`request_min_compression_size_bytes`, and botocore's count of features in the User-Agent.
+Not done here, and only here: hooks that somebody registered on the session for these calls, redirects, and botocore's
+count of features in the User-Agent.
 """
 
 import json
@@ -66,7 +66,8 @@ class Line:
     @classmethod
     async def of(cls, sqs: Any) -> "Line | None":
         """None where the client signs in another way than this module can: anonymous, bearer token, SigV4a."""
-        if sqs._request_signer._signature_version != _SIGNATURE_VERSION:  # noqa: SLF001
+        usual = sqs._request_signer  # noqa: SLF001
+        if usual._signature_version != _SIGNATURE_VERSION:  # noqa: SLF001
             return None
         model = sqs.meta.service_model.operation_model("ReceiveMessage")
         context = {"client_region": sqs.meta.region_name, "client_config": sqs.meta.config, "auth_type": None}
@@ -75,7 +76,8 @@ class Line:
         if headers or properties or "?" in url:
             return None
         url = url if url.count("/") > 2 else f"{url}/"
-        line = cls(sqs, url, Signer(url, sqs.meta.region_name, "sqs"))
+        # Of a FIPS endpoint the region in the signature is another than the client's.
+        line = cls(sqs, url, Signer(url, usual._region_name, usual._signing_name))  # noqa: SLF001
         await line._exchange.open()
         return line
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import ssl
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -212,3 +214,14 @@ async def test_requests_take_the_short_way(aws: Aws) -> None:
     assert not await client.delete_batch(url, handles)
     await line.close()
     assert made == ["CreateQueue"]
+
+
+def test_it_works_without_orjson() -> None:
+    """Whoever takes this package alone may not have it."""
+    script = (
+        "import sys; sys.modules['orjson'] = None\n"
+        "from bbws.shared.sqs import answers, fast\n"
+        "text = fast._dumps({'a': b'x', 'b': '\u2603'})\n"
+        "assert answers.read(text, received=False) == {'a': 'eA==', 'b': '\u2603'}\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[3])
