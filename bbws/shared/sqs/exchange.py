@@ -25,12 +25,14 @@ class Exchange:
         self._session = session
         self._url = url
         self._head = ""
+        self._is_open = False
         self._pool: Any = None
         self._place: Any = None
         self._timeout: Any = None
 
-    async def open(self) -> None:
-        """Find out whether connections can be used directly."""
+    async def _open(self) -> None:
+        """Find out whether connections can be used directly; at the first request, as it may read certificates."""
+        self._is_open = True
         session, url = self._session, self._url
         if type(session) is not AIOHTTPSession or session._proxy_config.proxy_url_for(url):  # noqa: SLF001
             return
@@ -42,6 +44,8 @@ class Exchange:
 
     async def post(self, headers: Mapping[str, str], body: bytes) -> Any:
         """aiobotocore's response object, its body read; raises botocore's HTTPClientError."""
+        if not self._is_open:
+            await self._open()
         if self._pool is None:
             return await self._session.send(AWSPreparedRequest("POST", self._url, headers, body, False))
         try:

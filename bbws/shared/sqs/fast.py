@@ -77,9 +77,7 @@ class Line:
             return None
         url = url if url.count("/") > 2 else f"{url}/"
         # Of a FIPS endpoint the region in the signature is another than the client's.
-        line = cls(sqs, url, Signer(url, usual._region_name, usual._signing_name))  # noqa: SLF001
-        await line._exchange.open()
-        return line
+        return cls(sqs, url, Signer(url, usual._region_name, usual._signing_name))  # noqa: SLF001
 
     async def credentials(self) -> Credentials | None:
         """As they are now: the session renews those that expire."""
