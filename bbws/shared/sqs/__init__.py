@@ -1,6 +1,6 @@
 """SQS and SNS for FastStream. Guide and table of options: docs/sqs.md."""
 
-from .annotations import SQSMessage
+from .annotations import SQSBatchMessage, SQSMessage
 from .backoff import Backoff
 from .broker.broker import SQSBroker
 from .broker.router import SQSPublisher, SQSRoute, SQSRouter
@@ -26,6 +26,7 @@ __all__ = (
     "PauseSubscriber",
     "ReturnMessage",
     "SNSTopic",
+    "SQSBatchMessage",
     "SQSBroker",
     "SQSError",
     "SQSMessage",

@@ -1,6 +1,7 @@
 """A received message, as AWS delivers it and as a handler sees it."""
 
-from collections.abc import Awaitable
+import asyncio
+from collections.abc import Awaitable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -23,10 +24,21 @@ class ReceivedMessage(dict[str, Any]):
     """The dictionary of ReceiveMessage, with what the subscriber knows about this delivery.
 
     Times are the event loop's. `settled`: somebody has decided to delete it or to give it back.
-    `headers` and `failure` are what parser and handler made of it, for the dead letters.
+    `headers` and `failure` are what parser and handler made of it, for the dead letters. `gone`: SQS confirmed that
+    it is deleted; `away_until`: given back, and visible again then.
     """
 
-    __slots__ = ("extend_at", "failure", "headers", "queue", "received_at", "settled", "settler")
+    __slots__ = (
+        "away_until",
+        "extend_at",
+        "failure",
+        "gone",
+        "headers",
+        "queue",
+        "received_at",
+        "settled",
+        "settler",
+    )
 
     def __init__(self, raw: dict[str, Any], *, queue: str, settler: Settles, received_at: float) -> None:
         super().__init__(raw)
@@ -37,6 +49,8 @@ class ReceivedMessage(dict[str, Any]):
         self.failure: BaseException | None = None
         self.headers: dict[str, Any] = {}
         self.settled = False
+        self.gone = False
+        self.away_until: float | None = None
 
     # Two deliveries of one message are two: compared and hashed by identity, not by content.
     def __hash__(self) -> int:  # type: ignore[override]
@@ -69,6 +83,27 @@ class ReceivedMessage(dict[str, Any]):
         """A system attribute in milliseconds since 1970, as a time."""
         milliseconds = self.system(name)
         return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds else None
+
+
+class ReceivedBatch(tuple[ReceivedMessage, ...]):
+    """What one call of a handler gets: messages of one queue, at least one."""
+
+    __slots__ = ()
+
+    @property
+    def queue(self) -> str:
+        """Where they come from."""
+        return self[0].queue
+
+    # By identity, as its messages are.
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __ne__(self, other: object) -> bool:
+        return self is not other
 
 
 class SQSMessage(StreamMessage[ReceivedMessage]):
@@ -122,3 +157,57 @@ class SQSMessage(StreamMessage[ReceivedMessage]):
     async def extend(self, seconds: float) -> None:
         """Invisible to others for `seconds` from now; the heartbeat goes on from there."""
         await self.raw_message.settler.extend(self.raw_message, seconds)
+
+
+class SQSBatchMessage(StreamMessage[ReceivedBatch]):
+    """What handlers with `batch=True` see: `messages` can be settled one by one, the batch settles the others.
+
+    `body` is the list of bodies, `headers` are those of the first and `batch_headers` those of all.
+    """
+
+    def __init__(self, raw: ReceivedBatch, messages: Sequence[SQSMessage]) -> None:
+        first = messages[0]
+        super().__init__(
+            raw,
+            [message.body for message in messages],
+            headers=first.headers,
+            batch_headers=[message.headers for message in messages],
+            content_type=first.content_type,
+            correlation_id=first.correlation_id,
+            message_id=first.message_id,
+        )
+        self.messages = messages
+
+    @property
+    def queue(self) -> str:
+        """Name of the queue they were received from."""
+        return self.raw_message.queue
+
+    async def ack(self) -> None:
+        """Those not settled yet are deleted, confirmed by SQS; SettlementError when one was not."""
+        if self.committed is None:
+            await _all(message.ack() for message in self.messages)
+        await super().ack()
+
+    async def nack(self, delay: float | None = None) -> None:
+        """Those not settled yet have failed, and come again one by one."""
+        if self.committed is None:
+            await _all(message.nack(delay) for message in self.messages)
+        await super().nack()
+
+    async def reject(self, reason: str | None = None) -> None:
+        """Those not settled yet are moved to the dead letters."""
+        if self.committed is None:
+            await _all(message.reject(reason) for message in self.messages)
+        await super().reject()
+
+    async def extend(self, seconds: float) -> None:
+        """All invisible to others for `seconds` from now."""
+        await _all(message.extend(seconds) for message in self.messages)
+
+
+async def _all(settlements: Iterable[Awaitable[None]]) -> None:
+    """Every one is tried, then the first error is raised."""
+    for ended in await asyncio.gather(*settlements, return_exceptions=True):
+        if ended is not None:
+            raise ended

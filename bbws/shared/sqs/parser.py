@@ -7,7 +7,7 @@ from typing import Any, Literal
 from faststream.message import StreamMessage, decode_message
 
 from . import wire
-from .message import ReceivedMessage, SQSMessage
+from .message import ReceivedBatch, ReceivedMessage, SQSBatchMessage, SQSMessage
 
 UnwrapSNS = Literal["auto", True, False]
 
@@ -41,6 +41,16 @@ class SQSParser:
     async def decode_message(self, message: StreamMessage[Any]) -> Any:
         """The body by its content type; without one, JSON where it is JSON."""
         return decode_message(message)
+
+    async def parse_batch(self, raw: ReceivedBatch) -> SQSBatchMessage:
+        """The messages of a batch, each with its body and headers."""
+        return SQSBatchMessage(raw, [await self.parse_message(one) for one in raw])
+
+    # FastStream knows a batch by this name.
+    async def decode_batch(self, message: StreamMessage[Any]) -> list[Any]:
+        """The bodies, each by its own content type."""
+        assert isinstance(message, SQSBatchMessage)
+        return [await self.decode_message(one) for one in message.messages]
 
     def _envelope(self, text: str) -> dict[str, Any] | None:
         if self._unwrap is False:

@@ -162,7 +162,7 @@ class _Delivery:
         errors: list[Exception] = []
         async for subscriber, message in self._visible():
             try:
-                await subscriber.process_one(message)
+                await subscriber.process([message])
             except Exception as error:  # noqa: BLE001 - other queues get their copy all the same
                 errors.append(error)
         if len(errors) == 1:

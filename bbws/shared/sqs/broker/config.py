@@ -8,7 +8,7 @@ from faststream.exceptions import IncorrectState
 from .._internal import BrokerConfig, UnderlyingDriverAnnotation, UnderlyingDriverAnnotations
 from ..client import Client
 from ..directory import Directory
-from ..message import SQSMessage
+from ..message import SQSBatchMessage, SQSMessage
 from ..producer import SQSProducer
 
 
@@ -18,7 +18,10 @@ def _driver_annotations() -> UnderlyingDriverAnnotations:
     from .. import annotations
 
     module = annotations.__name__
-    rows = {SQSMessage: (annotations.SQSMessage, "SQSMessage")}
+    rows = {
+        SQSMessage: (annotations.SQSMessage, "SQSMessage"),
+        SQSBatchMessage: (annotations.SQSBatchMessage, "SQSBatchMessage"),
+    }
     return MappingProxyType(
         {
             driver: UnderlyingDriverAnnotation(type_hint=hint, module=module, name=name)

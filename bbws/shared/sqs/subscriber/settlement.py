@@ -48,7 +48,7 @@ class Settler:
         *,
         retry: Backoff,
         attempts: int | None,
-        in_flight: Iterable[ReceivedMessage],
+        held: Callable[[], Iterable[ReceivedMessage]],
         handler: Callable[[], str],
         log: Log,
     ) -> None:
@@ -56,7 +56,7 @@ class Settler:
         self._heartbeat = heartbeat
         self._retry = retry
         self._attempts = attempts
-        self._in_flight = in_flight
+        self._held = held
         self._handler = handler
         self._log = log
         self._deletes = Batcher("delete", binding.delete, self._has_company)
@@ -137,7 +137,11 @@ class Settler:
         return True
 
     def _has_company(self) -> bool:
-        return any(not raw.settled for raw in self._in_flight)
+        return any(not raw.settled for raw in self._held())
+
+    def failures(self, raw: ReceivedMessage) -> int:
+        """How often it has failed before."""
+        return self._count(raw) - 1
 
     def _count(self, raw: ReceivedMessage) -> int:
         return max(raw.receive_count - self._excused.get(raw.message_id, 0), 1)
@@ -154,11 +158,14 @@ class Settler:
     async def _delete(self, raw: ReceivedMessage) -> None:
         await self._heartbeat.drop(raw)
         await self._deletes.add(raw.receipt_handle)
+        raw.gone = True
         self._excused.pop(raw.message_id, None)
 
     async def _return_failed(self, raw: ReceivedMessage, delay: float | None) -> None:
         seconds = self._retry.delay(self._count(raw)) if delay is None else delay
         await self._heartbeat.drop(raw)
+        now = asyncio.get_running_loop().time()
+        raw.away_until = now + (seconds or 0)
         if seconds is not None:
             await self._returns.add((raw.receipt_handle, self._within_limit(raw, seconds)))
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from faststream import AckPolicy
 from faststream.message import StreamMessage
@@ -23,12 +23,14 @@ from ..broker.config import SQSBrokerConfig
 from ..client import AWS_ERRORS
 from ..errors import PauseSubscriber, SettlementError
 from ..limits import WAIT_TIME_S
-from ..message import ReceivedMessage, SQSMessage
+from ..message import ReceivedBatch, ReceivedMessage, SQSMessage
 from ..parser import SQSParser
 from ..publisher.fake import ReplyPublisher
 from .binding import QueueBinding
 from .config import SQSSubscriberConfig
+from .crew import Crew
 from .gate import Gate
+from .groups import FailingGroups, split
 from .heartbeat import Heartbeat
 from .poller import Poller
 from .settlement import Settler
@@ -53,13 +55,12 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         calls: CallsCollection[ReceivedMessage],
     ) -> None:
         parser = SQSParser(config.unwrap_sns)
-        config.parser = parser.parse_message
-        config.decoder = parser.decode_message
+        config.parser = parser.parse_batch if config.batch else parser.parse_message
+        config.decoder = parser.decode_batch if config.batch else parser.decode_message
         super().__init__(config, specification, calls)
         self.queue = config.queue
         self._options = config
         self._log_context: dict[str, str] | None = None
-        self._in_flight: dict[ReceivedMessage, asyncio.Task[None]] = {}
         self._fetches: set[asyncio.Task[Any]] = set()
         self._polling: asyncio.Task[None] | None = None
         self._beating: asyncio.Task[None] | None = None
@@ -73,12 +74,22 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         self._closing = None
         self._binding = QueueBinding(options.queue, self._outer_config)
         self._heartbeat = Heartbeat(self._binding.change_visibility, log=partial(self._note, logging.WARNING))
+        self._failing = FailingGroups()
+        self._crew = Crew(
+            self._handle,
+            places=options.max_workers,
+            receive=options.batch_size,
+            prefetch_s=options.prefetch,
+            is_ordered=options.queue.fifo,
+            is_batched=options.batch,
+            overdue=lambda batch: self._tracked(self._give_back(batch)),
+        )
         self._settler = Settler(
             self._binding,
             self._heartbeat,
             retry=options.retry,
             attempts=options.attempts,
-            in_flight=self._in_flight,
+            held=self._crew.held,
             handler=lambda: ",".join(call.name for call in self.calls),
             log=self._note,
         )
@@ -86,6 +97,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
             self._binding,
             width=self._width,
             deliver=self._deliver,
+            pollers=options.pollers,
             wait_time_s=options.wait_time,
             visibility_timeout_s=options.visibility_timeout,
             log=self._note,
@@ -146,7 +158,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         self.running = False
         if self._closing is None:
             self._closing = asyncio.create_task(self._close())
-        if asyncio.current_task() not in self._in_flight.values():
+        if asyncio.current_task() not in self._crew.tasks.values():
             await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
@@ -165,20 +177,23 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
 
     async def _finish_handlers(self) -> None:
         grace_s = self._outer_config.graceful_timeout
-        if self._in_flight and grace_s:
-            await asyncio.wait(self._in_flight.values(), timeout=grace_s)
-        cut_off = dict(self._in_flight)
+        await self._give_back(self._crew.withdraw())
+        if (running := self._crew.tasks) and grace_s:
+            await asyncio.wait(running.values(), timeout=grace_s)
+        cut_off = self._crew.tasks
         for task in cut_off.values():
             task.cancel()
         if cut_off:
             await asyncio.wait(cut_off.values(), timeout=_CUT_OFF_S)
         # A handler in a thread cannot be cancelled: its message goes back over its head.
-        await asyncio.gather(*(self._settler.release(raw) for raw in cut_off))
+        await asyncio.gather(*(self._settler.release(raw) for batch in cut_off for raw in batch))
 
-    def _width(self) -> int:
-        # One message of a FIFO queue at a time: SQS holds back the rest of its group, so order is kept.
-        most = 1 if self.queue.fifo else self._options.batch_size
-        return self._gate.width(min(most, self._options.max_workers - len(self._in_flight)))
+    def _width(self, asked: int) -> int:
+        if asked and not self._gate.is_open:
+            return 0
+        # Those behind a message that fails would be counted each time: until it is through, one at a time.
+        most = 1 if self._failing else self._options.batch_size
+        return self._gate.width(min(most, self._crew.room(asked)))
 
     async def _deliver(self, messages: Sequence[dict[str, Any]], lease_s: float) -> None:
         received = [self._received(message) for message in messages]
@@ -186,18 +201,30 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         admitted = self._gate.width(len(received)) if self.running else 0
         for raw in received[:admitted]:
             self._gate.begin(raw)
-            self._in_flight[raw] = asyncio.create_task(self._handle(raw, lease_s))
+            if self._options.heartbeat and lease_s > 0:
+                self._heartbeat.hold(raw, lease_s)
+        self._crew.add(self._batches(received[:admitted]))
         await self._give_back(received[admitted:])
 
-    async def process_one(self, message: dict[str, Any]) -> None:
-        """Handle and settle one received message here and now; raises what the handler raised."""
-        raw = self._received(message)
-        self._gate.begin(raw)
-        try:
-            await self.process_message(raw)
-        finally:
-            await self._settle_leftover(raw)
-            self._gate.end(raw)
+    def _batches(self, received: Sequence[ReceivedMessage]) -> list[ReceivedBatch]:
+        """What each call of the handler gets. What failed in company comes alone, so that it fails alone."""
+        if not self._options.batch:
+            return [ReceivedBatch([raw]) for raw in received]
+        return split(received, is_ordered=self.queue.fifo, failures=self._settler.failures)
+
+    async def process(self, messages: Sequence[dict[str, Any]]) -> None:
+        """Handle and settle what one receive brought here and now; raises what the handler raised."""
+        for batch in self._batches([self._received(message) for message in messages]):
+            self._gate.begin(batch[0])
+            try:
+                await self.process_message(self._as_consumed(batch))
+            finally:
+                await self._settle_leftovers(batch)
+                self._gate.end(batch[0])
+
+    def _as_consumed(self, batch: ReceivedBatch) -> ReceivedMessage:
+        # FastStream passes on what it gets: a batch goes to the parser for batches.
+        return cast("ReceivedMessage", batch) if self._options.batch else batch[0]
 
     def _received(self, message: dict[str, Any]) -> ReceivedMessage:
         now = asyncio.get_running_loop().time()
@@ -207,29 +234,46 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         delay = self._gate.return_after_s if self.running else 0
         await asyncio.gather(*(self._settler.release(raw, delay) for raw in received))
 
-    async def _handle(self, raw: ReceivedMessage, lease_s: float) -> None:
+    async def _handle(self, batch: ReceivedBatch) -> None:
         try:
-            await self._consume_or_give_back(raw, lease_s)
+            await self._consume_or_give_back(batch)
         except asyncio.CancelledError as cut_off:
-            raw.failure = cut_off
+            for raw in batch:
+                raw.failure = cut_off
         try:
-            await self._settle_leftover(raw)
+            await self._settle_leftovers(batch)
         except SettlementError as error:
-            self._note(logging.WARNING, str(error), raw)
+            self._note(logging.WARNING, str(error), batch[0])
         finally:
-            await self._heartbeat.drop(raw)
-            del self._in_flight[raw]
-            self._gate.end(raw)
-            self._poller.changed()
+            await self._end(batch)
 
-    async def _consume_or_give_back(self, raw: ReceivedMessage, lease_s: float) -> None:
+    async def _end(self, batch: ReceivedBatch) -> None:
+        for raw in batch:
+            await self._heartbeat.drop(raw)
+        if self.queue.fifo:
+            await self._end_in_order(batch)
+        self._crew.end(batch)
+        for raw in batch:
+            self._gate.end(raw)
+        self._poller.changed()
+
+    async def _end_in_order(self, batch: ReceivedBatch) -> None:
+        """What is not deleted comes again: those behind it in its group must come after it."""
+        left = [raw for raw in batch if not raw.gone]
+        for raw in batch:
+            self._failing.note(raw)
+        if left:
+            await self._give_back(self._crew.withdraw(batch))
+
+    async def _consume_or_give_back(self, batch: ReceivedBatch) -> None:
         # Between the receive and this first step the subscriber may have stopped or paused.
         if not self.running or self.paused:
-            await self._give_back([raw])
+            await self._give_back(batch)
             return
-        if self._options.heartbeat and lease_s > 0:
-            self._heartbeat.hold(raw, lease_s)
-        await self.consume(raw)
+        await self.consume(self._as_consumed(batch))
+
+    async def _settle_leftovers(self, batch: ReceivedBatch) -> None:
+        await asyncio.gather(*(self._settle_leftover(raw) for raw in batch))
 
     async def _settle_leftover(self, raw: ReceivedMessage) -> None:
         """What FastStream did not settle: cut off, manual, or so broken that not even the fallback parser read it."""
@@ -242,13 +286,26 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
             await self._settler.nack(raw)
 
     def _witness(self, msg: ReceivedMessage | None, /, *, context: ContextRepo) -> Witness:
-        return Witness(msg, context=context, tell=self._note_failure)
+        return Witness(msg, context=context, tell=self._note_end)
 
-    def _note_failure(self, raw: ReceivedMessage, failure: BaseException) -> None:
+    def _note_end(self, consumed: ReceivedMessage | ReceivedBatch, failure: BaseException | None) -> None:
         """Before anything else happens to the message: what a pause should stop, it stops now."""
-        raw.failure = failure
+        batch = consumed if isinstance(consumed, ReceivedBatch) else self._batch_of(consumed)
+        for raw in batch:
+            raw.failure = failure
         if isinstance(failure, PauseSubscriber):
             self._gate.pause(failure)
+            self._tracked(self._give_back(self._crew.withdraw()))
+        elif failure is None and all(self._is_through(raw) for raw in batch):
+            self._crew.advance(batch)
+            self._poller.changed()
+
+    def _batch_of(self, raw: ReceivedMessage) -> ReceivedBatch:
+        return next((batch for batch in self._crew.tasks if batch[0] is raw), ReceivedBatch([raw]))
+
+    def _is_through(self, raw: ReceivedMessage) -> bool:
+        """Deleted by the handler, or about to be by the policy."""
+        return raw.away_until is None and (raw.settled or self.ack_policy is not AckPolicy.MANUAL)
 
     @property
     @override
