@@ -25,11 +25,12 @@ class ReceivedMessage(dict[str, Any]):
 
     Times are the event loop's. `settled`: somebody has decided to delete it or to give it back.
     `headers` and `failure` are what parser and handler made of it, for the dead letters. `gone`: SQS confirmed that
-    it is deleted; `away_until`: given back, and visible again then.
+    it is deleted; `away_until`: given back, and visible again then; `batch`: handled together with these.
     """
 
     __slots__ = (
         "away_until",
+        "batch",
         "extend_at",
         "failure",
         "gone",
@@ -51,6 +52,7 @@ class ReceivedMessage(dict[str, Any]):
         self.settled = False
         self.gone = False
         self.away_until: float | None = None
+        self.batch: ReceivedBatch | None = None
 
     # Two deliveries of one message are two: compared and hashed by identity, not by content.
     def __hash__(self) -> int:  # type: ignore[override]
@@ -88,7 +90,9 @@ class ReceivedMessage(dict[str, Any]):
 class ReceivedBatch(tuple[ReceivedMessage, ...]):
     """What one call of a handler gets: messages of one queue, at least one."""
 
-    __slots__ = ()
+    def __init__(self, messages: Iterable[ReceivedMessage]) -> None:  # noqa: ARG002 - tuple took them in __new__
+        for message in self:
+            message.batch = self
 
     @property
     def queue(self) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Generator, Iterable, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, overload
 
@@ -10,7 +11,7 @@ from typing_extensions import override
 
 from ._internal import EnterType, TestBroker, change_producer
 from .broker.broker import SQSBroker
-from .memory import MemoryService
+from .memory import SHORTEST_S, MemoryService
 from .message import ReceivedMessage, SQSMessage
 from .parser import SQSParser
 from .producer import SQSProducer
@@ -25,9 +26,11 @@ __all__ = ("FakeProducer", "TestSQSBroker")
 class TestSQSBroker(TestBroker[SQSBroker, EnterType], broker=SQSBroker):
     """`async with TestSQSBroker(broker) as br: await br.publish(...)`.
 
-    A message that a handler gave back waits for `redeliver`; `messages` shows what is in a queue, such as the
-    dead-letter queue. Queues and topics are those of the broker; `queues` declares more, or says what production's
-    infrastructure says (dead-letter queues, subscriptions) where the code only has names.
+    Time stands still until `advance`: then what was delayed or given back comes when it would on AWS, in no time.
+    `redeliver` delivers it at once, and `messages` shows what is in a queue, such as the dead-letter queue. With
+    `raise_errors=False` handlers fail as in production and `errors` has their exceptions. Queues and topics are those
+    of the broker; `queues` declares more, or says what production's infrastructure says (dead-letter queues,
+    subscriptions) where the code only has names.
     """
 
     @overload
@@ -39,6 +42,7 @@ class TestSQSBroker(TestBroker[SQSBroker, EnterType], broker=SQSBroker):
         with_real: bool = False,
         connect_only: bool | None = None,
         queues: Sequence[SQSQueue] = (),
+        raise_errors: bool = True,
     ) -> None: ...
 
     @overload
@@ -48,6 +52,7 @@ class TestSQSBroker(TestBroker[SQSBroker, EnterType], broker=SQSBroker):
         with_real: bool = False,
         connect_only: bool | None = None,
         queues: Sequence[SQSQueue] = (),
+        raise_errors: bool = True,
     ) -> None: ...
 
     def __init__(
@@ -56,9 +61,11 @@ class TestSQSBroker(TestBroker[SQSBroker, EnterType], broker=SQSBroker):
         with_real: bool = False,
         connect_only: bool | None = None,
         queues: Sequence[SQSQueue] = (),
+        raise_errors: bool = True,
     ) -> None:
         super().__init__(*brokers, with_real=with_real, connect_only=connect_only)
         self._service = MemoryService()
+        self._delivery = _Delivery(self._service, self.brokers, raise_errors=raise_errors)
         for queue in queues:
             self._service.declare(queue)
 
@@ -67,7 +74,31 @@ class TestSQSBroker(TestBroker[SQSBroker, EnterType], broker=SQSBroker):
         for subscriber in _subscribers(self.brokers):
             if queue in {None, subscriber.queue_name}:
                 self._service.make_visible(subscriber.queue_name)
-        await _Delivery(self._service, self.brokers).run()
+        await self._delivery.run()
+
+    async def advance(self, seconds: float) -> None:
+        """Time goes on by `seconds`, and everything that becomes visible meanwhile is handled at its moment.
+
+        Raises what handlers raised once the time is over: one exception, or a group of them.
+        """
+        errors: list[Exception] = []
+        until = self._service.now + max(seconds, SHORTEST_S)
+        queues = [subscriber.queue_name for subscriber in _subscribers(self.brokers)]
+        while (moment := self._service.next_visible(queues, until)) is not None:
+            self._service.set_time(moment)
+            errors += await self._delivery.deliver()
+        self._service.set_time(until)
+        self._delivery.report(errors)
+
+    @property
+    def now(self) -> datetime:
+        """The time in the queues."""
+        return datetime.fromtimestamp(self._service.now, UTC)
+
+    @property
+    def errors(self) -> Sequence[Exception]:
+        """What handlers have raised so far."""
+        return tuple(self._delivery.errors)
 
     async def messages(self, queue: str) -> list[SQSMessage]:
         """What is in a queue now, in flight or not, as a consumer would see it."""
@@ -105,7 +136,7 @@ class TestSQSBroker(TestBroker[SQSBroker, EnterType], broker=SQSBroker):
     @override
     def _patch_producer(self, broker: SQSBroker) -> Generator[None, None, None]:
         config = broker.config.broker_config
-        producer = FakeProducer(broker, _Delivery(self._service, self.brokers))
+        producer = FakeProducer(broker, self._delivery)
         with change_producer(config, producer):
             yield
         config.disconnect()
@@ -153,33 +184,45 @@ class FakeProducer(SQSProducer):
 class _Delivery:
     """Runs handlers until nothing is visible to them."""
 
-    def __init__(self, service: MemoryService, brokers: Iterable[SQSBroker]) -> None:
+    def __init__(self, service: MemoryService, brokers: Iterable[SQSBroker], *, raise_errors: bool) -> None:
         self._service = service
         self._brokers = brokers
+        self._raises = raise_errors
+        self.errors: list[Exception] = []
 
     async def run(self) -> None:
         """Raises the handler's exception, or a group of them when several failed."""
-        errors: list[Exception] = []
-        async for subscriber, message in self._visible():
-            try:
-                await subscriber.process([message])
-            except Exception as error:  # noqa: BLE001 - other queues get their copy all the same
-                errors.append(error)
+        self.report(await self.deliver())
+
+    def report(self, errors: Sequence[Exception]) -> None:
+        """Raise what handlers raised, where that is wanted."""
+        if not errors or not self._raises:
+            return
         if len(errors) == 1:
             raise errors[0]
-        if errors:
-            raise ExceptionGroup("several handlers failed", errors)
+        raise ExceptionGroup("several handlers failed", errors)
 
-    async def _visible(self) -> AsyncIterator[tuple[SQSSubscriber, dict[str, Any]]]:
-        """One message at a time, because its handler may publish more."""
+    async def deliver(self) -> list[Exception]:
+        """What handlers raised."""
+        errors: list[Exception] = []
+        async for subscriber, messages in self._visible():
+            errors += await subscriber.process(messages)
+        self.errors += errors
+        return errors
+
+    async def _visible(self) -> AsyncIterator[tuple[SQSSubscriber, list[dict[str, Any]]]]:
+        """One receive at a time, because handlers may publish more."""
         for subscriber in _subscribers(self._brokers):
             while subscriber.calls and subscriber.running and not subscriber.paused:
                 received = await self._service.receive(
-                    subscriber.queue_name, max_messages=1, wait_s=0, visibility_timeout_s=None
+                    subscriber.queue_name,
+                    max_messages=subscriber.most_per_call,
+                    wait_s=0,
+                    visibility_timeout_s=subscriber.visibility_timeout,
                 )
                 if not received:
                     break
-                yield subscriber, received[0]
+                yield subscriber, received
 
 
 class _Nobody:

@@ -25,7 +25,7 @@ class FailingGroups:
         group = raw.system("MessageGroupId") or ""
         if raw.gone:
             self._until.pop(group, None)
-        elif raw.failure is not None and raw.away_until is not None:
+        elif raw.away_until is not None:
             self._until[group] = raw.away_until + _PATIENCE_S
 
 
@@ -38,8 +38,9 @@ def split(
     for raw in received:
         group = raw.system("MessageGroupId") or "" if is_ordered else ""
         if failures(raw):
-            open_batch.pop(group, None) if is_ordered else None
             batches.append([raw])
+            if is_ordered:
+                open_batch.pop(group, None)
         elif group in open_batch:
             open_batch[group].append(raw)
         else:

@@ -125,6 +125,16 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         return self._options.max_workers
 
     @property
+    def most_per_call(self) -> int:
+        """Messages that one call of the handler gets, at most."""
+        return self._options.batch_size if self._options.batch else 1
+
+    @property
+    def visibility_timeout(self) -> int | None:
+        """Seconds that it asks for with each receive; None where it takes the queue's own."""
+        return self._options.visibility_timeout
+
+    @property
     def paused(self) -> bool:
         """Whether it receives nothing because a dependency is out."""
         return self._gate.paused
@@ -212,15 +222,27 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
             return [ReceivedBatch([raw]) for raw in received]
         return split(received, is_ordered=self.queue.fifo, failures=self._settler.failures)
 
-    async def process(self, messages: Sequence[dict[str, Any]]) -> None:
-        """Handle and settle what one receive brought here and now; raises what the handler raised."""
+    async def process(self, messages: Sequence[dict[str, Any]]) -> list[Exception]:
+        """Handle and settle what one receive brought here and now; what handlers raised is the answer."""
+        errors: list[Exception] = []
         for batch in self._batches([self._received(message) for message in messages]):
-            self._gate.begin(batch[0])
+            if self.queue.fifo and errors:
+                # Those behind a failure come after it.
+                await self._give_back(batch)
+                continue
             try:
-                await self.process_message(self._as_consumed(batch))
-            finally:
-                await self._settle_leftovers(batch)
-                self._gate.end(batch[0])
+                await self._process_batch(batch)
+            except Exception as error:  # noqa: BLE001 - the others are handled all the same
+                errors.append(error)
+        return errors
+
+    async def _process_batch(self, batch: ReceivedBatch) -> None:
+        self._gate.begin(batch[0])
+        try:
+            await self.process_message(self._as_consumed(batch))
+        finally:
+            await self._settle_leftovers(batch)
+            self._gate.end(batch[0])
 
     def _as_consumed(self, batch: ReceivedBatch) -> ReceivedMessage:
         # FastStream passes on what it gets: a batch goes to the parser for batches.
@@ -259,10 +281,9 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
 
     async def _end_in_order(self, batch: ReceivedBatch) -> None:
         """What is not deleted comes again: those behind it in its group must come after it."""
-        left = [raw for raw in batch if not raw.gone]
         for raw in batch:
             self._failing.note(raw)
-        if left:
+        if not all(raw.gone for raw in batch):
             await self._give_back(self._crew.withdraw(batch))
 
     async def _consume_or_give_back(self, batch: ReceivedBatch) -> None:
@@ -290,7 +311,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
 
     def _note_end(self, consumed: ReceivedMessage | ReceivedBatch, failure: BaseException | None) -> None:
         """Before anything else happens to the message: what a pause should stop, it stops now."""
-        batch = consumed if isinstance(consumed, ReceivedBatch) else self._batch_of(consumed)
+        batch = consumed if isinstance(consumed, ReceivedBatch) else consumed.batch or ReceivedBatch([consumed])
         for raw in batch:
             raw.failure = failure
         if isinstance(failure, PauseSubscriber):
@@ -299,9 +320,6 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         elif failure is None and all(self._is_through(raw) for raw in batch):
             self._crew.advance(batch)
             self._poller.changed()
-
-    def _batch_of(self, raw: ReceivedMessage) -> ReceivedBatch:
-        return next((batch for batch in self._crew.tasks if batch[0] is raw), ReceivedBatch([raw]))
 
     def _is_through(self, raw: ReceivedMessage) -> bool:
         """Deleted by the handler, or about to be by the policy."""
