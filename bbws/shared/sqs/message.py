@@ -210,6 +210,12 @@ class SQSBatchMessage(StreamMessage[ReceivedBatch]):
         await _all(message.extend(seconds) for message in self.messages)
 
 
+def body_bytes(message: StreamMessage[Any]) -> int:
+    """Bytes of the body, of a batch those of all of its messages."""
+    messages: Sequence[StreamMessage[Any]] = message.messages if isinstance(message, SQSBatchMessage) else [message]
+    return sum(len(one.body) for one in messages)
+
+
 async def _all(settlements: Iterable[Awaitable[None]]) -> None:
     """Every one is tried, then the first error is raised."""
     for ended in await asyncio.gather(*settlements, return_exceptions=True):
