@@ -1,11 +1,12 @@
 """Sends what is published."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
 from fast_depends.library.serializer import SerializerProto
-from faststream.exceptions import FeatureNotSupportedException, IncorrectState, SetupError
+from faststream.exceptions import IncorrectState, SetupError
 from typing_extensions import override
 
 from . import wire
@@ -14,6 +15,8 @@ from .backoff import whole_seconds
 from .client import AWS_ERRORS, BatchResult, Client, error_code
 from .directory import Directory
 from .errors import FailedPublish, PartialPublishError, SentPublish
+from .inbox import Inbox
+from .message import ReceivedMessage
 from .parser import SQSParser
 from .response import SQSPublishCommand
 from .wire import Outgoing
@@ -22,7 +25,9 @@ from .wire import Outgoing
 class SQSProducer(ProducerProto[SQSPublishCommand]):
     """Works between `connect` and `disconnect`."""
 
-    def __init__(self, *, parser: CustomCallable | None, decoder: CustomCallable | None) -> None:
+    def __init__(
+        self, *, parser: CustomCallable | None, decoder: CustomCallable | None, reply_queue: str | None = None
+    ) -> None:
         default = SQSParser()
         self._parser = ParserComposition(parser, default.parse_message)
         self._decoder = ParserComposition(decoder, default.decode_message)
@@ -30,6 +35,8 @@ class SQSProducer(ProducerProto[SQSPublishCommand]):
         self._client: Client | None = None
         self._directory: Directory | None = None
         self._serializer: SerializerProto | None = None
+        self._reply_queue = reply_queue
+        self._inbox: Inbox | None = None
 
     def connect(
         self, client: Client, directory: Directory, serializer: SerializerProto | None, codec: CodecProto | None
@@ -39,6 +46,12 @@ class SQSProducer(ProducerProto[SQSPublishCommand]):
         self._directory = directory
         self._serializer = serializer
         self.codec = codec or DefaultCodec()
+
+    async def close(self) -> None:
+        """Those who wait for an answer wait no longer."""
+        inbox, self._inbox = self._inbox, None
+        if inbox is not None:
+            await inbox.close()
 
     def disconnect(self) -> None:
         """Publishing raises IncorrectState from now on."""
@@ -68,8 +81,27 @@ class SQSProducer(ProducerProto[SQSPublishCommand]):
         return batch.result()
 
     @override
-    async def request(self, cmd: SQSPublishCommand) -> Any:
-        raise FeatureNotSupportedException("SQS has no replies of its own; publish with reply_to instead")
+    async def request(self, cmd: SQSPublishCommand) -> ReceivedMessage:
+        """The answer of whoever handles it; TimeoutError when none comes in time."""
+        answer = self._expected(cmd)
+        try:
+            await self.publish(cmd)
+            return await self._answers().wait(answer, cmd.timeout)
+        finally:
+            answer.cancel()
+
+    def _expected(self, cmd: SQSPublishCommand) -> "asyncio.Future[ReceivedMessage]":
+        inbox = self._answers()
+        cmd.reply_to = inbox.queue
+        return inbox.expect(str(cmd.correlation_id))
+
+    def _answers(self) -> Inbox:
+        if self._reply_queue is None:
+            raise SetupError("where should answers go? SQSBroker(reply_queue=...) enables request()")
+        if self._inbox is None:
+            assert self._directory is not None
+            self._inbox = Inbox(self._connected(), self._directory, self._reply_queue)
+        return self._inbox
 
     def _connected(self) -> Client:
         if self._client is None:

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from ._internal import EnterType, TestBroker, change_producer
 from .broker.broker import SQSBroker
+from .inbox import Settled
 from .memory import SHORTEST_S, MemoryService
 from .message import ReceivedMessage, SQSMessage
 from .parser import SQSParser
@@ -103,7 +104,7 @@ class TestSQSBroker(TestBroker[SQSBroker, EnterType], broker=SQSBroker):
     async def messages(self, queue: str) -> list[SQSMessage]:
         """What is in a queue now, in flight or not, as a consumer would see it."""
         parser = SQSParser()
-        settler = _Nobody()
+        settler = Settled()
         raws = [
             ReceivedMessage(message, queue=queue, settler=settler, received_at=0)
             for message in self._service.messages(queue)
@@ -165,7 +166,9 @@ class FakeProducer(SQSProducer):
 
     def __init__(self, broker: SQSBroker, delivery: "_Delivery") -> None:
         config = broker.config.broker_config
-        super().__init__(parser=config.broker_parser, decoder=config.broker_decoder)
+        super().__init__(
+            parser=config.broker_parser, decoder=config.broker_decoder, reply_queue=broker.reply_queue_name
+        )
         self._delivery = delivery
 
     @override
@@ -179,6 +182,17 @@ class FakeProducer(SQSProducer):
         message_ids = await super().publish_batch(cmd)
         await self._delivery.run()
         return message_ids
+
+    @override
+    async def request(self, cmd: SQSPublishCommand) -> ReceivedMessage:
+        """The answer is there when the handlers have run, or never."""
+        answer = self._expected(cmd)
+        await self.publish(cmd)
+        await self._answers().collect(0)
+        if not answer.done():
+            answer.cancel()
+            raise TimeoutError("no handler has answered")
+        return await answer
 
 
 class _Delivery:
@@ -223,18 +237,6 @@ class _Delivery:
                 if not received:
                     break
                 yield subscriber, received
-
-
-class _Nobody:
-    """Settles nothing: what a test looks at stays in its queue."""
-
-    async def ack(self, raw: ReceivedMessage) -> None: ...
-
-    async def nack(self, raw: ReceivedMessage, delay: float | None) -> None: ...
-
-    async def reject(self, raw: ReceivedMessage, reason: str | None) -> None: ...
-
-    async def extend(self, raw: ReceivedMessage, seconds: float) -> None: ...
 
 
 def _subscribers(brokers: Iterable[SQSBroker]) -> list[SQSSubscriber]:
