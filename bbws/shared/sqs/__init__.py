@@ -14,6 +14,7 @@ from .errors import (
     SettlementError,
     SQSError,
 )
+from .payloads import PayloadBucket
 from .response import SQSPublishCommand, SQSResponse
 from .schemas import SNSTopic, SQSQueue, TopicLink
 from .testing import TestSQSBroker
@@ -24,6 +25,7 @@ __all__ = (
     "MessageTooLarge",
     "PartialPublishError",
     "PauseSubscriber",
+    "PayloadBucket",
     "ReturnMessage",
     "SNSTopic",
     "SQSBatchMessage",

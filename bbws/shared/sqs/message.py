@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 from faststream.message import StreamMessage
 
+from .payloads import Pointer
+
 
 class Settles(Protocol):
     """Who deletes, returns and extends a message."""
@@ -25,7 +27,8 @@ class ReceivedMessage(dict[str, Any]):
 
     Times are the event loop's. `settled`: somebody has decided to delete it or to give it back.
     `headers` and `failure` are what parser and handler made of it, for the dead letters. `gone`: SQS confirmed that
-    it is deleted; `away_until`: given back, and visible again then; `batch`: handled together with these.
+    it is deleted; `away_until`: given back, and visible again then; `batch`: handled together with these;
+    `pointer`: where its body is when that is in S3.
     """
 
     __slots__ = (
@@ -35,6 +38,7 @@ class ReceivedMessage(dict[str, Any]):
         "failure",
         "gone",
         "headers",
+        "pointer",
         "queue",
         "received_at",
         "settled",
@@ -49,6 +53,7 @@ class ReceivedMessage(dict[str, Any]):
         self.extend_at = float("inf")
         self.failure: BaseException | None = None
         self.headers: dict[str, Any] = {}
+        self.pointer: Pointer | None = None
         self.settled = False
         self.gone = False
         self.away_until: float | None = None

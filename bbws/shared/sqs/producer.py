@@ -18,7 +18,8 @@ from .errors import FailedPublish, PartialPublishError, SentPublish
 from .inbox import Inbox
 from .message import ReceivedMessage
 from .parser import SQSParser
-from .response import SQSPublishCommand
+from .payloads import Payloads, size_attribute
+from .response import SQSPublishCommand, SQSResponse
 from .wire import Outgoing
 
 
@@ -28,7 +29,7 @@ class SQSProducer(ProducerProto[SQSPublishCommand]):
     def __init__(
         self, *, parser: CustomCallable | None, decoder: CustomCallable | None, reply_queue: str | None = None
     ) -> None:
-        default = SQSParser()
+        default = SQSParser(payloads=lambda: self._payloads)
         self._parser = ParserComposition(parser, default.parse_message)
         self._decoder = ParserComposition(decoder, default.decode_message)
         self.codec: CodecProto = DefaultCodec()
@@ -37,11 +38,18 @@ class SQSProducer(ProducerProto[SQSPublishCommand]):
         self._serializer: SerializerProto | None = None
         self._reply_queue = reply_queue
         self._inbox: Inbox | None = None
+        self._payloads: Payloads | None = None
 
     def connect(
-        self, client: Client, directory: Directory, serializer: SerializerProto | None, codec: CodecProto | None
+        self,
+        client: Client,
+        directory: Directory,
+        serializer: SerializerProto | None,
+        codec: CodecProto | None,
+        payloads: Payloads | None,
     ) -> None:
         """Publish with this client from now on."""
+        self._payloads = payloads
         self._client = client
         self._directory = directory
         self._serializer = serializer
@@ -113,21 +121,30 @@ class SQSProducer(ProducerProto[SQSPublishCommand]):
         look_up = self._directory.topic_arn if cmd.is_topic else self._directory.queue_url
         return await look_up(cmd.destination)
 
-    async def _outgoing(self, cmd: SQSPublishCommand, body: Any) -> Outgoing:
+    async def _outgoing(self, cmd: SQSPublishCommand, item: Any) -> Outgoing:
         _check_fields(cmd)
-        content, content_type = await self.codec.encode(body, self._serializer)
+        own = item if isinstance(item, SQSResponse) else SQSResponse(item)
+        content, content_type = await self.codec.encode(own.body, self._serializer)
         headers = wire.headers_of_command(
-            cmd.headers, content_type=content_type, correlation_id=cmd.correlation_id, reply_to=cmd.reply_to
+            {**cmd.headers, **own.headers},
+            content_type=content_type,
+            correlation_id=own.correlation_id or cmd.correlation_id,
+            reply_to=cmd.reply_to,
         )
         text, attributes = wire.encode(content, headers)
-        return Outgoing(
+        delay = cmd.delay if own.delay is None else own.delay
+        message = Outgoing(
             text,
             attributes,
-            group_id=cmd.group_id,
-            deduplication_id=cmd.deduplication_id,
-            delay_s=None if cmd.delay is None else whole_seconds(cmd.delay),
-            subject=cmd.subject,
+            group_id=own.group_id or cmd.group_id,
+            deduplication_id=own.deduplication_id or cmd.deduplication_id,
+            delay_s=None if delay is None else whole_seconds(delay),
+            subject=own.subject or cmd.subject,
         )
+        if self._payloads is not None and message.size > wire.message_limit(is_topic=cmd.is_topic):
+            _, message.attributes = wire.encode(content, headers, size_attribute(text))
+            message.body = await self._payloads.store(text)
+        return message
 
 
 def _check_fields(cmd: SQSPublishCommand) -> None:

@@ -15,6 +15,7 @@ from .inbox import Settled
 from .memory import SHORTEST_S, MemoryService
 from .message import ReceivedMessage, SQSMessage
 from .parser import SQSParser
+from .payloads import MemoryObjects, Payloads
 from .producer import SQSProducer
 from .publisher.usecase import SQSPublisher
 from .response import SQSPublishCommand
@@ -66,6 +67,7 @@ class TestSQSBroker(TestBroker[SQSBroker, EnterType], broker=SQSBroker):
     ) -> None:
         super().__init__(*brokers, with_real=with_real, connect_only=connect_only)
         self._service = MemoryService()
+        self._objects = MemoryObjects()
         self._delivery = _Delivery(self._service, self.brokers, raise_errors=raise_errors)
         for queue in queues:
             self._service.declare(queue)
@@ -103,7 +105,8 @@ class TestSQSBroker(TestBroker[SQSBroker, EnterType], broker=SQSBroker):
 
     async def messages(self, queue: str) -> list[SQSMessage]:
         """What is in a queue now, in flight or not, as a consumer would see it."""
-        parser = SQSParser()
+        payloads = next((found for broker in self.brokers if (found := broker.config.broker_config.payloads)), None)
+        parser = SQSParser(payloads=lambda: payloads)
         settler = Settled()
         raws = [
             ReceivedMessage(message, queue=queue, settler=settler, received_at=0)
@@ -147,7 +150,8 @@ class TestSQSBroker(TestBroker[SQSBroker, EnterType], broker=SQSBroker):
         for destination, prefix in broker.destinations():
             if isinstance(destination, SQSQueue):
                 self._service.declare(destination, prefix)
-        broker.config.broker_config.connect(self._service)
+        bucket = broker.payload_bucket
+        broker.config.broker_config.connect(self._service, Payloads(bucket, self._objects) if bucket else None)
         return self._service
 
     @override

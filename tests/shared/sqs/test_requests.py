@@ -63,7 +63,7 @@ async def test_the_reply_queue_is_polled_only_while_somebody_waits(aws: Aws) -> 
     """A service that asks once a day pays for one poll."""
     broker = broker_on(aws, reply_queue=REPLIES)
 
-    @broker.subscriber("echo", wait_time=20)
+    @broker.subscriber("echo", wait_time=3)
     async def echo(number: int) -> int:
         return number
 

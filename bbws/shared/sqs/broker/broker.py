@@ -36,9 +36,10 @@ from ..client import AWS_ERRORS, BotocoreClient, Client
 from ..connection import Connection
 from ..declare import declare as declare_all
 from ..message import ReceivedMessage, SQSMessage
+from ..payloads import PayloadBucket, Payloads
 from ..producer import SQSProducer
 from ..publisher.usecase import SQSPublisher
-from ..response import SQSPublishCommand
+from ..response import SQSPublishCommand, SQSResponse
 from ..schemas import Destination, SNSTopic, SQSQueue, as_queue
 from ..security import credentials_of
 from ..subscriber.usecase import SQSSubscriber
@@ -68,6 +69,7 @@ class SQSBroker(SQSRegistrator, BrokerUsecase[ReceivedMessage, Client, SQSBroker
         aws_session_token: str | None = None,
         declare: bool = False,
         reply_queue: SQSQueue | str | None = None,
+        payload_bucket: PayloadBucket | str | None = None,
         graceful_timeout: float | None = 15.0,
         ack_policy: AckPolicy = EMPTY,
         parser: CustomCallable | None = None,
@@ -103,6 +105,7 @@ class SQSBroker(SQSRegistrator, BrokerUsecase[ReceivedMessage, Client, SQSBroker
             aws_session_token: None takes the default chain.
             declare: Create queues, dead-letter queues, topics, subscriptions and queue policies at start.
             reply_queue: Where answers to `request` arrive; a standard queue, best one for each process.
+            payload_bucket: For bodies over the limit, in the format of AWS's Extended Client libraries.
             graceful_timeout: Seconds that handlers get at stop; None or 0 cuts them off at once.
             ack_policy: Of subscribers that have none; NACK_ON_ERROR unless given.
             parser: Replaces or wraps the parser of all subscribers.
@@ -172,6 +175,7 @@ class SQSBroker(SQSRegistrator, BrokerUsecase[ReceivedMessage, Client, SQSBroker
             ),
         )
         self._declares = declare
+        self.payload_bucket = PayloadBucket(payload_bucket) if isinstance(payload_bucket, str) else payload_bucket
         self._aws: Connection | None = None
 
     @override
@@ -179,7 +183,11 @@ class SQSBroker(SQSRegistrator, BrokerUsecase[ReceivedMessage, Client, SQSBroker
         connection = Connection(**self._connection_kwargs)
         client = await connection.open(max_connections=self._calls_at_once())
         self._aws = connection
-        self.config.broker_config.connect(client)
+        payloads = None
+        if self.payload_bucket is not None:
+            objects = await connection.open_s3(max_connections=self._calls_at_once())
+            payloads = Payloads(self.payload_bucket, objects)
+        self.config.broker_config.connect(client, payloads)
         return client
 
     def _calls_at_once(self) -> int:
@@ -281,7 +289,7 @@ class SQSBroker(SQSRegistrator, BrokerUsecase[ReceivedMessage, Client, SQSBroker
     @override
     async def publish_batch(
         self,
-        *messages: SendableMessage,
+        *messages: SendableMessage | SQSResponse,
         queue: SQSQueue | SNSTopic | str | None = None,
         topic: SNSTopic | str | None = None,
         headers: dict[str, Any] | None = None,
@@ -291,11 +299,13 @@ class SQSBroker(SQSRegistrator, BrokerUsecase[ReceivedMessage, Client, SQSBroker
     ) -> list[str]:
         """Sent in calls of up to ten messages and the size limit; the answer is their ids in order.
 
-        Raises PartialPublishError with the failed and the sent; nothing is sent a second time.
+        A message may be an SQSResponse with headers, group, deduplication id and delay of its own. Raises
+        PartialPublishError with the failed and the sent; nothing is sent a second time.
         """
         if not messages:
             return []
-        first, *rest = (b"" if message is None else message for message in messages)
+        bodies: list[Any] = [b"" if message is None else message for message in messages]
+        first, *rest = bodies
         command = SQSPublishCommand(
             first,
             *rest,

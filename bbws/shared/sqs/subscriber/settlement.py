@@ -13,6 +13,7 @@ from ..client import AWS_ERRORS
 from ..errors import PauseSubscriber, ReturnMessage, SettlementError, SQSError
 from ..limits import VISIBILITY_S
 from ..message import ReceivedMessage
+from ..payloads import Pointer
 from .batching import Batcher
 from .binding import QueueBinding
 from .dead_letters import dead_letter, describe
@@ -68,8 +69,17 @@ class Settler:
 
     async def ack(self, raw: ReceivedMessage) -> None:
         """Deleted."""
-        if self._take(raw):
-            await self._delete(raw)
+        if not self._take(raw):
+            return
+        await self._delete(raw)
+        if raw.pointer is not None:
+            await self._discard_payload(raw, raw.pointer)
+
+    async def _discard_payload(self, raw: ReceivedMessage, at: Pointer) -> None:
+        try:
+            await self._binding.discard_payload(at)
+        except AWS_ERRORS as error:
+            self._log(logging.WARNING, f"the body stays in s3://{at.bucket}/{at.key}: {error}", raw)
 
     async def nack(self, raw: ReceivedMessage, delay: float | None = None) -> None:
         """Returned after `delay` or the back-off; the last allowed attempt is moved to the dead letters."""

@@ -54,7 +54,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         specification: SubscriberSpecification[Any, Any],
         calls: CallsCollection[ReceivedMessage],
     ) -> None:
-        parser = SQSParser(config.unwrap_sns)
+        parser = SQSParser(config.unwrap_sns, lambda: self._outer_config.payloads)
         config.parser = parser.parse_batch if config.batch else parser.parse_message
         config.decoder = parser.decode_batch if config.batch else parser.decode_message
         super().__init__(config, specification, calls)
