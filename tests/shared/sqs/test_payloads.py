@@ -151,9 +151,12 @@ async def test_a_pointer_to_another_bucket_is_not_followed(aws: Aws, bucket: str
     async def buried() -> bool:
         return (await counts(aws, "guarded-dlq"))["visible"] == 1
 
-    async with started(broker), sqs_of(aws) as sqs:
+    secrets = aws.unique("secrets")
+    async with started(broker), sqs_of(aws) as sqs, aws.client("s3") as s3:
+        await s3.create_bucket(Bucket=secrets, CreateBucketConfiguration={"LocationConstraint": aws.region})
+        await s3.put_object(Bucket=secrets, Key="k", Body=b"42")
         url = (await sqs.get_queue_url(QueueName="guarded"))["QueueUrl"]
-        place = {"s3BucketName": "secrets", "s3Key": "k"}
+        place = {"s3BucketName": secrets, "s3Key": "k"}
         await sqs.send_message(
             QueueUrl=url,
             MessageBody=json.dumps(["software.amazon.payloadoffloading.PayloadS3Pointer", place]),
