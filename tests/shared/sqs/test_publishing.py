@@ -1,7 +1,7 @@
 """Publishing beyond what the behaviour suite asks: limits, partial failures, fields of SQS and SNS."""
 
 import pytest
-from faststream.exceptions import FeatureNotSupportedException, IncorrectState, SetupError
+from faststream.exceptions import IncorrectState, SetupError
 
 from bbws.shared.sqs import MessageTooLarge, PartialPublishError, SNSTopic, SQSQueue, TopicLink
 from tests.shared.sqs.worlds import broker_on, counts, messages_in, sqs_of, started

@@ -184,7 +184,7 @@ class Settler:
         if len(self._excused) > _EXCUSED_MESSAGES:
             self._excused.popitem(last=False)
         await self._return_failed(raw, delay)
-        if delay > 0 and isinstance(raw.failure, PauseSubscriber):
+        if delay > 0 and not isinstance(raw.failure, ReturnMessage):
             until = asyncio.get_running_loop().time() + delay
             self._waiting[raw.receipt_handle] = _Waiting(until, raw.receive_count)
 
