@@ -192,10 +192,11 @@ class DeadLetters:
         place = self._place(queue_name)
         async with self._held(place) as held:
             chosen = sorted(filter(wanted, held), key=lambda letter: letter.sent_at)
+            if not chosen:
+                return 0
+            lines = b"".join(orjson.dumps(letter.archived()) + b"\n" for letter in chosen)
             # Stored first: a crash in between leaves them in both places, never in none.
-            where = (
-                await store(b"".join(orjson.dumps(letter.archived()) + b"\n" for letter in chosen)) if chosen else ""
-            )
+            where = await store(lines)
             for letter in chosen:
                 await self._delete(place, letter)
                 held.remove(letter)

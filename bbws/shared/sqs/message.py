@@ -27,8 +27,8 @@ class ReceivedMessage(dict[str, Any]):
 
     Times are the event loop's. `settled`: somebody has decided to delete it or to give it back.
     `headers` and `failure` are what parser and handler made of it, for the dead letters. `gone`: SQS confirmed that
-    it is deleted; `away_until`: given back, and visible again then; `batch`: handled together with these;
-    `pointer`: where its body is when that is in S3.
+    it is deleted; `lost`: SQS would not extend it, others have it; `away_until`: given back, and visible again then;
+    `batch`: handled together with these; `pointer`: where its body is when that is in S3.
     """
 
     __slots__ = (
@@ -38,6 +38,7 @@ class ReceivedMessage(dict[str, Any]):
         "failure",
         "gone",
         "headers",
+        "lost",
         "pointer",
         "queue",
         "received_at",
@@ -53,6 +54,7 @@ class ReceivedMessage(dict[str, Any]):
         self.extend_at = float("inf")
         self.failure: BaseException | None = None
         self.headers: dict[str, Any] = {}
+        self.lost = False
         self.pointer: Pointer | None = None
         self.settled = False
         self.gone = False

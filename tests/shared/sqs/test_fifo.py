@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from bbws.shared.sqs import Backoff, SQSMessage, SQSQueue
 from bbws.shared.sqs.memory import MemoryService
+from bbws.shared.sqs.subscriber.usecase import SQSSubscriber
 from tests.shared.sqs.worlds import BrokerOnMemory, broker_on, counts, messages_in, started
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually
@@ -210,3 +211,32 @@ async def test_what_waits_in_its_lane_is_kept_and_goes_back_at_stop(aws: Aws) ->
 
 async def beats(aws: Aws, number: int) -> bool:
     return await aws.calls("sqs", "ChangeMessageVisibilityBatch") >= number
+
+
+async def test_what_was_lost_while_it_waited_is_not_handled() -> None:
+    """Others have it by then: it comes again, and is handled once here instead of twice."""
+    service, seen, go_on = MemoryService(time.monotonic), [], asyncio.Event()
+    broker = BrokerOnMemory(service)
+    queue = SQSQueue("lost", fifo=True, visibility_timeout=1)
+    service.declare(queue)
+
+    @broker.subscriber(queue, wait_time=0)
+    async def handle(number: int, message: SQSMessage) -> None:
+        seen.append((number, message.receive_count))
+        if number == 0:
+            await go_on.wait()
+
+    await broker.connect()
+    for number in range(2):
+        await broker.publish(number, queue, group_id="a", deduplication_id=str(number))
+    async with started(broker):
+        await eventually(lambda: seen, what="the first is in work")
+        _, second = service._queue("lost.fifo").messages
+        # As if somebody else had received it: our receipt is worth nothing.
+        second.handle = "of somebody else"
+        [subscriber] = broker.subscribers
+        assert isinstance(subscriber, SQSSubscriber)
+        await eventually(lambda: any(raw.lost for raw in subscriber._crew.held()), what="the loss is noticed")
+        go_on.set()
+        await eventually(lambda: not service.messages("lost.fifo"), what="the queue is empty")
+    assert seen == [(0, 1), (1, 2)]

@@ -287,9 +287,10 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
             await self._give_back(self._crew.withdraw(batch))
 
     async def _consume_or_give_back(self, batch: ReceivedBatch) -> None:
-        # Between the receive and this first step the subscriber may have stopped or paused.
-        if not self.running or self.paused:
-            await self._give_back(batch)
+        # Since the receive the subscriber may have stopped or paused, or others may have got what waited here.
+        is_lost = any(raw.lost for raw in batch)
+        if not self.running or self.paused or is_lost:
+            await self._give_back([raw for raw in batch if not raw.lost])
             return
         await self.consume(self._as_consumed(batch))
 
