@@ -62,14 +62,9 @@ class ReceivedMessage(dict[str, Any]):
         self.batch: ReceivedBatch | None = None
 
     # Two deliveries of one message are two: compared and hashed by identity, not by content.
-    def __hash__(self) -> int:  # type: ignore[override]
-        return id(self)
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def __ne__(self, other: object) -> bool:
-        return self is not other
+    __hash__ = object.__hash__  # type: ignore[assignment]
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
 
     @property
     def receipt_handle(self) -> str:
@@ -106,15 +101,10 @@ class ReceivedBatch(tuple[ReceivedMessage, ...]):
         """Where they come from."""
         return self[0].queue
 
-    # By identity, as its messages are.
-    def __hash__(self) -> int:
-        return id(self)
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def __ne__(self, other: object) -> bool:
-        return self is not other
+    # By identity, as its messages are; these cost nothing, functions of our own would.
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
 
 
 class SQSMessage(StreamMessage[ReceivedMessage]):

@@ -31,7 +31,7 @@ class SQSParser:
             text, topic_arn = envelope["Message"], envelope["TopicArn"]
             # A dead letter has its story outside of the envelope.
             attributes = {**_attributes_of(envelope), **attributes}
-        if (payloads := self._payloads()) and (pointer := pointer_in(text, attributes)):
+        if (pointer := pointer_in(text, attributes)) and (payloads := self._payloads()):
             text, raw.pointer = await payloads.fetch(pointer), pointer
         headers = raw.headers = wire.unpack(attributes)
         message = SQSMessage(

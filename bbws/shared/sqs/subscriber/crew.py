@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from ..limits import BATCH_ENTRIES
@@ -33,7 +34,7 @@ class Crew:
         prefetch_s: float,
         is_ordered: bool,
         is_batched: bool,
-        overdue: Callable[[ReceivedBatch], object],
+        overdue: Callable[[Sequence[ReceivedMessage]], object],
     ) -> None:
         self._handle = handle
         self._places = places
@@ -47,6 +48,7 @@ class Crew:
         self._started: dict[ReceivedBatch, float] = {}
         self._closed_lanes: set[str] = set()
         self._mean_s: float | None = None
+        self._is_watching = False
 
     @property
     def tasks(self) -> dict[ReceivedBatch, "asyncio.Task[None]"]:
@@ -54,14 +56,13 @@ class Crew:
         return dict(self._running)
 
     def held(self) -> Iterator[ReceivedMessage]:
-        """Every message that is here: waiting, handled, or being settled."""
-        for batch in (*self._running, *self._waiting):
+        """Every message that is here, those still to be settled first, some of them twice."""
+        for batch in chain(self._waiting, self._started, self._running):
             yield from batch
 
     def room(self, asked: int) -> int:
         """How many messages one more receive may bring, while others have asked for `asked`."""
-        ready = sum(self._lane(batch) not in self._closed_lanes for batch in self._waiting)
-        free = self._places - len(self._started) - ready
+        free = self._places - len(self._started) - self._ready()
         if self._is_ordered or self._is_batched:
             # What comes is a lane or a batch, whatever its length: a free place takes all of it.
             return self._receive if free * self._receive > asked else 0
@@ -69,6 +70,11 @@ class Crew:
         room = free + ahead - asked
         # With work in store there is time to wait until a whole receive fits.
         return min(room, self._receive) if room >= min(ahead, self._receive) else 0
+
+    def _ready(self) -> int:
+        if not self._is_ordered:
+            return len(self._waiting)
+        return sum(self._lane(batch) not in self._closed_lanes for batch in self._waiting)
 
     def _ahead(self) -> int:
         """Messages that the places get through in `prefetch_s`; none before it is known how long one takes."""
@@ -80,10 +86,7 @@ class Crew:
         """Handle these, now or when their turn comes."""
         self._waiting += batches
         self._start_what_can()
-        if not self._is_ordered:
-            for batch in batches:
-                if batch not in self._running:
-                    asyncio.get_running_loop().call_later(_HOLD_S, self._expire, batch)
+        self._watch()
 
     def advance(self, batch: ReceivedBatch) -> None:
         """The handler is through with this and all went well: the next may begin."""
@@ -92,7 +95,8 @@ class Crew:
             return
         took_s = _now() - began
         self._mean_s = took_s if self._mean_s is None else self._mean_s + _WEIGHT * (took_s - self._mean_s)
-        self._closed_lanes.discard(self._lane(batch))
+        if self._is_ordered:
+            self._closed_lanes.discard(self._lane(batch))
         self._start_what_can()
 
     def end(self, batch: ReceivedBatch) -> None:
@@ -104,31 +108,47 @@ class Crew:
     def withdraw(self, lane_of: ReceivedBatch | None = None) -> list[ReceivedMessage]:
         """What waits, in order, and no longer does: all, or what stands behind a message in its group."""
         lane = None if lane_of is None else self._lane(lane_of)
-        taken = [batch for batch in self._waiting if lane is None or self._lane(batch) == lane]
-        self._waiting = [batch for batch in self._waiting if batch not in taken]
-        return [raw for batch in taken for raw in batch]
+        return self._take(lambda batch: lane in {None, self._lane(batch)})
 
-    def _expire(self, batch: ReceivedBatch) -> None:
-        if batch in self._waiting:
-            self._waiting.remove(batch)
-            self._overdue(batch)
+    def _take(self, which: Callable[[ReceivedBatch], bool]) -> list[ReceivedMessage]:
+        taken = [which(batch) for batch in self._waiting]
+        waiting = self._waiting
+        self._waiting = [batch for batch, is_taken in zip(waiting, taken, strict=True) if not is_taken]
+        return [raw for batch, is_taken in zip(waiting, taken, strict=True) if is_taken for raw in batch]
+
+    def _watch(self) -> None:
+        # One timer for all: one for each message would keep every message of the last seconds in memory.
+        if self._waiting and not self._is_watching and not self._is_ordered:
+            self._is_watching = True
+            asyncio.get_running_loop().call_later(_HOLD_S / 2, self._give_up_waiting)
+
+    def _give_up_waiting(self) -> None:
+        self._is_watching = False
+        since = _now() - _HOLD_S
+        if late := self._take(lambda batch: batch[0].received_at < since):
+            self._overdue(late)
+        self._watch()
 
     def _start_what_can(self) -> None:
-        while self._has_place() and (batch := self._next()) is not None:
-            self._waiting.remove(batch)
+        while self._waiting and self._has_place() and (batch := self._next()) is not None:
             self._started[batch] = _now()
-            if lane := self._lane(batch):
-                self._closed_lanes.add(lane)
             self._running[batch] = asyncio.create_task(self._handle(batch))
 
     def _has_place(self) -> bool:
         return len(self._started) < self._places and len(self._running) < self._places + _SETTLING
 
     def _next(self) -> ReceivedBatch | None:
-        return next((batch for batch in self._waiting if self._lane(batch) not in self._closed_lanes), None)
+        """No longer waiting; of a group that nothing is handled of."""
+        if not self._is_ordered:
+            return self._waiting.pop(0)
+        for index, batch in enumerate(self._waiting):
+            if (lane := self._lane(batch)) not in self._closed_lanes:
+                self._closed_lanes.add(lane)
+                return self._waiting.pop(index)
+        return None
 
     def _lane(self, batch: ReceivedBatch) -> str:
-        """Of a standard queue nothing waits for anything: group ids are for fairness there."""
+        """The group. Of a standard queue nothing waits for anything: group ids are for fairness there."""
         return (batch[0].system("MessageGroupId") or "") if self._is_ordered else ""
 
 

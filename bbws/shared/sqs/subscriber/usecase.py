@@ -72,6 +72,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         options = self._options
         self._log_context = None
         self._closing = None
+        self._is_manual = self.ack_policy is AckPolicy.MANUAL
         self._binding = QueueBinding(options.queue, self._outer_config)
         self._heartbeat = Heartbeat(self._binding.change_visibility, log=partial(self._note, logging.WARNING))
         self._failing = FailingGroups()
@@ -82,7 +83,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
             prefetch_s=options.prefetch,
             is_ordered=options.queue.fifo,
             is_batched=options.batch,
-            overdue=lambda batch: self._tracked(self._give_back(batch)),
+            overdue=lambda late: self._tracked(self._give_back(late)),
         )
         self._settler = Settler(
             self._binding,
@@ -295,7 +296,9 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         await self.consume(self._as_consumed(batch))
 
     async def _settle_leftovers(self, batch: ReceivedBatch) -> None:
-        await asyncio.gather(*(self._settle_leftover(raw) for raw in batch))
+        # A task for each message that went well would cost as much as its handler.
+        if failed := [raw for raw in batch if raw.failure is not None]:
+            await asyncio.gather(*(self._settle_leftover(raw) for raw in failed))
 
     async def _settle_leftover(self, raw: ReceivedMessage) -> None:
         """What FastStream did not settle: cut off, manual, or so broken that not even the fallback parser read it."""
@@ -304,7 +307,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
             await self._settler.release(raw)
         elif isinstance(failure, PauseSubscriber):
             await self._settler.nack(raw, failure.delay)
-        elif self.ack_policy is not AckPolicy.MANUAL and failure is not None:
+        elif not self._is_manual and failure is not None:
             await self._settler.nack(raw)
 
     def _witness(self, msg: ReceivedMessage | None, /, *, context: ContextRepo) -> Witness:
@@ -324,7 +327,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
 
     def _is_through(self, raw: ReceivedMessage) -> bool:
         """Deleted by the handler, or about to be by the policy."""
-        return raw.away_until is None and (raw.settled or self.ack_policy is not AckPolicy.MANUAL)
+        return raw.away_until is None and (raw.settled or not self._is_manual)
 
     @property
     @override
