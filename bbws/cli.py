@@ -134,7 +134,7 @@ def provision(check: bool) -> None:
 
 @cli.group()
 def dlq() -> None:
-    """Look at dead letters, send them back, or drop them."""
+    """Look at dead letters, mend them, send them back, archive or drop them."""
 
 
 _QUEUE = click.argument("queue")
@@ -171,11 +171,49 @@ def dlq_show(queue: str, message_id: str | None, reason: str | None) -> None:
 @dlq.command("redrive")
 @_QUEUE
 @_chosen
-def dlq_redrive(queue: str, message_id: str | None, reason: str | None) -> None:
+@click.option("--dry-run", is_flag=True, help="Only say what would be redriven.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="At most so many messages per second.")
+def dlq_redrive(queue: str, message_id: str | None, reason: str | None, dry_run: bool, rate: float | None) -> None:
     """Send dead letters of QUEUE to their source queue again; all, unless --id or --reason choose."""
-    from bbws.commands import redrive_dead_letters
+    from bbws.commands import redrive_dead_letters, show_dead_letters
+    from bbws.console_lines import printable
 
-    click.echo(f"redriven: {_run(redrive_dead_letters(_tool_settings('dlq'), queue, message_id, reason))}")
+    settings = _tool_settings("dlq")
+    if dry_run:
+        letters = _run(show_dead_letters(settings, queue, message_id, reason))
+        for letter in letters:
+            click.echo(f"{letter['id']}  {printable(letter['reason'])}")
+        click.echo(f"would be redriven: {len(letters)}")
+        return
+    moved = _run(redrive_dead_letters(settings, queue, message_id, reason, per_second=rate))
+    click.echo(f"redriven: {moved}")
+
+
+@dlq.command("edit")
+@_QUEUE
+@click.option("--id", "message_id", required=True, help="The message to edit.")
+@click.argument("file", type=click.File("rb"))
+def dlq_edit(queue: str, message_id: str, file: Any) -> None:
+    """Give one dead letter of QUEUE another payload; its headers stay, and it stays where it is, under a new id.
+
+    FILE is the new payload; - reads standard input.
+    """
+    from bbws.commands import edit_dead_letter
+
+    content = file.read().strip()
+    click.echo(f"edited: {_run(edit_dead_letter(_tool_settings('dlq'), queue, message_id, content))}")
+
+
+@dlq.command("archive")
+@_QUEUE
+@_chosen
+@click.option("--file", type=click.Path(dir_okay=False, path_type=Path), help="Append to this file.")
+def dlq_archive(queue: str, message_id: str | None, reason: str | None, file: Path | None) -> None:
+    """Move dead letters of QUEUE into the bucket of documents, as JSON lines, or into a file."""
+    from bbws.commands import archive_dead_letters
+
+    moved = _run(archive_dead_letters(_tool_settings("dlq"), queue, message_id, reason, file=file))
+    click.echo(f"archived: {moved}")
 
 
 @dlq.command("drop")

@@ -6,6 +6,7 @@ import shutil
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -111,9 +112,43 @@ async def show_dead_letters(
         return [letter.told() for letter in await dead_letters.find(queue, _wanted(message_id, reason))]
 
 
-async def redrive_dead_letters(settings: Settings, queue: str, message_id: str | None, reason: str | None) -> int:
+async def redrive_dead_letters(
+    settings: Settings, queue: str, message_id: str | None, reason: str | None, *, per_second: float | None
+) -> int:
     async with _dead_letters(settings) as dead_letters:
-        return await dead_letters.redrive(queue, _wanted(message_id, reason))
+        return await dead_letters.redrive(queue, _wanted(message_id, reason), per_second=per_second)
+
+
+async def edit_dead_letter(settings: Settings, queue: str, message_id: str, content: bytes) -> str:
+    async with _dead_letters(settings) as dead_letters:
+        return await dead_letters.edit(queue, message_id, content)
+
+
+async def archive_dead_letters(
+    settings: Settings, queue: str, message_id: str | None, reason: str | None, *, file: Path | None
+) -> int:
+    """Into `file`, behind what is there; without one into the bucket of documents."""
+    async with aws_clients(settings) as clients:
+        topology = Topology.for_settings(settings)
+
+        async def into_bucket(lines: bytes) -> str:
+            bucket, key = (
+                topology.bucket("documents").name,
+                f"dead-letters/{queue}/{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}",
+            )
+            s3 = await clients.get("s3")
+            await s3.put_object(Bucket=bucket, Key=f"{key}.jsonl", Body=lines, ContentType="application/jsonl")
+            return f"s3://{bucket}/{key}.jsonl"
+
+        async def into_file(lines: bytes) -> str:
+            assert file is not None
+            with file.open("ab") as archive:
+                archive.write(lines)
+            return str(file)
+
+        dead_letters = DeadLetters(await clients.get("sqs"), topology)
+        store = into_bucket if file is None else into_file
+        return await dead_letters.archive(queue, _wanted(message_id, reason), store)
 
 
 async def drop_dead_letters(settings: Settings, queue: str, message_id: str | None, reason: str | None) -> int:

@@ -5,8 +5,10 @@ or send to the source queue and then delete (a crash in between leaves two copie
 """
 
 import asyncio
+import time
+from base64 import b64encode
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -82,6 +84,18 @@ class DeadLetter:
         seen = {"id": self.id, "queue": self.queue, "deadSince": self.sent_at.isoformat()}
         return {**seen, "reason": self.reason, "headers": headers, "body": body}
 
+    @property
+    def is_json(self) -> bool:
+        """Whether the body as it was published is."""
+        try:
+            return _is_json(self._content())
+        except ValueError:
+            return False
+
+    def archived(self) -> dict[str, Any]:
+        """What is told, and body and attributes as SQS had them, so that it can be sent again."""
+        return {**self.told(), "raw": {"body": self.body, "attributes": _as_json(self.attributes)}}
+
     def _content(self) -> bytes:
         """The body as it was published; raises ValueError where it claims an encoding that it has not."""
         return wire.decode(self.body, dict(self.headers))
@@ -106,6 +120,8 @@ class _Place:
 
 
 Wanted = Callable[[DeadLetter], bool]
+Store = Callable[[bytes], Awaitable[str]]
+"""Keeps the lines of an archive; the answer says where."""
 
 
 class DeadLetters:
@@ -125,9 +141,10 @@ class DeadLetters:
         async with self._held(self._place(queue_name)) as held:
             return sorted(filter(wanted, held), key=lambda letter: letter.sent_at)
 
-    async def redrive(self, queue_name: str, wanted: Wanted) -> int:
+    async def redrive(self, queue_name: str, wanted: Wanted, *, per_second: float | None = None) -> int:
         """Those wanted are in their source queue again, as they were before they failed; returns how many.
 
+        `per_second` spares the consumers; the others stay hidden as long as that takes.
         Raises Conflict for a rule's: what lies there never was in a queue.
         """
         place = self._place(queue_name)
@@ -139,7 +156,7 @@ class DeadLetters:
         source = await self._url(place.source)
         moved = 0
         async with self._held(place) as held:
-            for letter in filter(wanted, list(held)):
+            async for letter in self._paced(place, held, wanted, per_second):
                 await self._sqs.send_message(
                     QueueUrl=source, MessageBody=letter.body, MessageAttributes=_before_it_died(letter.attributes)
                 )
@@ -148,6 +165,43 @@ class DeadLetters:
                 moved += 1
                 log.info("dead letter redriven", queue=place.source, message_id=letter.id, reason=letter.reason)
         return moved
+
+    async def edit(self, queue_name: str, message_id: str, content: bytes) -> str:
+        """The payload of one dead letter is `content`, its headers and story are as they were; the copy's new id.
+
+        Raises NotFound, and Conflict where JSON would become something else: no consumer could read it.
+        """
+        place = self._place(queue_name)
+        async with self._held(place) as held:
+            letter = next((letter for letter in held if letter.id == message_id), None)
+            if letter is None:
+                raise NotFound(f"there is no dead letter {message_id} in {place.name}")
+            if letter.is_json and not _is_json(content):
+                raise Conflict("the payload was JSON and the new one is not")
+            body, attributes = _with_content(letter, content)
+            url = await self._url(place.name)
+            sent = await self._sqs.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=attributes)
+            await self._delete(place, letter)
+            held.remove(letter)
+            edited_id: str = sent["MessageId"]
+            log.warning("dead letter edited", queue=place.name, message_id=letter.id, edited_message_id=edited_id)
+        return edited_id
+
+    async def archive(self, queue_name: str, wanted: Wanted, store: Store) -> int:
+        """Those wanted are stored as JSON lines with all that a repair needs, and gone from the queue; how many."""
+        place = self._place(queue_name)
+        async with self._held(place) as held:
+            chosen = sorted(filter(wanted, held), key=lambda letter: letter.sent_at)
+            if not chosen:
+                return 0
+            lines = b"".join(orjson.dumps(letter.archived()) + b"\n" for letter in chosen)
+            # Stored first: a crash in between leaves them in both places, never in none.
+            where = await store(lines)
+            for letter in chosen:
+                await self._delete(place, letter)
+                held.remove(letter)
+                log.info("dead letter archived", queue=place.name, message_id=letter.id, archive=where)
+        return len(chosen)
 
     async def drop(self, queue_name: str, wanted: Wanted) -> int:
         """Those wanted are gone for good; returns how many."""
@@ -160,6 +214,20 @@ class DeadLetters:
                 held.remove(letter)
                 dropped += 1
         return dropped
+
+    async def _paced(
+        self, place: _Place, held: Sequence[DeadLetter], wanted: Wanted, per_second: float | None
+    ) -> AsyncIterator[DeadLetter]:
+        """Those wanted, one after the other; all that is held stays hidden however long it takes."""
+        # They were hidden when they were received: where it may take long, the time begins anew.
+        held_since = time.monotonic() - (0 if per_second is None else HOLD_S)
+        for letter in filter(wanted, list(held)):
+            if time.monotonic() - held_since > HOLD_S / 2:
+                await self._hide(await self._url(place.name), held, HOLD_S)
+                held_since = time.monotonic()
+            yield letter
+            if per_second is not None:
+                await asyncio.sleep(1 / per_second)
 
     def _place(self, name: str) -> _Place:
         """By the name of the queue, with or without `-dlq`."""
@@ -192,7 +260,7 @@ class DeadLetters:
             yield letters
             held = {letter.id: letter for letter in letters}
         finally:
-            await self._give_back(url, list(held.values()))
+            await self._hide(url, list(held.values()), 0)
 
     async def _receive(self, url: str) -> list[DeadLetter]:
         answer = await self._sqs.receive_message(
@@ -206,10 +274,11 @@ class DeadLetters:
         name = url.rsplit("/", 1)[-1]
         return [_letter(name, message) for message in answer.get("Messages", ())]
 
-    async def _give_back(self, url: str, letters: Sequence[DeadLetter]) -> None:
+    async def _hide(self, url: str, letters: Sequence[DeadLetter], seconds: int) -> None:
+        """From other readers, from now on; 0 gives them back."""
         for start in range(0, len(letters), BATCH):
             entries = [
-                {"Id": str(number), "ReceiptHandle": letter.receipt_handle, "VisibilityTimeout": 0}
+                {"Id": str(number), "ReceiptHandle": letter.receipt_handle, "VisibilityTimeout": seconds}
                 for number, letter in enumerate(letters[start : start + BATCH])
             ]
             await self._sqs.change_message_visibility_batch(QueueUrl=url, Entries=entries)
@@ -239,6 +308,34 @@ def _letter(queue: str, message: Mapping[str, Any]) -> DeadLetter:
 
 def _before_it_died(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """The message's own attributes, without those that tell how it failed."""
-    typed = {name: attribute for name, attribute in attributes.items() if attribute["DataType"] != "String"}
-    texts = wire.unpack({name: attribute for name, attribute in attributes.items() if name not in typed})
+    texts, typed = _texts_and_typed(attributes)
     return wire.pack({name: value for name, value in texts.items() if name not in _STORY}, typed)
+
+
+def _with_content(letter: DeadLetter, content: bytes) -> tuple[str, dict[str, Any]]:
+    """Body and attributes of a copy with another payload."""
+    texts, typed = _texts_and_typed(letter.attributes)
+    # Takes the marker of the old body's form out of the headers; the new body gets its own.
+    wire.decode(letter.body, texts)
+    return wire.encode(content, texts, typed)
+
+
+def _texts_and_typed(attributes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    typed = {name: attribute for name, attribute in attributes.items() if attribute["DataType"] != "String"}
+    return wire.unpack({name: attribute for name, attribute in attributes.items() if name not in typed}), typed
+
+
+def _is_json(content: bytes) -> bool:
+    try:
+        orjson.loads(content)
+    except ValueError:
+        return False
+    return True
+
+
+def _as_json(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Binary values as base64, as the AWS CLI writes and reads them."""
+    return {
+        name: {key: b64encode(value).decode() if isinstance(value, bytes) else value for key, value in each.items()}
+        for name, each in attributes.items()
+    }

@@ -1,5 +1,7 @@
 """Dead letters: seen without harm, sent back as they were, or dropped."""
 
+import asyncio
+import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -189,3 +191,104 @@ async def test_an_event_that_eventbridge_could_not_deliver_is_shown_kept_and_dro
     assert len(await dead.messages()) == 1
     assert await dead_letters.drop("order-events-rule-dlq", _all) == 1
     assert await dead.messages() == []
+
+
+async def _depth(dead_letters: DeadLetters) -> int:
+    """Dead letters of the queue, hidden ones too."""
+    return next(summary.depth for summary in await dead_letters.summaries() if summary.queue == f"{QUEUE}-dlq")
+
+
+async def test_an_edited_letter_keeps_its_headers_and_its_story(dead_letters: DeadLetters, dead: Queue) -> None:
+    """A typing error in an address is mended in the payload; correlation id and types of attributes survive."""
+    own = {"count": {"DataType": "Number", "StringValue": "7"}}
+    await dead.send('{"to":"bad"}', STORY | {"correlation_id": "order-1"}, own)
+    await dead.send("other", STORY)
+    [letter] = await dead_letters.find(QUEUE, lambda letter: letter.body != "other")
+    edited = await dead_letters.edit(QUEUE, letter.id, b'{"to":"good"}')
+    messages = {message["Body"]: message for message in await dead.messages()}
+    assert set(messages) == {'{"to":"good"}', "other"}
+    assert await _depth(dead_letters) == 2
+    assert messages['{"to":"good"}']["MessageId"] == edited
+    assert messages['{"to":"good"}']["MessageAttributes"] == letter.attributes
+
+
+async def test_an_edited_body_gets_the_form_it_needs(dead_letters: DeadLetters, dead: Queue) -> None:
+    """A body that travelled as base64 may be plain afterwards, and one that SQS would refuse is encoded."""
+    text, attributes = wire.encode(b"\x00\x01", {})
+    await dead.send(text, STORY, attributes)
+    [letter] = await dead_letters.find(QUEUE, _all)
+    await dead_letters.edit(QUEUE, letter.id, b"plain")
+    [plain] = await dead_letters.find(QUEUE, _all)
+    assert (plain.body, wire.ENCODING in plain.headers) == ("plain", False)
+    await dead_letters.edit(QUEUE, plain.id, b"\xff")
+    [encoded] = await dead_letters.find(QUEUE, _all)
+    assert wire.decode(encoded.body, dict(encoded.headers)) == b"\xff"
+
+
+async def test_an_edit_that_nobody_could_read_is_refused(dead_letters: DeadLetters, dead: Queue) -> None:
+    """The letter stays as it was."""
+    await dead.send('{"to":1}', STORY)
+    [letter] = await dead_letters.find(QUEUE, _all)
+    with pytest.raises(Conflict):
+        await dead_letters.edit(QUEUE, letter.id, b'{"to":')
+    with pytest.raises(NotFound):
+        await dead_letters.edit(QUEUE, "nobody", b"{}")
+    assert await dead.bodies() == ['{"to":1}']
+
+
+async def test_an_archive_has_all_that_a_repair_needs(dead_letters: DeadLetters, dead: Queue) -> None:
+    """What is archived is out of the queue, and could be sent again as it was."""
+    raw = {"raw": {"DataType": "Binary", "BinaryValue": b"\x00\xff"}}
+    await dead.send('{"a":1}', STORY, raw)
+    await dead.send("stays", {story.REASON: "other"})
+    stored: list[bytes] = []
+
+    async def store(lines: bytes) -> str:
+        stored.append(lines)
+        return "there"
+
+    assert await dead_letters.archive(QUEUE, _out_of_stock, store) == 1
+    [line] = [orjson.loads(line) for line in stored[0].splitlines()]
+    assert (line["reason"], line["body"], line["raw"]["body"]) == (OUT_OF_STOCK, {"a": 1}, '{"a":1}')
+    assert line["raw"]["attributes"]["raw"] == {"DataType": "Binary", "BinaryValue": "AP8="}
+    assert await dead.bodies() == ["stays"]
+    assert await _depth(dead_letters) == 1
+
+
+async def test_an_archive_that_cannot_be_written_loses_nothing(dead_letters: DeadLetters, dead: Queue) -> None:
+    """Stored first, deleted then."""
+    await dead.send("one", STORY)
+
+    async def store(lines: bytes) -> str:
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        await dead_letters.archive(QUEUE, _all, store)
+    assert await dead.bodies() == ["one"]
+
+
+async def test_a_rate_spares_the_consumers(dead_letters: DeadLetters, dead: Queue, source: Queue) -> None:
+    """Two per second take two and a half seconds for five; receiving all of them takes one."""
+    for number in range(5):
+        await dead.send(str(number), STORY)
+    began = time.monotonic()
+    assert await dead_letters.redrive(QUEUE, _all, per_second=2) == 5
+    assert time.monotonic() - began >= 2.5
+    assert await source.bodies() == ["0", "1", "2", "3", "4"]
+
+
+async def test_what_waits_for_its_turn_stays_hidden(
+    dead_letters: DeadLetters, dead: Queue, source: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow redrive outlasts the holding of its letters: it holds on to them, or each would be sent twice."""
+    monkeypatch.setattr("bbws.dead_letters.HOLD_S", 4)
+    for number in range(6):
+        await dead.send(str(number), STORY)
+    redriving = asyncio.create_task(dead_letters.redrive(QUEUE, _all, per_second=1.2))
+    seen: list[str] = []
+    while not redriving.done():
+        if await source.messages():
+            seen += await dead.bodies()
+        await asyncio.wait([redriving], timeout=0.2)
+    assert await redriving == 6
+    assert seen == []

@@ -1,6 +1,6 @@
 """SQS and SNS for FastStream. Guide and table of options: docs/sqs.md."""
 
-from .annotations import SQSMessage
+from .annotations import SQSBatchMessage, SQSMessage
 from .backoff import Backoff
 from .broker.broker import SQSBroker
 from .broker.router import SQSPublisher, SQSRoute, SQSRouter
@@ -14,6 +14,7 @@ from .errors import (
     SettlementError,
     SQSError,
 )
+from .payloads import PayloadBucket
 from .response import SQSPublishCommand, SQSResponse
 from .schemas import SNSTopic, SQSQueue, TopicLink
 from .testing import TestSQSBroker
@@ -24,8 +25,10 @@ __all__ = (
     "MessageTooLarge",
     "PartialPublishError",
     "PauseSubscriber",
+    "PayloadBucket",
     "ReturnMessage",
     "SNSTopic",
+    "SQSBatchMessage",
     "SQSBroker",
     "SQSError",
     "SQSMessage",

@@ -10,8 +10,9 @@ from ._internal import Context
 from .broker import broker
 from .client import Client as _Client
 
-__all__ = ("Client", "ContextRepo", "Logger", "NoCast", "SQSBroker", "SQSMessage")
+__all__ = ("Client", "ContextRepo", "Logger", "NoCast", "SQSBatchMessage", "SQSBroker", "SQSMessage")
 
 Client = Annotated[_Client, Context("broker._connection")]
+SQSBatchMessage = Annotated[message.SQSBatchMessage, Context("message")]
 SQSMessage = Annotated[message.SQSMessage, Context("message")]
 SQSBroker = Annotated[broker.SQSBroker, Context("broker")]

@@ -14,6 +14,7 @@ from .answers import read_quickly
 from .client import BotocoreClient
 from .fast import FastClient
 from .limits import WAIT_TIME_S
+from .payloads import S3Objects
 
 ClientName = Literal["fast", "botocore"]
 
@@ -39,8 +40,7 @@ class Connection:
 
     async def open(self, *, max_connections: int) -> BotocoreClient:
         """Clients for SQS, SNS and STS, which stay open until `close`."""
-        session = self.session or get_session()
-        region = self.region_name or session.get_config_variable("region") or os.environ.get("AWS_REGION")
+        session, region = self._place()
         config = self._transport(max_connections)
         sqs, sns, sts = [await self._client(session, service, region, config) for service in ("sqs", "sns", "sts")]
         read_quickly(sqs)
@@ -49,6 +49,18 @@ class Connection:
         client = FastClient(sqs, sns, sts, region=sqs.meta.region_name)
         await client.connect()
         return client
+
+    async def open_s3(self, *, max_connections: int) -> S3Objects:
+        """S3, open until `close` as well."""
+        session, region = self._place()
+        # Emulators have no host name for each bucket.
+        style = AioConfig(s3={"addressing_style": "path"}) if self.endpoint_url else AioConfig()
+        config = self._transport(max_connections).merge(style)
+        return S3Objects(await self._client(session, "s3", region, config))
+
+    def _place(self) -> tuple[AioSession, str | None]:
+        session = self.session or get_session()
+        return session, self.region_name or session.get_config_variable("region") or os.environ.get("AWS_REGION")
 
     async def close(self) -> None:
         """Close what `open` opened; harmless when nothing is open."""

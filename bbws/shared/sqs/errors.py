@@ -31,7 +31,7 @@ class MessageTooLarge(SQSError, ValueError):
         self.limit = limit
         super().__init__(
             f"the message has {size} bytes with its headers; {service} takes at most {limit}. "
-            "Store the body elsewhere and send a reference to it."
+            "SQSBroker(payload_bucket=...) stores such bodies in S3."
         )
 
 

@@ -1,17 +1,20 @@
 """SQS and SNS in memory, for the test broker.
 
-Queues and topics exist as soon as they are named. Time stands still: delays do not delay, and a message that a
-handler gave back waits until `make_visible`. Receive counts, receipt handles, redrive policies, subscriptions with
-their filters and SNS's envelope are those of AWS.
+Queues and topics exist as soon as they are named. Delays, visibility timeouts, receive counts, receipt handles,
+redrive policies, FIFO groups, deduplication, subscriptions with their filters and SNS's envelope are those of AWS;
+the clock moves only when it is told to.
 """
 
+import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 from uuid import uuid4
+
+from botocore.exceptions import ClientError
 
 from .client import BatchResult, Failure
 from .filters import lets_pass
@@ -22,24 +25,29 @@ _SCHEME = "memory://"
 _REGION = "arn:aws:{}:memory:000000000000:"
 
 
+_VISIBILITY_S = 30.0
+_DEDUPLICATION_S = 300.0
+# What is given back at once comes with the next receive, not with the one that is going on.
+SHORTEST_S = 1e-6
+
+
 @dataclass
 class _Stored:
     body: str
     attributes: dict[str, Attribute]
     group_id: str | None
+    sent_at: float
+    visible_at: float
     message_id: str = field(default_factory=lambda: str(uuid4()))
-    sent_ms: int = field(default_factory=lambda: int(time.time() * 1000))
+    first_received_at: float | None = None
     receive_count: int = 0
     handle: str = ""
-    visible: bool = True
 
     def as_received(self) -> dict[str, Any]:
         """As ReceiveMessage answers."""
-        system = {
-            "ApproximateReceiveCount": str(self.receive_count),
-            "SentTimestamp": str(self.sent_ms),
-            "ApproximateFirstReceiveTimestamp": str(self.sent_ms),
-        }
+        system = {"ApproximateReceiveCount": str(self.receive_count), "SentTimestamp": _milliseconds(self.sent_at)}
+        if self.first_received_at is not None:
+            system["ApproximateFirstReceiveTimestamp"] = _milliseconds(self.first_received_at)
         if self.group_id:
             system["MessageGroupId"] = self.group_id
         return {
@@ -51,24 +59,58 @@ class _Stored:
         }
 
 
+def _milliseconds(at: float) -> str:
+    return str(int(at * 1000))
+
+
 @dataclass
 class _Queue:
     settings: SQSQueue
     dead_letter: str | None = None
     messages: list[_Stored] = field(default_factory=list)
+    sent: dict[str, tuple[float, str]] = field(default_factory=dict)  # by deduplication id: when, and as what
 
     @property
     def max_receive_count(self) -> int | None:
         return self.settings.max_receive_count if self.dead_letter else None
 
+    def receivable(self, now: float) -> list[_Stored]:
+        """What is visible, of FIFO groups only where nothing of the group is in flight."""
+        if not self.settings.fifo:
+            return [stored for stored in self.messages if stored.visible_at <= now]
+        blocked = {stored.group_id for stored in self.messages if stored.visible_at > now}
+        return [stored for stored in self.messages if stored.group_id not in blocked]
+
+    def deduplicated(self, deduplication_id: str, now: float) -> str | None:
+        """The message id under which the same was sent within five minutes."""
+        at, message_id = self.sent.get(deduplication_id, (-_DEDUPLICATION_S, ""))
+        return message_id if at > now - _DEDUPLICATION_S else None
+
 
 class MemoryService:
-    """`Client` without AWS."""
+    """`Client` without AWS. `clock` gives the time in seconds; without one time stands still until `set_time`."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] | None = None) -> None:
         self._queues: dict[str, _Queue] = {}
         self._links: list[tuple[str, str, TopicLink]] = []
         self._handles = count(1)
+        self._time = time.time()
+        self._clock = clock or (lambda: self._time)
+
+    @property
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return self._clock()
+
+    def set_time(self, now: float) -> None:
+        """Time goes on to `now`."""
+        self._time = now
+
+    def next_visible(self, queues: Iterable[str], until: float) -> float | None:
+        """When the next message becomes visible in one of these queues, if it does until then."""
+        now = self.now
+        times = (stored.visible_at for queue in queues for stored in self._queue(queue).messages)
+        return min((at for at in times if now < at <= until), default=None)
 
     def declare(self, queue: SQSQueue, prefix: str = "") -> None:
         """The queue with its dead-letter queue and its subscriptions."""
@@ -80,7 +122,9 @@ class MemoryService:
         # One naming a queue without settings must not undo another that declares it.
         if known is None or queue.dead_letter or queue.topics:
             dead_letter = short_name(prefixed(letters.name, prefix)) if letters else None
-            self._queues[name] = _Queue(queue, dead_letter, known.messages if known else [])
+            self._queues[name] = _Queue(
+                queue, dead_letter, known.messages if known else [], known.sent if known else {}
+            )
             self._links = [link for link in self._links if link[1] != name]
             self._links += [(short_name(prefixed(t.target.name, prefix)), name, t) for t in queue.topics]
 
@@ -91,7 +135,7 @@ class MemoryService:
     def make_visible(self, queue: str) -> None:
         """As if every back-off, delay and visibility timeout had passed."""
         for stored in self._queue(queue).messages:
-            stored.visible = True
+            stored.visible_at = self.now
 
     async def receive(
         self,
@@ -99,14 +143,17 @@ class MemoryService:
         *,
         max_messages: int,
         wait_s: int,  # noqa: ARG002 - nothing comes by waiting
-        visibility_timeout_s: int | None,  # noqa: ARG002
+        visibility_timeout_s: int | None,
     ) -> list[dict[str, Any]]:
         queue = self._queue(queue_url)
         self._redrive(queue)
-        taken = [stored for stored in queue.messages if stored.visible][:max_messages]
+        own = queue.settings.visibility_timeout
+        lease_s = next((s for s in (visibility_timeout_s, own) if s is not None), _VISIBILITY_S)
+        taken = queue.receivable(self.now)[:max_messages]
         for stored in taken:
-            stored.visible = False
+            stored.visible_at = self.now + lease_s
             stored.receive_count += 1
+            stored.first_received_at = stored.first_received_at or self.now
             stored.handle = f"handle-{next(self._handles)}"
         return [stored.as_received() for stored in taken]
 
@@ -115,10 +162,10 @@ class MemoryService:
         limit = queue.max_receive_count
         if limit is None or queue.dead_letter is None:
             return
-        spent = [stored for stored in queue.messages if stored.visible and stored.receive_count >= limit]
-        for stored in spent:
-            queue.messages.remove(stored)
-            self._queue(queue.dead_letter).messages.append(stored)
+        for stored in queue.receivable(self.now):
+            if stored.receive_count >= limit:
+                queue.messages.remove(stored)
+                self._queue(queue.dead_letter).messages.append(stored)
 
     async def delete_batch(self, queue_url: str, receipt_handles: Sequence[str]) -> Sequence[Failure]:
         queue = self._queue(queue_url)
@@ -126,15 +173,19 @@ class MemoryService:
         return ()
 
     async def change_visibility_batch(self, queue_url: str, entries: Sequence[tuple[str, int]]) -> Sequence[Failure]:
-        known = {stored.handle for stored in self._queue(queue_url).messages}
+        now = self.now
+        held = {s.handle: s for s in self._queue(queue_url).messages if s.visible_at > now}
+        for handle, seconds in entries:
+            if handle in held:
+                held[handle].visible_at = now + max(seconds, SHORTEST_S)
         return [
-            Failure(index, "ReceiptHandleIsInvalid", "no message has this handle", sender_fault=True)
+            Failure(index, "ReceiptHandleIsInvalid", "no message in flight has this handle", sender_fault=True)
             for index, (handle, _) in enumerate(entries)
-            if handle not in known
+            if handle not in held
         ]
 
     async def send(self, queue_url: str, message: Outgoing) -> str:
-        return self._store(queue_url, message.body, message.attributes, message.group_id)
+        return self._store(queue_url, message)
 
     async def send_batch(self, queue_url: str, messages: Sequence[Outgoing]) -> BatchResult:
         return BatchResult({i: await self.send(queue_url, message) for i, message in enumerate(messages)}, ())
@@ -143,8 +194,7 @@ class MemoryService:
         message_id = str(uuid4())
         for queue, link in self._subscriptions(topic_arn):
             if lets_pass(link, message.body, message.attributes):
-                wrapped = message if link.raw else _enveloped(message, topic_arn, message_id)
-                self._store(queue, wrapped.body, wrapped.attributes, message.group_id)
+                self._store(queue, message if link.raw else _enveloped(message, topic_arn, message_id))
         return message_id
 
     async def publish_batch(self, topic_arn: str, messages: Sequence[Outgoing]) -> BatchResult:
@@ -178,10 +228,36 @@ class MemoryService:
         topic = short_name(topic_arn)
         return ((queue, link) for linked, queue, link in self._links if linked == topic)
 
-    def _store(self, queue: str, body: str, attributes: Mapping[str, Attribute], group_id: str | None) -> str:
-        stored = _Stored(body, dict(attributes), group_id)
-        self._queue(queue).messages.append(stored)
+    def _store(self, name: str, message: Outgoing) -> str:
+        queue, now = self._queue(name), self.now
+        deduplication_id = _deduplication_id(queue.settings, message)
+        if deduplication_id and (known := queue.deduplicated(deduplication_id, now)):
+            return known
+        delay_s = message.delay_s if message.delay_s is not None else queue.settings.delay or 0
+        stored = _Stored(message.body, dict(message.attributes), message.group_id, now, now + delay_s)
+        queue.messages.append(stored)
+        if deduplication_id:
+            queue.sent[deduplication_id] = now, stored.message_id
         return stored.message_id
+
+
+def _deduplication_id(queue: SQSQueue, message: Outgoing) -> str | None:
+    """Of a FIFO message, where SQS insists on it and on a group; None on standard queues."""
+    if not queue.fifo:
+        return None
+    if not message.group_id:
+        raise _refusal("MissingParameter", "The request must contain the parameter MessageGroupId.")
+    if message.delay_s:
+        raise _refusal("InvalidParameterValue", "A message of a FIFO queue has no delay of its own.")
+    if message.deduplication_id:
+        return message.deduplication_id
+    if not queue.content_based_deduplication:
+        raise _refusal("InvalidParameterValue", "Without ContentBasedDeduplication each message needs an id.")
+    return hashlib.sha256(message.body.encode()).hexdigest()
+
+
+def _refusal(code: str, reason: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": reason}}, "SendMessage")
 
 
 def _enveloped(message: Outgoing, topic_arn: str, message_id: str) -> Outgoing:
@@ -197,4 +273,5 @@ def _enveloped(message: Outgoing, topic_arn: str, message_id: str) -> Outgoing:
             for name, attribute in message.attributes.items()
         },
     }
-    return Outgoing(json.dumps({name: value for name, value in envelope.items() if value}))
+    body = json.dumps({name: value for name, value in envelope.items() if value})
+    return Outgoing(body, group_id=message.group_id, deduplication_id=message.deduplication_id)

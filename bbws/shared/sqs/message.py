@@ -1,10 +1,13 @@
 """A received message, as AWS delivers it and as a handler sees it."""
 
-from collections.abc import Awaitable
+import asyncio
+from collections.abc import Awaitable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from faststream.message import StreamMessage
+
+from .payloads import Pointer
 
 
 class Settles(Protocol):
@@ -23,10 +26,25 @@ class ReceivedMessage(dict[str, Any]):
     """The dictionary of ReceiveMessage, with what the subscriber knows about this delivery.
 
     Times are the event loop's. `settled`: somebody has decided to delete it or to give it back.
-    `headers` and `failure` are what parser and handler made of it, for the dead letters.
+    `headers` and `failure` are what parser and handler made of it, for the dead letters. `gone`: SQS confirmed that
+    it is deleted; `lost`: SQS would not extend it, others have it; `away_until`: given back, and visible again then;
+    `batch`: handled together with these; `pointer`: where its body is when that is in S3.
     """
 
-    __slots__ = ("extend_at", "failure", "headers", "queue", "received_at", "settled", "settler")
+    __slots__ = (
+        "away_until",
+        "batch",
+        "extend_at",
+        "failure",
+        "gone",
+        "headers",
+        "lost",
+        "pointer",
+        "queue",
+        "received_at",
+        "settled",
+        "settler",
+    )
 
     def __init__(self, raw: dict[str, Any], *, queue: str, settler: Settles, received_at: float) -> None:
         super().__init__(raw)
@@ -36,17 +54,17 @@ class ReceivedMessage(dict[str, Any]):
         self.extend_at = float("inf")
         self.failure: BaseException | None = None
         self.headers: dict[str, Any] = {}
+        self.lost = False
+        self.pointer: Pointer | None = None
         self.settled = False
+        self.gone = False
+        self.away_until: float | None = None
+        self.batch: ReceivedBatch | None = None
 
     # Two deliveries of one message are two: compared and hashed by identity, not by content.
-    def __hash__(self) -> int:  # type: ignore[override]
-        return id(self)
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def __ne__(self, other: object) -> bool:
-        return self is not other
+    __hash__ = object.__hash__  # type: ignore[assignment]
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
 
     @property
     def receipt_handle(self) -> str:
@@ -69,6 +87,24 @@ class ReceivedMessage(dict[str, Any]):
         """A system attribute in milliseconds since 1970, as a time."""
         milliseconds = self.system(name)
         return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds else None
+
+
+class ReceivedBatch(tuple[ReceivedMessage, ...]):
+    """What one call of a handler gets: messages of one queue, at least one."""
+
+    def __init__(self, messages: Iterable[ReceivedMessage]) -> None:  # noqa: ARG002 - tuple took them in __new__
+        for message in self:
+            message.batch = self
+
+    @property
+    def queue(self) -> str:
+        """Where they come from."""
+        return self[0].queue
+
+    # By identity, as its messages are; these cost nothing, functions of our own would.
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
 
 
 class SQSMessage(StreamMessage[ReceivedMessage]):
@@ -122,3 +158,63 @@ class SQSMessage(StreamMessage[ReceivedMessage]):
     async def extend(self, seconds: float) -> None:
         """Invisible to others for `seconds` from now; the heartbeat goes on from there."""
         await self.raw_message.settler.extend(self.raw_message, seconds)
+
+
+class SQSBatchMessage(StreamMessage[ReceivedBatch]):
+    """What handlers with `batch=True` see: `messages` can be settled one by one, the batch settles the others.
+
+    `body` is the list of bodies, `headers` are those of the first and `batch_headers` those of all.
+    """
+
+    def __init__(self, raw: ReceivedBatch, messages: Sequence[SQSMessage]) -> None:
+        first = messages[0]
+        super().__init__(
+            raw,
+            [message.body for message in messages],
+            headers=first.headers,
+            batch_headers=[message.headers for message in messages],
+            content_type=first.content_type,
+            correlation_id=first.correlation_id,
+            message_id=first.message_id,
+        )
+        self.messages = messages
+
+    @property
+    def queue(self) -> str:
+        """Name of the queue they were received from."""
+        return self.raw_message.queue
+
+    async def ack(self) -> None:
+        """Those not settled yet are deleted, confirmed by SQS; SettlementError when one was not."""
+        if self.committed is None:
+            await _all(message.ack() for message in self.messages)
+        await super().ack()
+
+    async def nack(self, delay: float | None = None) -> None:
+        """Those not settled yet have failed, and come again one by one."""
+        if self.committed is None:
+            await _all(message.nack(delay) for message in self.messages)
+        await super().nack()
+
+    async def reject(self, reason: str | None = None) -> None:
+        """Those not settled yet are moved to the dead letters."""
+        if self.committed is None:
+            await _all(message.reject(reason) for message in self.messages)
+        await super().reject()
+
+    async def extend(self, seconds: float) -> None:
+        """All invisible to others for `seconds` from now."""
+        await _all(message.extend(seconds) for message in self.messages)
+
+
+def body_bytes(message: StreamMessage[Any]) -> int:
+    """Bytes of the body, of a batch those of all of its messages."""
+    messages: Sequence[StreamMessage[Any]] = message.messages if isinstance(message, SQSBatchMessage) else [message]
+    return sum(len(one.body) for one in messages)
+
+
+async def _all(settlements: Iterable[Awaitable[None]]) -> None:
+    """Every one is tried, then the first error is raised."""
+    for ended in await asyncio.gather(*settlements, return_exceptions=True):
+        if ended is not None:
+            raise ended

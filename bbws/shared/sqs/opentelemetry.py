@@ -11,7 +11,7 @@ from opentelemetry.semconv.trace import SpanAttributes
 from opentelemetry.trace import TracerProvider
 from typing_extensions import override
 
-from .message import ReceivedMessage
+from .message import ReceivedMessage, body_bytes
 from .response import SQSPublishCommand
 
 __all__ = ("SQSTelemetryMiddleware",)
@@ -26,7 +26,7 @@ class SQSTelemetrySettingsProvider(TelemetrySettingsProvider[ReceivedMessage, SQ
             SpanAttributes.MESSAGING_SYSTEM: self.messaging_system,
             SpanAttributes.MESSAGING_MESSAGE_ID: msg.message_id,
             SpanAttributes.MESSAGING_MESSAGE_CONVERSATION_ID: msg.correlation_id,
-            SpanAttributes.MESSAGING_MESSAGE_PAYLOAD_SIZE_BYTES: len(msg.body),
+            SpanAttributes.MESSAGING_MESSAGE_PAYLOAD_SIZE_BYTES: body_bytes(msg),
             MESSAGING_DESTINATION_PUBLISH_NAME: msg.raw_message.queue,
         }
 

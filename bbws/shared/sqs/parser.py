@@ -2,21 +2,27 @@
 
 import json
 from base64 import b64decode
+from collections.abc import Callable
 from typing import Any, Literal
 
 from faststream.message import StreamMessage, decode_message
 
 from . import wire
-from .message import ReceivedMessage, SQSMessage
+from .message import ReceivedBatch, ReceivedMessage, SQSBatchMessage, SQSMessage
+from .payloads import Payloads, pointer_in
 
 UnwrapSNS = Literal["auto", True, False]
 
 
 class SQSParser:
-    """`unwrap_sns`: "auto" recognises an envelope, True insists on one (ValueError otherwise), False never looks."""
+    """`unwrap_sns`: "auto" recognises an envelope, True insists on one (ValueError otherwise), False never looks.
 
-    def __init__(self, unwrap_sns: UnwrapSNS = "auto") -> None:
+    `payloads` gives access to bodies in S3; without it a pointer to one is a body like others.
+    """
+
+    def __init__(self, unwrap_sns: UnwrapSNS = "auto", payloads: Callable[[], Payloads | None] = lambda: None) -> None:
         self._unwrap = unwrap_sns
+        self._payloads = payloads
 
     async def parse_message(self, raw: ReceivedMessage) -> SQSMessage:
         """The message with body and headers as they were published."""
@@ -25,6 +31,8 @@ class SQSParser:
             text, topic_arn = envelope["Message"], envelope["TopicArn"]
             # A dead letter has its story outside of the envelope.
             attributes = {**_attributes_of(envelope), **attributes}
+        if (pointer := pointer_in(text, attributes)) and (payloads := self._payloads()):
+            text, raw.pointer = await payloads.fetch(pointer), pointer
         headers = raw.headers = wire.unpack(attributes)
         message = SQSMessage(
             raw,
@@ -41,6 +49,16 @@ class SQSParser:
     async def decode_message(self, message: StreamMessage[Any]) -> Any:
         """The body by its content type; without one, JSON where it is JSON."""
         return decode_message(message)
+
+    async def parse_batch(self, raw: ReceivedBatch) -> SQSBatchMessage:
+        """The messages of a batch, each with its body and headers."""
+        return SQSBatchMessage(raw, [await self.parse_message(one) for one in raw])
+
+    # FastStream knows a batch by this name.
+    async def decode_batch(self, message: StreamMessage[Any]) -> list[Any]:
+        """The bodies, each by its own content type."""
+        assert isinstance(message, SQSBatchMessage)
+        return [await self.decode_message(one) for one in message.messages]
 
     def _envelope(self, text: str) -> dict[str, Any] | None:
         if self._unwrap is False:

@@ -1,10 +1,11 @@
 """Sends what is published."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fast_depends.library.serializer import SerializerProto
-from faststream.exceptions import FeatureNotSupportedException, IncorrectState, SetupError
+from faststream.exceptions import IncorrectState, SetupError
 from typing_extensions import override
 
 from . import wire
@@ -13,31 +14,51 @@ from .backoff import whole_seconds
 from .client import AWS_ERRORS, BatchResult, Client, error_code, is_refusal
 from .directory import Directory
 from .errors import FailedPublish, PartialPublishError, SentPublish
+from .inbox import Inbox
+from .message import ReceivedMessage
 from .parser import SQSParser
-from .response import SQSPublishCommand
+from .payloads import Payloads, size_attribute
+from .response import SQSPublishCommand, SQSResponse
 from .wire import Outgoing
 
 
 class SQSProducer(ProducerProto[SQSPublishCommand]):
     """Works between `connect` and `disconnect`."""
 
-    def __init__(self, *, parser: CustomCallable | None, decoder: CustomCallable | None) -> None:
-        default = SQSParser()
+    def __init__(
+        self, *, parser: CustomCallable | None, decoder: CustomCallable | None, reply_queue: str | None = None
+    ) -> None:
+        default = SQSParser(payloads=lambda: self._payloads)
         self._parser = ParserComposition(parser, default.parse_message)
         self._decoder = ParserComposition(decoder, default.decode_message)
         self.codec: CodecProto = DefaultCodec()
         self._client: Client | None = None
         self._directory: Directory | None = None
         self._serializer: SerializerProto | None = None
+        self._reply_queue = reply_queue
+        self._inbox: Inbox | None = None
+        self._payloads: Payloads | None = None
 
     def connect(
-        self, client: Client, directory: Directory, serializer: SerializerProto | None, codec: CodecProto | None
+        self,
+        client: Client,
+        directory: Directory,
+        serializer: SerializerProto | None,
+        codec: CodecProto | None,
+        payloads: Payloads | None,
     ) -> None:
         """Publish with this client from now on."""
+        self._payloads = payloads
         self._client = client
         self._directory = directory
         self._serializer = serializer
         self.codec = codec or DefaultCodec()
+
+    async def close(self) -> None:
+        """Those who wait for an answer wait no longer."""
+        inbox, self._inbox = self._inbox, None
+        if inbox is not None:
+            await inbox.close()
 
     def disconnect(self) -> None:
         """Publishing raises IncorrectState from now on."""
@@ -67,8 +88,27 @@ class SQSProducer(ProducerProto[SQSPublishCommand]):
         return batch.result()
 
     @override
-    async def request(self, cmd: SQSPublishCommand) -> Any:
-        raise FeatureNotSupportedException("SQS has no replies of its own; publish with reply_to instead")
+    async def request(self, cmd: SQSPublishCommand) -> ReceivedMessage:
+        """The answer of whoever handles it; TimeoutError when none comes in time."""
+        answer = self._expected(cmd)
+        try:
+            await self.publish(cmd)
+            return await self._answers().wait(answer, cmd.timeout)
+        finally:
+            answer.cancel()
+
+    def _expected(self, cmd: SQSPublishCommand) -> "asyncio.Future[ReceivedMessage]":
+        inbox = self._answers()
+        cmd.reply_to = inbox.queue
+        return inbox.expect(str(cmd.correlation_id))
+
+    def _answers(self) -> Inbox:
+        if self._reply_queue is None:
+            raise SetupError("where should answers go? SQSBroker(reply_queue=...) enables request()")
+        if self._inbox is None:
+            assert self._directory is not None
+            self._inbox = Inbox(self._connected(), self._directory, self._reply_queue)
+        return self._inbox
 
     def _connected(self) -> Client:
         if self._client is None:
@@ -80,21 +120,30 @@ class SQSProducer(ProducerProto[SQSPublishCommand]):
         look_up = self._directory.topic_arn if cmd.is_topic else self._directory.queue_url
         return await look_up(cmd.destination)
 
-    async def _outgoing(self, cmd: SQSPublishCommand, body: Any) -> Outgoing:
+    async def _outgoing(self, cmd: SQSPublishCommand, item: Any) -> Outgoing:
         _check_fields(cmd)
-        content, content_type = await self.codec.encode(body, self._serializer)
+        own = item if isinstance(item, SQSResponse) else SQSResponse(item)
+        content, content_type = await self.codec.encode(own.body, self._serializer)
         headers = wire.headers_of_command(
-            cmd.headers, content_type=content_type, correlation_id=cmd.correlation_id, reply_to=cmd.reply_to
+            {**cmd.headers, **own.headers},
+            content_type=content_type,
+            correlation_id=own.correlation_id or cmd.correlation_id,
+            reply_to=cmd.reply_to,
         )
         text, attributes = wire.encode(content, headers)
-        return Outgoing(
+        delay = cmd.delay if own.delay is None else own.delay
+        message = Outgoing(
             text,
             attributes,
-            group_id=cmd.group_id,
-            deduplication_id=cmd.deduplication_id,
-            delay_s=None if cmd.delay is None else whole_seconds(cmd.delay),
-            subject=cmd.subject,
+            group_id=own.group_id or cmd.group_id,
+            deduplication_id=own.deduplication_id or cmd.deduplication_id,
+            delay_s=None if delay is None else whole_seconds(delay),
+            subject=own.subject or cmd.subject,
         )
+        if self._payloads is not None and message.size > wire.message_limit(is_topic=cmd.is_topic):
+            _, message.attributes = wire.encode(content, headers, size_attribute(text))
+            message.body = await self._payloads.store(text)
+        return message
 
 
 def _check_fields(cmd: SQSPublishCommand) -> None:

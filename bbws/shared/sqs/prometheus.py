@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from ._internal import EMPTY
-from .message import ReceivedMessage
+from .message import ReceivedMessage, SQSBatchMessage, body_bytes
 from .response import SQSPublishCommand
 from .subscriber.usecase import SQSSubscriber
 
@@ -25,7 +25,8 @@ class SQSMetricsSettingsProvider(MetricsSettingsProvider[ReceivedMessage, SQSPub
 
     @override
     def get_consume_attrs_from_message(self, msg: StreamMessage[ReceivedMessage]) -> ConsumeAttrs:
-        return {"destination_name": msg.raw_message.queue, "message_size": len(msg.body), "messages_count": 1}
+        count = len(msg.messages) if isinstance(msg, SQSBatchMessage) else 1
+        return {"destination_name": msg.raw_message.queue, "message_size": body_bytes(msg), "messages_count": count}
 
     @override
     def get_publish_destination_name_from_cmd(self, cmd: SQSPublishCommand) -> str:

@@ -60,6 +60,7 @@ class SQSPublishCommand(BatchPublishCommand):
         deduplication_id: str | None = None,
         delay: float | None = None,
         subject: str | None = None,
+        timeout: float = 30.0,
         _publish_type: PublishType,
     ) -> None:
         super().__init__(
@@ -76,6 +77,7 @@ class SQSPublishCommand(BatchPublishCommand):
         self.deduplication_id = deduplication_id
         self.delay = delay
         self.subject = subject
+        self.timeout = timeout
 
     def send_to(self, to: Destination) -> None:
         """Set where it goes."""

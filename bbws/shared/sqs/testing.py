@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Generator, Iterable, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, overload
 
@@ -10,9 +11,11 @@ from typing_extensions import override
 
 from ._internal import EnterType, TestBroker, change_producer
 from .broker.broker import SQSBroker
-from .memory import MemoryService
+from .inbox import Settled
+from .memory import SHORTEST_S, MemoryService
 from .message import ReceivedMessage, SQSMessage
 from .parser import SQSParser
+from .payloads import MemoryObjects, Payloads
 from .producer import SQSProducer
 from .publisher.usecase import SQSPublisher
 from .response import SQSPublishCommand
@@ -25,9 +28,11 @@ __all__ = ("FakeProducer", "TestSQSBroker")
 class TestSQSBroker(TestBroker[SQSBroker, EnterType], broker=SQSBroker):
     """`async with TestSQSBroker(broker) as br: await br.publish(...)`.
 
-    A message that a handler gave back waits for `redeliver`; `messages` shows what is in a queue, such as the
-    dead-letter queue. Queues and topics are those of the broker; `queues` declares more, or says what production's
-    infrastructure says (dead-letter queues, subscriptions) where the code only has names.
+    Time stands still until `advance`: then what was delayed or given back comes when it would on AWS, in no time.
+    `redeliver` delivers it at once, and `messages` shows what is in a queue, such as the dead-letter queue. With
+    `raise_errors=False` handlers fail as in production and `errors` has their exceptions. Queues and topics are those
+    of the broker; `queues` declares more, or says what production's infrastructure says (dead-letter queues,
+    subscriptions) where the code only has names.
     """
 
     @overload
@@ -39,6 +44,7 @@ class TestSQSBroker(TestBroker[SQSBroker, EnterType], broker=SQSBroker):
         with_real: bool = False,
         connect_only: bool | None = None,
         queues: Sequence[SQSQueue] = (),
+        raise_errors: bool = True,
     ) -> None: ...
 
     @overload
@@ -48,6 +54,7 @@ class TestSQSBroker(TestBroker[SQSBroker, EnterType], broker=SQSBroker):
         with_real: bool = False,
         connect_only: bool | None = None,
         queues: Sequence[SQSQueue] = (),
+        raise_errors: bool = True,
     ) -> None: ...
 
     def __init__(
@@ -56,9 +63,12 @@ class TestSQSBroker(TestBroker[SQSBroker, EnterType], broker=SQSBroker):
         with_real: bool = False,
         connect_only: bool | None = None,
         queues: Sequence[SQSQueue] = (),
+        raise_errors: bool = True,
     ) -> None:
         super().__init__(*brokers, with_real=with_real, connect_only=connect_only)
         self._service = MemoryService()
+        self._objects = MemoryObjects()
+        self._delivery = _Delivery(self._service, self.brokers, raise_errors=raise_errors)
         for queue in queues:
             self._service.declare(queue)
 
@@ -67,12 +77,37 @@ class TestSQSBroker(TestBroker[SQSBroker, EnterType], broker=SQSBroker):
         for subscriber in _subscribers(self.brokers):
             if queue in {None, subscriber.queue_name}:
                 self._service.make_visible(subscriber.queue_name)
-        await _Delivery(self._service, self.brokers).run()
+        await self._delivery.run()
+
+    async def advance(self, seconds: float) -> None:
+        """Time goes on by `seconds`, and everything that becomes visible meanwhile is handled at its moment.
+
+        Raises what handlers raised once the time is over: one exception, or a group of them.
+        """
+        errors: list[Exception] = []
+        until = self._service.now + max(seconds, SHORTEST_S)
+        queues = [subscriber.queue_name for subscriber in _subscribers(self.brokers)]
+        while (moment := self._service.next_visible(queues, until)) is not None:
+            self._service.set_time(moment)
+            errors += await self._delivery.deliver()
+        self._service.set_time(until)
+        self._delivery.report(errors)
+
+    @property
+    def now(self) -> datetime:
+        """The time in the queues."""
+        return datetime.fromtimestamp(self._service.now, UTC)
+
+    @property
+    def errors(self) -> Sequence[Exception]:
+        """What handlers have raised so far."""
+        return tuple(self._delivery.errors)
 
     async def messages(self, queue: str) -> list[SQSMessage]:
         """What is in a queue now, in flight or not, as a consumer would see it."""
-        parser = SQSParser()
-        settler = _Nobody()
+        payloads = next((found for broker in self.brokers if (found := broker.config.broker_config.payloads)), None)
+        parser = SQSParser(payloads=lambda: payloads)
+        settler = Settled()
         raws = [
             ReceivedMessage(message, queue=queue, settler=settler, received_at=0)
             for message in self._service.messages(queue)
@@ -105,7 +140,7 @@ class TestSQSBroker(TestBroker[SQSBroker, EnterType], broker=SQSBroker):
     @override
     def _patch_producer(self, broker: SQSBroker) -> Generator[None, None, None]:
         config = broker.config.broker_config
-        producer = FakeProducer(broker, _Delivery(self._service, self.brokers))
+        producer = FakeProducer(broker, self._delivery)
         with change_producer(config, producer):
             yield
         config.disconnect()
@@ -115,7 +150,8 @@ class TestSQSBroker(TestBroker[SQSBroker, EnterType], broker=SQSBroker):
         for destination, prefix in broker.destinations():
             if isinstance(destination, SQSQueue):
                 self._service.declare(destination, prefix)
-        broker.config.broker_config.connect(self._service)
+        bucket = broker.payload_bucket
+        broker.config.broker_config.connect(self._service, Payloads(bucket, self._objects) if bucket else None)
         return self._service
 
     @override
@@ -134,7 +170,9 @@ class FakeProducer(SQSProducer):
 
     def __init__(self, broker: SQSBroker, delivery: "_Delivery") -> None:
         config = broker.config.broker_config
-        super().__init__(parser=config.broker_parser, decoder=config.broker_decoder)
+        super().__init__(
+            parser=config.broker_parser, decoder=config.broker_decoder, reply_queue=broker.reply_queue_name
+        )
         self._delivery = delivery
 
     @override
@@ -149,49 +187,60 @@ class FakeProducer(SQSProducer):
         await self._delivery.run()
         return message_ids
 
+    @override
+    async def request(self, cmd: SQSPublishCommand) -> ReceivedMessage:
+        """The answer is there when the handlers have run, or never."""
+        answer = self._expected(cmd)
+        await self.publish(cmd)
+        await self._answers().collect(0)
+        if not answer.done():
+            answer.cancel()
+            raise TimeoutError("no handler has answered")
+        return await answer
+
 
 class _Delivery:
     """Runs handlers until nothing is visible to them."""
 
-    def __init__(self, service: MemoryService, brokers: Iterable[SQSBroker]) -> None:
+    def __init__(self, service: MemoryService, brokers: Iterable[SQSBroker], *, raise_errors: bool) -> None:
         self._service = service
         self._brokers = brokers
+        self._raises = raise_errors
+        self.errors: list[Exception] = []
 
     async def run(self) -> None:
         """Raises the handler's exception, or a group of them when several failed."""
-        errors: list[Exception] = []
-        async for subscriber, message in self._visible():
-            try:
-                await subscriber.process_one(message)
-            except Exception as error:  # noqa: BLE001 - other queues get their copy all the same
-                errors.append(error)
+        self.report(await self.deliver())
+
+    def report(self, errors: Sequence[Exception]) -> None:
+        """Raise what handlers raised, where that is wanted."""
+        if not errors or not self._raises:
+            return
         if len(errors) == 1:
             raise errors[0]
-        if errors:
-            raise ExceptionGroup("several handlers failed", errors)
+        raise ExceptionGroup("several handlers failed", errors)
 
-    async def _visible(self) -> AsyncIterator[tuple[SQSSubscriber, dict[str, Any]]]:
-        """One message at a time, because its handler may publish more."""
+    async def deliver(self) -> list[Exception]:
+        """What handlers raised."""
+        errors: list[Exception] = []
+        async for subscriber, messages in self._visible():
+            errors += await subscriber.process(messages)
+        self.errors += errors
+        return errors
+
+    async def _visible(self) -> AsyncIterator[tuple[SQSSubscriber, list[dict[str, Any]]]]:
+        """One receive at a time, because handlers may publish more."""
         for subscriber in _subscribers(self._brokers):
             while subscriber.calls and subscriber.running and not subscriber.paused:
                 received = await self._service.receive(
-                    subscriber.queue_name, max_messages=1, wait_s=0, visibility_timeout_s=None
+                    subscriber.queue_name,
+                    max_messages=subscriber.most_per_call,
+                    wait_s=0,
+                    visibility_timeout_s=subscriber.visibility_timeout,
                 )
                 if not received:
                     break
-                yield subscriber, received[0]
-
-
-class _Nobody:
-    """Settles nothing: what a test looks at stays in its queue."""
-
-    async def ack(self, raw: ReceivedMessage) -> None: ...
-
-    async def nack(self, raw: ReceivedMessage, delay: float | None) -> None: ...
-
-    async def reject(self, raw: ReceivedMessage, reason: str | None) -> None: ...
-
-    async def extend(self, raw: ReceivedMessage, seconds: float) -> None: ...
+                yield subscriber, received
 
 
 def _subscribers(brokers: Iterable[SQSBroker]) -> list[SQSSubscriber]:

@@ -59,14 +59,16 @@ def _attribute_size(name: str, attribute: Attribute) -> int:
     return len(name) + len(attribute["DataType"]) + len(value if isinstance(value, bytes) else value.encode())
 
 
-def encode(body: bytes, headers: Mapping[str, Any]) -> tuple[str, dict[str, Attribute]]:
-    """Body and attributes that SQS accepts and `decode` turns back into the same."""
+def encode(
+    body: bytes, headers: Mapping[str, Any], others: Mapping[str, Attribute] | None = None
+) -> tuple[str, dict[str, Attribute]]:
+    """Body and attributes that SQS accepts and `decode` turns back into the same; `others` are added as they are."""
     text, marker = _encode_body(body)
     values = {name: str(value) for name, value in headers.items() if value is not None}
     if marker:
         # A content-encoding of the user's own stays readable in front of ours, as in HTTP.
         values[ENCODING] = f"{values[ENCODING]}, {marker}" if ENCODING in values else marker
-    return text, pack(values)
+    return text, pack(values, others)
 
 
 def _encode_body(body: bytes) -> tuple[str, str | None]:

@@ -1,7 +1,7 @@
 """Publishing beyond what the behaviour suite asks: limits, partial failures, fields of SQS and SNS."""
 
 import pytest
-from faststream.exceptions import FeatureNotSupportedException, IncorrectState, SetupError
+from faststream.exceptions import IncorrectState, SetupError
 
 from bbws.shared.sqs import MessageTooLarge, PartialPublishError, SNSTopic, SQSQueue, TopicLink
 from tests.shared.sqs.worlds import broker_on, counts, messages_in, sqs_of, started
@@ -109,6 +109,6 @@ async def test_misuse_is_told(aws: Aws) -> None:
             await broker.publish("x", topic="t", delay=1)
         with pytest.raises(SetupError, match="subject"):
             await broker.publish("x", "q", subject="s")
-        with pytest.raises(FeatureNotSupportedException):
+        with pytest.raises(SetupError, match="reply_queue"):
             await broker.request("x", "q")
         assert await broker.publish_batch(queue="q") == []

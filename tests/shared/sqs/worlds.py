@@ -9,6 +9,8 @@ from typing import Any
 from aiobotocore.session import AioSession
 
 from bbws.shared.sqs import SQSBroker, SQSQueue, TestSQSBroker
+from bbws.shared.sqs.client import Client
+from bbws.shared.sqs.memory import MemoryService
 from bbws.shared.sqs.message import ReceivedMessage, SQSMessage
 from bbws.shared.sqs.parser import SQSParser
 from tests.support.emulator import Aws
@@ -79,6 +81,18 @@ async def parsed(message: dict[str, Any], queue: str) -> SQSMessage:
     """A message of ReceiveMessage as handlers would see it."""
     settler: Any = None
     return await SQSParser().parse_message(ReceivedMessage(message, queue=queue, settler=settler, received_at=0))
+
+
+class BrokerOnMemory(SQSBroker):
+    """The real broker with its receive loops, on queues in memory."""
+
+    def __init__(self, service: MemoryService, **options: Any) -> None:
+        super().__init__(**({"logger": None, "graceful_timeout": 5.0} | options))
+        self._service = service
+
+    async def _connect(self) -> Client:
+        self.config.broker_config.connect(self._service)
+        return self._service
 
 
 class World(ABC):

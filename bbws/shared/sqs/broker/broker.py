@@ -12,7 +12,7 @@ from fast_depends import Provider, dependency_provider
 from fast_depends.dependencies import Dependant
 from fast_depends.library.serializer import SerializerProto
 from faststream import AckPolicy
-from faststream.exceptions import FeatureNotSupportedException
+from faststream.exceptions import SetupError
 from faststream.message import gen_cor_id
 from faststream.response import PublishType
 from faststream.security import BaseSecurity
@@ -35,11 +35,12 @@ from .._internal import (
 from ..client import AWS_ERRORS, BotocoreClient, Client
 from ..connection import ClientName, Connection
 from ..declare import declare as declare_all
-from ..message import ReceivedMessage
+from ..message import ReceivedMessage, SQSMessage
+from ..payloads import PayloadBucket, Payloads
 from ..producer import SQSProducer
 from ..publisher.usecase import SQSPublisher
-from ..response import SQSPublishCommand
-from ..schemas import Destination, SNSTopic, SQSQueue
+from ..response import SQSPublishCommand, SQSResponse
+from ..schemas import Destination, SNSTopic, SQSQueue, as_queue
 from ..security import credentials_of
 from ..subscriber.usecase import SQSSubscriber
 from .config import SQSBrokerConfig
@@ -68,6 +69,8 @@ class SQSBroker(SQSRegistrator, BrokerUsecase[ReceivedMessage, Client, SQSBroker
         aws_secret_access_key: str | None = None,
         aws_session_token: str | None = None,
         declare: bool = False,
+        reply_queue: SQSQueue | str | None = None,
+        payload_bucket: PayloadBucket | str | None = None,
         graceful_timeout: float | None = 15.0,
         ack_policy: AckPolicy = EMPTY,
         parser: CustomCallable | None = None,
@@ -103,6 +106,8 @@ class SQSBroker(SQSRegistrator, BrokerUsecase[ReceivedMessage, Client, SQSBroker
             aws_secret_access_key: None takes the default chain.
             aws_session_token: None takes the default chain.
             declare: Create queues, dead-letter queues, topics, subscriptions and queue policies at start.
+            reply_queue: Where answers to `request` arrive; a standard queue, best one for each process.
+            payload_bucket: For bodies over the limit, in the format of AWS's Extended Client libraries.
             graceful_timeout: Seconds that handlers get at stop; None or 0 cuts them off at once.
             ack_policy: Of subscribers that have none; NACK_ON_ERROR unless given.
             parser: Replaces or wraps the parser of all subscribers.
@@ -126,7 +131,10 @@ class SQSBroker(SQSRegistrator, BrokerUsecase[ReceivedMessage, Client, SQSBroker
             context: FastStream context.
             underlying_driver_annotations: More classes that FastStream explains how to inject.
         """
-        producer = SQSProducer(parser=parser, decoder=decoder)
+        self._reply_queue = None if reply_queue is None else as_queue(reply_queue)
+        if self._reply_queue is not None and self._reply_queue.fifo:
+            raise SetupError("answers need no order: reply_queue is a standard queue")
+        producer = SQSProducer(parser=parser, decoder=decoder, reply_queue=self.reply_queue_name)
         super().__init__(
             **{
                 "endpoint_url": endpoint_url,
@@ -170,6 +178,7 @@ class SQSBroker(SQSRegistrator, BrokerUsecase[ReceivedMessage, Client, SQSBroker
             ),
         )
         self._declares = declare
+        self.payload_bucket = PayloadBucket(payload_bucket) if isinstance(payload_bucket, str) else payload_bucket
         self._aws: Connection | None = None
 
     @override
@@ -177,7 +186,11 @@ class SQSBroker(SQSRegistrator, BrokerUsecase[ReceivedMessage, Client, SQSBroker
         connection = Connection(**self._connection_kwargs)
         client = await connection.open(max_connections=self._calls_at_once())
         self._aws = connection
-        self.config.broker_config.connect(client)
+        payloads = None
+        if self.payload_bucket is not None:
+            objects = await connection.open_s3(max_connections=self._calls_at_once())
+            payloads = Payloads(self.payload_bucket, objects)
+        self.config.broker_config.connect(client, payloads)
         return client
 
     def _calls_at_once(self) -> int:
@@ -196,7 +209,13 @@ class SQSBroker(SQSRegistrator, BrokerUsecase[ReceivedMessage, Client, SQSBroker
         """Queues and topics of subscribers and publishers, with the prefix each has from its routers."""
         subscribed = [(sub.queue, sub.prefix) for sub in self.subscribers if isinstance(sub, SQSSubscriber)]
         published = [(pub.target, pub.prefix) for pub in self.publishers if isinstance(pub, SQSPublisher)]
-        return [*subscribed, *published]
+        answers = [] if self._reply_queue is None else [(self._reply_queue, "")]
+        return [*subscribed, *published, *answers]
+
+    @property
+    def reply_queue_name(self) -> str | None:
+        """Where answers to `request` arrive."""
+        return None if self._reply_queue is None else self._reply_queue.name
 
     @override
     async def stop(
@@ -210,6 +229,7 @@ class SQSBroker(SQSRegistrator, BrokerUsecase[ReceivedMessage, Client, SQSBroker
             await super().stop(exc_type, exc_val, exc_tb)
         finally:
             self._connection = None
+            await self.config.broker_config.producer.close()
             self.config.broker_config.disconnect()
             aws, self._aws = self._aws, None
             if aws is not None:
@@ -272,7 +292,7 @@ class SQSBroker(SQSRegistrator, BrokerUsecase[ReceivedMessage, Client, SQSBroker
     @override
     async def publish_batch(
         self,
-        *messages: SendableMessage,
+        *messages: SendableMessage | SQSResponse,
         queue: SQSQueue | SNSTopic | str | None = None,
         topic: SNSTopic | str | None = None,
         headers: dict[str, Any] | None = None,
@@ -282,11 +302,13 @@ class SQSBroker(SQSRegistrator, BrokerUsecase[ReceivedMessage, Client, SQSBroker
     ) -> list[str]:
         """Sent in calls of up to ten messages and the size limit; the answer is their ids in order.
 
-        Raises PartialPublishError with the failed and the sent; nothing is sent a second time.
+        A message may be an SQSResponse with headers, group, deduplication id and delay of its own. Raises
+        PartialPublishError with the failed and the sent; nothing is sent a second time.
         """
         if not messages:
             return []
-        first, *rest = (b"" if message is None else message for message in messages)
+        bodies: list[Any] = [b"" if message is None else message for message in messages]
+        first, *rest = bodies
         command = SQSPublishCommand(
             first,
             *rest,
@@ -301,6 +323,32 @@ class SQSBroker(SQSRegistrator, BrokerUsecase[ReceivedMessage, Client, SQSBroker
         return ids
 
     @override
-    async def request(self, *_: Any, **__: Any) -> Any:
-        """Not offered: SQS has no replies of its own."""
-        raise FeatureNotSupportedException("SQS has no replies of its own; publish with reply_to instead")
+    async def request(  # type: ignore[override]
+        self,
+        message: SendableMessage = None,
+        queue: SQSQueue | SNSTopic | str | None = None,
+        *,
+        topic: SNSTopic | str | None = None,
+        headers: dict[str, Any] | None = None,
+        correlation_id: str | None = None,
+        group_id: str | None = None,
+        deduplication_id: str | None = None,
+        timeout: float = 30.0,
+    ) -> SQSMessage:
+        """What a handler answers to this message.
+
+        Answers come by the broker's `reply_queue`; TimeoutError when none comes within `timeout` seconds, which is
+        also how a failed handler shows.
+        """
+        command = SQSPublishCommand(
+            message,
+            to=Destination.of(queue, topic),
+            headers=headers,
+            correlation_id=correlation_id or self.config.id_generator() or gen_cor_id(),
+            group_id=group_id,
+            deduplication_id=deduplication_id,
+            timeout=timeout,
+            _publish_type=PublishType.REQUEST,
+        )
+        answer: SQSMessage = await self._basic_request(command, producer=self.config.producer)
+        return answer

@@ -8,7 +8,8 @@ from faststream.exceptions import IncorrectState
 from .._internal import BrokerConfig, UnderlyingDriverAnnotation, UnderlyingDriverAnnotations
 from ..client import Client
 from ..directory import Directory
-from ..message import SQSMessage
+from ..message import SQSBatchMessage, SQSMessage
+from ..payloads import Payloads
 from ..producer import SQSProducer
 
 
@@ -18,7 +19,10 @@ def _driver_annotations() -> UnderlyingDriverAnnotations:
     from .. import annotations
 
     module = annotations.__name__
-    rows = {SQSMessage: (annotations.SQSMessage, "SQSMessage")}
+    rows = {
+        SQSMessage: (annotations.SQSMessage, "SQSMessage"),
+        SQSBatchMessage: (annotations.SQSBatchMessage, "SQSBatchMessage"),
+    }
     return MappingProxyType(
         {
             driver: UnderlyingDriverAnnotation(type_hint=hint, module=module, name=name)
@@ -33,6 +37,7 @@ class SQSBrokerConfig(BrokerConfig):
     default_driver_annotations: UnderlyingDriverAnnotations = field(default_factory=_driver_annotations)
     _client: Client | None = field(default=None, init=False, repr=False)
     _directory: Directory | None = field(default=None, init=False, repr=False)
+    _payloads: Payloads | None = field(default=None, init=False, repr=False)
 
     @property
     def client(self) -> Client:
@@ -48,11 +53,18 @@ class SQSBrokerConfig(BrokerConfig):
             raise IncorrectState("connect or start the broker first")
         return self._directory
 
-    def connect(self, client: Client) -> None:
+    @property
+    def payloads(self) -> Payloads | None:
+        """Bodies in S3, where a bucket is configured."""
+        return self._payloads
+
+    def connect(self, client: Client, payloads: Payloads | None = None) -> None:
         """Subscribers and publishers use this client from now on."""
         self._client = client
+        self._payloads = payloads
         self._directory = Directory(client)
-        self.producer.connect(client, self._directory, self.fd_config._serializer, self.broker_codec)  # noqa: SLF001
+        serializer = self.fd_config._serializer  # noqa: SLF001
+        self.producer.connect(client, self._directory, serializer, self.broker_codec, payloads)
 
     def disconnect(self) -> None:
         """Nothing can be received or published any more."""

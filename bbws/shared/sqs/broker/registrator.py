@@ -29,8 +29,11 @@ class SQSRegistrator(Registrator[ReceivedMessage, SQSBrokerConfig]):
         queue: SQSQueue | str,
         *,
         max_workers: int = 1,
+        batch: bool = False,
         batch_size: int = 10,
         wait_time: int = 20,
+        pollers: int = 1,
+        prefetch: float = 1.0,
         visibility_timeout: int | None = None,
         heartbeat: bool = True,
         retry: Backoff = DEFAULT_RETRY,
@@ -52,8 +55,12 @@ class SQSRegistrator(Registrator[ReceivedMessage, SQSBrokerConfig]):
         Args:
             queue: Name, URL or ARN, or an SQSQueue.
             max_workers: Handlers that may run at the same time.
-            batch_size: Messages asked for in one receive, at most; never more than there are free workers.
+            batch: The handler gets a list of messages, up to `batch_size`; what failed comes again one by one.
+            batch_size: Messages asked for in one receive, at most; of a standard queue never more than workers are
+                free and `prefetch` allows.
             wait_time: How long one receive waits for a message, up to 20.
+            pollers: Receives at the same time under load; an empty queue is polled by one.
+            prefetch: Work held here beyond what the workers have, measured in the time that handlers take; up to 10.
             visibility_timeout: Of received messages; None takes the queue's own.
             heartbeat: Extend messages in work at half of their visibility timeout, up to 12 hours.
             retry: When a failed message is visible again.
@@ -74,8 +81,11 @@ class SQSRegistrator(Registrator[ReceivedMessage, SQSBrokerConfig]):
         subscriber = create_subscriber(
             queue=as_queue(queue),
             max_workers=max_workers,
+            batch=batch,
             batch_size=batch_size,
             wait_time=wait_time,
+            pollers=pollers,
+            prefetch=prefetch,
             visibility_timeout=visibility_timeout,
             heartbeat=heartbeat,
             retry=retry,

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from faststream.exceptions import FeatureNotSupportedException
+from faststream.message import gen_cor_id
 from faststream.response import PublishCommand, PublishType
 from typing_extensions import override
 
@@ -16,6 +16,7 @@ from .._internal import (
     SendableMessage,
 )
 from ..broker.config import SQSBrokerConfig
+from ..message import SQSMessage
 from ..response import SQSPublishCommand
 from ..schemas import Destination, SNSTopic, SQSQueue, prefixed
 
@@ -98,5 +99,32 @@ class SQSPublisher(PublisherUsecase):
         await send(command, producer=self._outer_config.producer, _extra_middlewares=_extra_middlewares)
 
     @override
-    async def request(self, message: SendableMessage, /, **options: Any) -> Any:
-        raise FeatureNotSupportedException("SQS has no replies of its own; publish with reply_to instead")
+    async def request(
+        self,
+        message: SendableMessage = None,
+        queue: SQSQueue | SNSTopic | str | None = None,
+        *,
+        topic: SNSTopic | str | None = None,
+        headers: dict[str, Any] | None = None,
+        correlation_id: str | None = None,
+        group_id: str | None = None,
+        deduplication_id: str | None = None,
+        timeout: float = 30.0,
+    ) -> SQSMessage:
+        """What a handler answers to this message.
+
+        Answers come by the broker's `reply_queue`; TimeoutError when none comes within `timeout` seconds, which is
+        also how a failed handler shows.
+        """
+        command = SQSPublishCommand(
+            message,
+            to=Destination.of(queue, topic) if queue or topic else self.to,
+            headers=self._options.headers | (headers or {}),
+            correlation_id=correlation_id or self._outer_config.id_generator() or gen_cor_id(),
+            group_id=group_id or self._options.group_id,
+            deduplication_id=deduplication_id,
+            timeout=timeout,
+            _publish_type=PublishType.REQUEST,
+        )
+        answer: SQSMessage = await self._basic_request(command, producer=self._outer_config.producer)
+        return answer

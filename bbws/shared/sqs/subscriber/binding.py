@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from ..broker.config import SQSBrokerConfig
 from ..client import Client, Failure
 from ..directory import QueueFacts
+from ..payloads import Pointer
 from ..schemas import SQSQueue, prefixed
 
 
@@ -44,6 +45,11 @@ class QueueBinding:
     async def change_visibility(self, entries: Sequence[tuple[str, int]]) -> Sequence[Failure]:
         """One ChangeMessageVisibilityBatch."""
         return await self.client.change_visibility_batch((await self.facts()).url, entries)
+
+    async def discard_payload(self, at: Pointer) -> None:
+        """The body in S3 of a message that was handled goes where the bucket is configured so."""
+        if payloads := self._outer.payloads:
+            await payloads.handled(at)
 
     async def dead_letter_url(self) -> str | None:
         """The queue for dead letters: the declared one, or the target of the redrive policy as it is now."""

@@ -29,6 +29,9 @@ class SQSSubscriberConfig(SubscriberUsecaseConfig):
     retry: Backoff
     unwrap_sns: UnwrapSNS
     attempts: int | None
+    batch: bool
+    pollers: int
+    prefetch: float
 
     @property
     def ack_policy(self) -> AckPolicy:

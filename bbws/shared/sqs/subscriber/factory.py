@@ -15,6 +15,9 @@ from .config import SQSSubscriberConfig, SQSSubscriberSpecificationConfig
 from .specification import SQSSubscriberSpecification
 from .usecase import SQSSubscriber
 
+# What is held here nobody else can work on.
+_PREFETCH_S = 10
+
 
 def create_subscriber(
     *,
@@ -27,6 +30,9 @@ def create_subscriber(
     retry: Backoff,
     unwrap_sns: UnwrapSNS,
     attempts: int | None,
+    batch: bool,
+    pollers: int,
+    prefetch: float,
     ack_policy: AckPolicy,
     no_reply: bool,
     config: SQSBrokerConfig,
@@ -40,6 +46,8 @@ def create_subscriber(
     _check("wait_time", wait_time, 0, WAIT_TIME_S)
     _check("visibility_timeout", visibility_timeout, 1, VISIBILITY_S)
     _check("attempts", attempts, 1, None)
+    _check("pollers", pollers, 1, None)
+    _check("prefetch", prefetch, 0, _PREFETCH_S)
     options = SQSSubscriberConfig(
         queue=queue,
         max_workers=max_workers,
@@ -50,6 +58,9 @@ def create_subscriber(
         retry=retry,
         unwrap_sns=unwrap_sns,
         attempts=attempts,
+        batch=batch,
+        pollers=pollers,
+        prefetch=prefetch,
         no_reply=no_reply,
         _outer_config=config,
         _ack_policy=ack_policy,
@@ -61,7 +72,7 @@ def create_subscriber(
     return SQSSubscriber(options, SQSSubscriberSpecification(config, described, calls), calls)
 
 
-def _check(option: str, value: int | None, low: int, high: int | None) -> None:
+def _check(option: str, value: float | None, low: int, high: int | None) -> None:
     if value is None or (value >= low and (high is None or value <= high)):
         return
     raise SetupError(f"{option} is {low} to {high if high is not None else 'any number'}, not {value}")

@@ -49,6 +49,11 @@ class Gate:
         """Whether nothing is received."""
         return self._state is _State.PAUSED
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it lets pass whatever there is room for."""
+        return self._state is _State.OPEN
+
     def width(self, free: int) -> int:
         """How many of the free places may be filled now."""
         if self._state is _State.OPEN:

@@ -95,6 +95,7 @@ class Heartbeat:
     def _refused(self, raw: ReceivedMessage, failure: Failure) -> None:
         if failure.sender_fault:
             self._held.discard(raw)
+            raw.lost = True
             self._log(f"message {raw.message_id} is lost to this consumer and may be handled twice: {failure.reason}")
         else:
             self._again_soon([raw])

@@ -13,6 +13,8 @@ from .settlement import Log
 _FIRST_PAUSE_S = 0.5
 _LAST_PAUSE_S = 30.0
 _SHORT_POLL_EVERY_S = 0.1  # SQS bills each receive
+# Long enough that SQS asks all of its servers, short enough to leave an empty queue to one poll.
+_HELPER_WAIT_S = 1
 _random = SystemRandom()
 
 
@@ -39,14 +41,19 @@ class Outage:
 
 
 class Poller:
-    """Receives while `width()` says there is room, and hands over what came; ends between two receives only."""
+    """Receives while there is room, and hands over what came; ends between two receives only.
+
+    `width(asked)` is how many messages one more receive may bring while others have asked for `asked`. After a full
+    receive up to `pollers` receive side by side; all but one end as soon as a receive is not full.
+    """
 
     def __init__(
         self,
         binding: QueueBinding,
         *,
-        width: Callable[[], int],
+        width: Callable[[int], int],
         deliver: Callable[[list[dict[str, Any]], float], Awaitable[None]],
+        pollers: int,
         wait_time_s: int,
         visibility_timeout_s: int | None,
         log: Log,
@@ -54,6 +61,9 @@ class Poller:
         self._binding = binding
         self._width = width
         self._deliver = deliver
+        self._helpers_wanted = pollers - 1
+        self._helpers: set[asyncio.Task[None]] = set()
+        self._asked = 0
         self._wait_time_s = wait_time_s
         self._visibility_timeout_s = visibility_timeout_s
         self._outage = Outage(log)
@@ -72,29 +82,57 @@ class Poller:
     async def run(self) -> None:
         """Poll until stopped. Not to be cancelled: a cancelled receive takes messages that nobody gets."""
         while not self._stopped.is_set():
-            if width := self._width():
+            if width := self._width(self._asked):
                 await self._poll(width)
             else:
                 await self._changed.wait()
             self._changed.clear()
+        if self._helpers:
+            await asyncio.wait(self._helpers)
 
     async def _poll(self, width: int) -> None:
         try:
-            messages, lease_s = await self._receive(width)
+            received = await self._receive_and_deliver(width, self._wait_time_s)
         except Exception as error:  # noqa: BLE001 - a consumer outlives whatever its queue answers
             await self.wait_out(error)
-        else:
-            self._outage.over()
-            await self._deliver(messages, lease_s)
-            if not messages and not self._wait_time_s:
-                await self._sleep(_SHORT_POLL_EVERY_S)
+            return
+        self._outage.over()
+        if received == width:
+            self._call_for_help()
+        elif not received and not self._wait_time_s:
+            await self._sleep(_SHORT_POLL_EVERY_S)
 
-    async def _receive(self, width: int) -> tuple[list[dict[str, Any]], float]:
+    def _call_for_help(self) -> None:
+        while len(self._helpers) < self._helpers_wanted and not self._stopped.is_set():
+            helper = asyncio.create_task(self._help())
+            self._helpers.add(helper)
+            helper.add_done_callback(self._helpers.discard)
+
+    async def _help(self) -> None:
+        """Receive until there is no more, or no room for it; an outage is left to the one who stays."""
+        while not self._stopped.is_set() and (width := self._width(self._asked)):
+            try:
+                received = await self._receive_and_deliver(width, min(self._wait_time_s, _HELPER_WAIT_S))
+            except Exception:  # noqa: BLE001 - the loop that stays sees and logs the same
+                return
+            if received < width:
+                return
+
+    async def _receive_and_deliver(self, width: int, wait_s: int) -> int:
+        self._asked += width
+        try:
+            messages, lease_s = await self._receive(width, wait_s)
+        finally:
+            self._asked -= width
+        await self._deliver(messages, lease_s)
+        return len(messages)
+
+    async def _receive(self, width: int, wait_s: int) -> tuple[list[dict[str, Any]], float]:
         """Messages, and for how many seconds they are ours."""
         facts = await self._binding.facts()
         own = self._visibility_timeout_s
         messages = await self._binding.client.receive(
-            facts.url, max_messages=width, wait_s=self._wait_time_s, visibility_timeout_s=own
+            facts.url, max_messages=width, wait_s=wait_s, visibility_timeout_s=own
         )
         return messages, facts.visibility_timeout_s if own is None else own
 

@@ -13,6 +13,7 @@ from ..client import AWS_ERRORS
 from ..errors import PauseSubscriber, ReturnMessage, SettlementError, SQSError
 from ..limits import VISIBILITY_S
 from ..message import ReceivedMessage
+from ..payloads import Pointer
 from .batching import Batcher
 from .binding import QueueBinding
 from .dead_letters import dead_letter, describe
@@ -48,7 +49,7 @@ class Settler:
         *,
         retry: Backoff,
         attempts: int | None,
-        in_flight: Iterable[ReceivedMessage],
+        held: Callable[[], Iterable[ReceivedMessage]],
         handler: Callable[[], str],
         log: Log,
     ) -> None:
@@ -56,7 +57,7 @@ class Settler:
         self._heartbeat = heartbeat
         self._retry = retry
         self._attempts = attempts
-        self._in_flight = in_flight
+        self._held = held
         self._handler = handler
         self._log = log
         self._deletes = Batcher("delete", binding.delete, self._has_company)
@@ -68,8 +69,17 @@ class Settler:
 
     async def ack(self, raw: ReceivedMessage) -> None:
         """Deleted."""
-        if self._take(raw):
-            await self._delete(raw)
+        if not self._take(raw):
+            return
+        await self._delete(raw)
+        if raw.pointer is not None:
+            await self._discard_payload(raw, raw.pointer)
+
+    async def _discard_payload(self, raw: ReceivedMessage, at: Pointer) -> None:
+        try:
+            await self._binding.discard_payload(at)
+        except AWS_ERRORS as error:
+            self._log(logging.WARNING, f"the body stays in s3://{at.bucket}/{at.key}: {error}", raw)
 
     async def nack(self, raw: ReceivedMessage, delay: float | None = None) -> None:
         """Returned after `delay` or the back-off; the last allowed attempt is moved to the dead letters."""
@@ -137,7 +147,11 @@ class Settler:
         return True
 
     def _has_company(self) -> bool:
-        return any(not raw.settled for raw in self._in_flight)
+        return any(not raw.settled for raw in self._held())
+
+    def failures(self, raw: ReceivedMessage) -> int:
+        """How often it has failed before."""
+        return self._count(raw) - 1
 
     def _count(self, raw: ReceivedMessage) -> int:
         return max(raw.receive_count - self._excused.get(raw.message_id, 0), 1)
@@ -154,11 +168,14 @@ class Settler:
     async def _delete(self, raw: ReceivedMessage) -> None:
         await self._heartbeat.drop(raw)
         await self._deletes.add(raw.receipt_handle)
+        raw.gone = True
         self._excused.pop(raw.message_id, None)
 
     async def _return_failed(self, raw: ReceivedMessage, delay: float | None) -> None:
         seconds = self._retry.delay(self._count(raw)) if delay is None else delay
         await self._heartbeat.drop(raw)
+        now = asyncio.get_running_loop().time()
+        raw.away_until = now + (seconds or 0)
         if seconds is not None:
             await self._returns.add((raw.receipt_handle, self._within_limit(raw, seconds)))
 
@@ -167,7 +184,7 @@ class Settler:
         if len(self._excused) > _EXCUSED_MESSAGES:
             self._excused.popitem(last=False)
         await self._return_failed(raw, delay)
-        if delay > 0 and isinstance(raw.failure, PauseSubscriber):
+        if delay > 0 and not isinstance(raw.failure, ReturnMessage):
             until = asyncio.get_running_loop().time() + delay
             self._waiting[raw.receipt_handle] = _Waiting(until, raw.receive_count)
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from faststream import AckPolicy
 from faststream.message import StreamMessage
@@ -24,13 +24,15 @@ from ..broker.config import SQSBrokerConfig
 from ..client import AWS_ERRORS
 from ..errors import PauseSubscriber, SettlementError
 from ..limits import WAIT_TIME_S
-from ..message import ReceivedMessage, SQSMessage
+from ..message import ReceivedBatch, ReceivedMessage, SQSMessage
 from ..parser import SQSParser
 from ..publisher.fake import ReplyPublisher
 from .binding import QueueBinding
 from .config import SQSSubscriberConfig
 from .course import Course
+from .crew import Crew
 from .gate import Gate
+from .groups import FailingGroups, split
 from .heartbeat import Heartbeat
 from .poller import Poller
 from .settlement import Settler
@@ -55,15 +57,14 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         specification: SubscriberSpecification[Any, Any],
         calls: CallsCollection[ReceivedMessage],
     ) -> None:
-        parser = SQSParser(config.unwrap_sns)
-        config.parser = parser.parse_message
-        config.decoder = parser.decode_message
+        parser = SQSParser(config.unwrap_sns, lambda: self._outer_config.payloads)
+        config.parser = parser.parse_batch if config.batch else parser.parse_message
+        config.decoder = parser.decode_batch if config.batch else parser.decode_message
         super().__init__(config, specification, calls)
         self.queue = config.queue
         self._options = config
         self._log_context: dict[str, str] | None = None
         self._course: Course | None = None
-        self._in_flight: dict[ReceivedMessage, asyncio.Task[None]] = {}
         self._fetches: set[asyncio.Task[Any]] = set()
         self._polling: asyncio.Task[None] | None = None
         self._beating: asyncio.Task[None] | None = None
@@ -75,14 +76,25 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         options = self._options
         self._log_context = None
         self._closing = None
+        self._is_manual = self.ack_policy is AckPolicy.MANUAL
         self._binding = QueueBinding(options.queue, self._outer_config)
         self._heartbeat = Heartbeat(self._binding.change_visibility, log=partial(self._note, logging.WARNING))
+        self._failing = FailingGroups()
+        self._crew = Crew(
+            self._handle,
+            places=options.max_workers,
+            receive=options.batch_size,
+            prefetch_s=options.prefetch,
+            is_ordered=options.queue.fifo,
+            is_batched=options.batch,
+            overdue=lambda late: self._tracked(self._give_back(late)),
+        )
         self._settler = Settler(
             self._binding,
             self._heartbeat,
             retry=options.retry,
             attempts=options.attempts,
-            in_flight=self._in_flight,
+            held=self._crew.held,
             handler=lambda: ",".join(call.name for call in self.calls),
             log=self._note,
         )
@@ -90,6 +102,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
             self._binding,
             width=self._width,
             deliver=self._deliver,
+            pollers=options.pollers,
             wait_time_s=options.wait_time,
             visibility_timeout_s=options.visibility_timeout,
             log=self._note,
@@ -115,6 +128,16 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
     def max_workers(self) -> int:
         """Handlers that may run at the same time."""
         return self._options.max_workers
+
+    @property
+    def most_per_call(self) -> int:
+        """Messages that one call of the handler gets, at most."""
+        return self._options.batch_size if self._options.batch else 1
+
+    @property
+    def visibility_timeout(self) -> int | None:
+        """Seconds that it asks for with each receive; None where it takes the queue's own."""
+        return self._options.visibility_timeout
 
     @property
     def paused(self) -> bool:
@@ -178,7 +201,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         self.running = False
         if self._closing is None:
             self._closing = asyncio.create_task(self._close())
-        if asyncio.current_task() not in self._in_flight.values():
+        if asyncio.current_task() not in self._crew.tasks.values():
             await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
@@ -197,20 +220,23 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
 
     async def _finish_handlers(self) -> None:
         grace_s = self._outer_config.graceful_timeout
-        if self._in_flight and grace_s:
-            await asyncio.wait(self._in_flight.values(), timeout=grace_s)
-        cut_off = dict(self._in_flight)
+        await self._give_back(self._crew.withdraw())
+        if (running := self._crew.tasks) and grace_s:
+            await asyncio.wait(running.values(), timeout=grace_s)
+        cut_off = self._crew.tasks
         for task in cut_off.values():
             task.cancel()
         if cut_off:
             await asyncio.wait(cut_off.values(), timeout=_CUT_OFF_S)
         # A handler in a thread cannot be cancelled: its message goes back over its head.
-        await asyncio.gather(*(self._settler.release(raw) for raw in cut_off))
+        await asyncio.gather(*(self._settler.release(raw) for batch in cut_off for raw in batch))
 
-    def _width(self) -> int:
-        # One message of a FIFO queue at a time: SQS holds back the rest of its group, so order is kept.
-        most = 1 if self.queue.fifo else self._options.batch_size
-        return self._gate.width(min(most, self._options.max_workers - len(self._in_flight)))
+    def _width(self, asked: int) -> int:
+        if asked and not self._gate.is_open:
+            return 0
+        # Those behind a message that fails would be counted each time: until it is through, one at a time.
+        most = 1 if self._failing else self._options.batch_size
+        return self._gate.width(min(most, self._crew.room(asked)))
 
     async def _deliver(self, messages: Sequence[dict[str, Any]], lease_s: float) -> None:
         received = [self._received(message) for message in messages]
@@ -218,18 +244,42 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         admitted = self._gate.width(len(received)) if self.running else 0
         for raw in received[:admitted]:
             self._gate.begin(raw)
-            self._in_flight[raw] = asyncio.create_task(self._handle(raw, lease_s))
+            if self._options.heartbeat and lease_s > 0:
+                self._heartbeat.hold(raw, lease_s)
+        self._crew.add(self._batches(received[:admitted]))
         await self._give_back(received[admitted:])
 
-    async def process_one(self, message: dict[str, Any]) -> None:
-        """Handle and settle one received message here and now; raises what the handler raised."""
-        raw = self._received(message)
-        self._gate.begin(raw)
+    def _batches(self, received: Sequence[ReceivedMessage]) -> list[ReceivedBatch]:
+        """What each call of the handler gets. What failed in company comes alone, so that it fails alone."""
+        if not self._options.batch:
+            return [ReceivedBatch([raw]) for raw in received]
+        return split(received, is_ordered=self.queue.fifo, failures=self._settler.failures)
+
+    async def process(self, messages: Sequence[dict[str, Any]]) -> list[Exception]:
+        """Handle and settle what one receive brought here and now; what handlers raised is the answer."""
+        errors: list[Exception] = []
+        for batch in self._batches([self._received(message) for message in messages]):
+            if self.queue.fifo and errors:
+                # Those behind a failure come after it.
+                await self._give_back(batch)
+                continue
+            try:
+                await self._process_batch(batch)
+            except Exception as error:  # noqa: BLE001 - the others are handled all the same
+                errors.append(error)
+        return errors
+
+    async def _process_batch(self, batch: ReceivedBatch) -> None:
+        self._gate.begin(batch[0])
         try:
-            await self.process_message(raw)
+            await self.process_message(self._as_consumed(batch))
         finally:
-            await self._settle_leftover(raw)
-            self._gate.end(raw)
+            await self._settle_leftovers(batch)
+            self._gate.end(batch[0])
+
+    def _as_consumed(self, batch: ReceivedBatch) -> ReceivedMessage:
+        # FastStream passes on what it gets: a batch goes to the parser for batches.
+        return cast("ReceivedMessage", batch) if self._options.batch else batch[0]
 
     def _received(self, message: dict[str, Any]) -> ReceivedMessage:
         now = asyncio.get_running_loop().time()
@@ -239,29 +289,48 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         delay = self._gate.return_after_s if self.running else 0
         await asyncio.gather(*(self._settler.release(raw, delay) for raw in received))
 
-    async def _handle(self, raw: ReceivedMessage, lease_s: float) -> None:
+    async def _handle(self, batch: ReceivedBatch) -> None:
         try:
-            await self._consume_or_give_back(raw, lease_s)
+            await self._consume_or_give_back(batch)
         except asyncio.CancelledError as cut_off:
-            raw.failure = cut_off
+            for raw in batch:
+                raw.failure = cut_off
         try:
-            await self._settle_leftover(raw)
+            await self._settle_leftovers(batch)
         except SettlementError as error:
-            self._note(logging.WARNING, str(error), raw)
+            self._note(logging.WARNING, str(error), batch[0])
         finally:
-            await self._heartbeat.drop(raw)
-            del self._in_flight[raw]
-            self._gate.end(raw)
-            self._poller.changed()
+            await self._end(batch)
 
-    async def _consume_or_give_back(self, raw: ReceivedMessage, lease_s: float) -> None:
-        # Between the receive and this first step the subscriber may have stopped or paused.
-        if not self.running or self.paused:
-            await self._give_back([raw])
+    async def _end(self, batch: ReceivedBatch) -> None:
+        for raw in batch:
+            await self._heartbeat.drop(raw)
+        if self.queue.fifo:
+            await self._end_in_order(batch)
+        self._crew.end(batch)
+        for raw in batch:
+            self._gate.end(raw)
+        self._poller.changed()
+
+    async def _end_in_order(self, batch: ReceivedBatch) -> None:
+        """What is not deleted comes again: those behind it in its group must come after it."""
+        for raw in batch:
+            self._failing.note(raw)
+        if not all(raw.gone for raw in batch):
+            await self._give_back(self._crew.withdraw(batch))
+
+    async def _consume_or_give_back(self, batch: ReceivedBatch) -> None:
+        # Since the receive the subscriber may have stopped or paused, or others may have got what waited here.
+        is_lost = any(raw.lost for raw in batch)
+        if not self.running or self.paused or is_lost:
+            await self._give_back([raw for raw in batch if not raw.lost])
             return
-        if self._options.heartbeat and lease_s > 0:
-            self._heartbeat.hold(raw, lease_s)
-        await self.consume(raw)
+        await self.consume(self._as_consumed(batch))
+
+    async def _settle_leftovers(self, batch: ReceivedBatch) -> None:
+        # A task for each message that went well would cost as much as its handler.
+        if failed := [raw for raw in batch if raw.failure is not None]:
+            await asyncio.gather(*(self._settle_leftover(raw) for raw in failed))
 
     async def _settle_leftover(self, raw: ReceivedMessage) -> None:
         """What FastStream did not settle: cut off, manual, or so broken that not even the fallback parser read it."""
@@ -270,17 +339,27 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
             await self._settler.release(raw)
         elif isinstance(failure, PauseSubscriber):
             await self._settler.nack(raw, failure.delay)
-        elif self.ack_policy is not AckPolicy.MANUAL and failure is not None:
+        elif not self._is_manual and failure is not None:
             await self._settler.nack(raw)
 
     def _witness(self, msg: ReceivedMessage | None, /, *, context: ContextRepo) -> Witness:
-        return Witness(msg, context=context, tell=self._note_failure)
+        return Witness(msg, context=context, tell=self._note_end)
 
-    def _note_failure(self, raw: ReceivedMessage, failure: BaseException) -> None:
+    def _note_end(self, consumed: ReceivedMessage | ReceivedBatch, failure: BaseException | None) -> None:
         """Before anything else happens to the message: what a pause should stop, it stops now."""
-        raw.failure = failure
+        batch = consumed if isinstance(consumed, ReceivedBatch) else consumed.batch or ReceivedBatch([consumed])
+        for raw in batch:
+            raw.failure = failure
         if isinstance(failure, PauseSubscriber):
             self._gate.pause(failure)
+            self._tracked(self._give_back(self._crew.withdraw()))
+        elif failure is None and all(self._is_through(raw) for raw in batch):
+            self._crew.advance(batch)
+            self._poller.changed()
+
+    def _is_through(self, raw: ReceivedMessage) -> bool:
+        """Deleted by the handler, or about to be by the policy."""
+        return raw.away_until is None and (raw.settled or not self._is_manual)
 
     @property
     @override

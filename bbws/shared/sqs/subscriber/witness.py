@@ -1,4 +1,4 @@
-"""Sees why a message failed before FastStream settles it."""
+"""Sees that a handler has ended, and why it failed, before FastStream settles the message."""
 
 from collections.abc import Callable
 from types import TracebackType
@@ -7,7 +7,7 @@ from faststream.response import PublishCommand
 from typing_extensions import override
 
 from .._internal import BaseMiddleware, ContextRepo
-from ..message import ReceivedMessage
+from ..message import ReceivedBatch, ReceivedMessage
 
 
 class Witness(BaseMiddleware[PublishCommand, ReceivedMessage | None]):
@@ -19,7 +19,7 @@ class Witness(BaseMiddleware[PublishCommand, ReceivedMessage | None]):
         /,
         *,
         context: ContextRepo,
-        tell: Callable[[ReceivedMessage, BaseException], None],
+        tell: Callable[[ReceivedMessage | ReceivedBatch, BaseException | None], None],
     ) -> None:
         super().__init__(msg, context=context)
         self._tell = tell
@@ -31,6 +31,6 @@ class Witness(BaseMiddleware[PublishCommand, ReceivedMessage | None]):
         exc_val: BaseException | None = None,
         exc_tb: TracebackType | None = None,
     ) -> bool:
-        if exc_val is not None and self.msg is not None:
+        if self.msg is not None:
             self._tell(self.msg, exc_val)
         return False

@@ -1,0 +1,184 @@
+"""Several receives side by side under load, and work kept in store: never for long, never for nothing."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from faststream.exceptions import SetupError
+
+from bbws.shared.sqs import PauseSubscriber, SQSBroker, SQSQueue
+from bbws.shared.sqs.memory import MemoryService
+from tests.shared.sqs.worlds import BrokerOnMemory, broker_on, counts, started
+from tests.support.emulator import Aws
+from tests.support.waiting import eventually
+
+
+class SlowService(MemoryService):
+    """A receive takes as long as it takes in a network, or waits as a long poll does."""
+
+    def __init__(self, takes_s: float) -> None:
+        super().__init__(time.monotonic)
+        self.takes_s = takes_s
+        self.at_once = 0
+        self.most_at_once = 0
+        self.receives: list[int] = []
+
+    async def receive(self, queue_url: str, *, wait_s: int, **options: Any) -> list[dict[str, Any]]:
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await asyncio.sleep(self.takes_s)
+        answer = await super().receive(queue_url, wait_s=wait_s, **options)
+        self.receives.append(len(answer))
+        if not answer:
+            await asyncio.sleep(wait_s)
+        self.at_once -= 1
+        return answer
+
+
+async def filled(service: MemoryService, number: int) -> SQSBroker:
+    broker = BrokerOnMemory(service)
+    await broker.connect()
+    await broker.publish_batch(*range(number), queue="load")
+    return broker
+
+
+async def drained(broker: SQSBroker, service: MemoryService) -> None:
+    async with started(broker):
+        await eventually(lambda: not service.messages("load"), what="the queue is empty")
+
+
+@pytest.mark.parametrize("pollers", [1, 4])
+async def test_pollers_receive_side_by_side_under_load(pollers: int) -> None:
+    """One receive at a time brings ten messages per round trip: more workers than that would starve."""
+    service = SlowService(takes_s=0.05)
+    broker = await filled(service, 300)
+
+    @broker.subscriber("load", max_workers=100, pollers=pollers, wait_time=1, prefetch=0)
+    async def handle(number: int) -> None:
+        await asyncio.sleep(0.05)
+
+    await drained(broker, service)
+    assert service.most_at_once == pollers
+
+
+async def test_an_empty_queue_is_polled_by_one(aws: Aws) -> None:
+    """Idle pollers are requests that AWS bills; after the load only one is left in the long poll."""
+    broker, done = broker_on(aws), []
+
+    @broker.subscriber("quiet", max_workers=50, pollers=5, wait_time=2)
+    async def handle(number: int) -> None:
+        done.append(number)
+
+    async def polls() -> int:
+        return await aws.calls("sqs", "ReceiveMessage")
+
+    async with started(broker):
+        await broker.publish_batch(*range(60), queue="quiet")
+        await eventually(lambda: len(done) == 60, what="the load is over")
+        # Helpers end with their next receive, which waits a second.
+        before = await polls()
+        await eventually(lambda: reaches(polls, before + 3), what="three more polls")
+        began, before = time.monotonic(), await polls()
+        await eventually(lambda: reaches(polls, before + 2), what="two more polls")
+        assert time.monotonic() - began > 3
+
+
+async def reaches(figure: Callable[[], Any], wanted: int) -> bool:
+    return bool(await figure() >= wanted)
+
+
+async def test_a_single_worker_receives_in_tens_when_its_handler_is_quick() -> None:
+    """One request for one message is ten times what SQS need cost."""
+    service = SlowService(takes_s=0)
+    broker = await filled(service, 100)
+
+    @broker.subscriber("load", max_workers=1, wait_time=1)
+    async def handle(number: int) -> None: ...
+
+    await drained(broker, service)
+    assert len(service.receives) <= 14
+
+
+async def test_no_more_is_kept_in_store_than_the_prefetch_allows() -> None:
+    """What is held here nobody else can work on: a store of half a second, at 50 ms each, is ten messages."""
+    service, most = SlowService(takes_s=0), 0
+    broker = await filled(service, 60)
+
+    @broker.subscriber("load", max_workers=1, wait_time=1, prefetch=0.5)
+    async def handle(number: int) -> None:
+        nonlocal most
+        now = time.monotonic()
+        most = max(most, sum(stored.visible_at > now for stored in service._queue("load").messages))
+        await asyncio.sleep(0.05)
+
+    await drained(broker, service)
+    # Of the store, the one in work, and deletes under way.
+    assert 5 <= most <= 14
+
+
+async def test_a_slow_handler_gets_nothing_in_store(aws: Aws) -> None:
+    """Where one message takes longer than the prefetch, each is received when its turn has come."""
+    broker, begun = broker_on(aws), []
+
+    @broker.subscriber("slow", max_workers=1, wait_time=0, prefetch=0.1)
+    async def handle(number: int) -> None:
+        begun.append(number)
+        await asyncio.sleep(0.4)
+
+    async with started(broker):
+        await broker.publish_batch(1, 2, 3, 4, queue="slow")
+        await eventually(lambda: len(begun) == 2, what="the second is in work")
+        assert await counts(aws, "slow") == {"visible": 2, "held": 1, "delayed": 0}
+
+
+async def test_the_store_goes_back_when_the_subscriber_stops_or_pauses(aws: Aws) -> None:
+    """Nothing is hidden from others by a process that will not work on it, and no attempt is counted."""
+    broker, begun, go_on = broker_on(aws, graceful_timeout=0.1), [], asyncio.Event()
+
+    async def probe() -> bool:
+        return False
+
+    @broker.subscriber(SQSQueue("store", visibility_timeout=600), max_workers=1, wait_time=0)
+    async def handle(number: int) -> None:
+        begun.append(number)
+        if len(begun) == 5:
+            await go_on.wait()
+            raise PauseSubscriber(reason="out", probe=probe, delay=0)
+
+    async with started(broker):
+        await broker.publish_batch(*range(10), queue="store")
+        await eventually(lambda: len(begun) == 5, what="the fifth is in work")
+        await eventually(lambda: held(aws, 6), what="the rest is in store")
+        go_on.set()
+        await eventually(lambda: held(aws, 0), what="all are back")
+        assert await counts(aws, "store") == {"visible": 6, "held": 0, "delayed": 0}
+
+
+async def held(aws: Aws, number: int) -> bool:
+    return (await counts(aws, "store"))["held"] == number
+
+
+async def test_what_waits_behind_a_stuck_handler_is_given_to_others(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store filled in quick times must not hang behind one message that never ends."""
+    monkeypatch.setattr("bbws.shared.sqs.subscriber.crew._HOLD_S", 0.3)
+    broker, begun = broker_on(aws, graceful_timeout=0.1), []
+
+    @broker.subscriber("store", max_workers=1, wait_time=0)
+    async def handle(number: int) -> None:
+        begun.append(number)
+        if len(begun) == 3:
+            await asyncio.sleep(600)
+
+    async with started(broker):
+        await broker.publish_batch(*range(10), queue="store")
+        await eventually(lambda: len(begun) == 3, what="one is stuck")
+        await eventually(lambda: held(aws, 1), what="only the stuck one is held")
+
+
+def test_figures_out_of_range_are_refused() -> None:
+    """Nobody holds messages for minutes by a slip of the keyboard."""
+    for option in ({"pollers": 0}, {"prefetch": -1}, {"prefetch": 60}):
+        with pytest.raises(SetupError):
+            SQSBroker().subscriber("q", **option)  # type: ignore[arg-type]
