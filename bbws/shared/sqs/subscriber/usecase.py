@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -31,6 +31,7 @@ from .binding import QueueBinding
 from .config import SQSSubscriberConfig
 from .course import Course
 from .crew import Crew
+from .fetching import Fetcher
 from .gate import Gate
 from .groups import FailingGroups, split
 from .heartbeat import Heartbeat
@@ -65,7 +66,6 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         self._options = config
         self._log_context: dict[str, str] | None = None
         self._course: Course | None = None
-        self._fetches: set[asyncio.Task[Any]] = set()
         self._polling: asyncio.Task[None] | None = None
         self._beating: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -87,7 +87,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
             prefetch_s=options.prefetch,
             is_ordered=options.queue.fifo,
             is_batched=options.batch,
-            overdue=lambda late: self._tracked(self._give_back(late)),
+            overdue=lambda late: self._fetcher.track(self._give_back(late)),
         )
         self._settler = Settler(
             self._binding,
@@ -107,11 +107,18 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
             visibility_timeout_s=options.visibility_timeout,
             log=self._note,
         )
+        self._fetcher = Fetcher(
+            self._binding,
+            visibility_timeout_s=options.visibility_timeout,
+            received=self._received,
+            release=self._settler.release,
+            is_running=lambda: self.running,
+        )
         self._gate = Gate(
             log=self._note,
             changed=self._poller.changed,
             before_trial=self._settler.recall_one,
-            opened=lambda: self._tracked(self._settler.recall_all()),
+            opened=lambda: self._fetcher.track(self._settler.recall_all()),
         )
 
     @property
@@ -209,8 +216,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         await self._finish_handlers()
         if self._polling is not None:
             await self._polling
-        while self._fetches:
-            await asyncio.wait(self._fetches)
+        await self._fetcher.finish()
         await self._settler.drain()
         await self._gate.close()
         if self._beating is not None:
@@ -352,7 +358,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
             raw.failure = failure
         if isinstance(failure, PauseSubscriber):
             self._gate.pause(failure)
-            self._tracked(self._give_back(self._crew.withdraw()))
+            self._fetcher.track(self._give_back(self._crew.withdraw()))
         elif failure is None and all(self._is_through(raw) for raw in batch):
             self._crew.advance(batch)
             self._poller.changed()
@@ -374,7 +380,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         while True:
             # SQS waits in whole seconds only: the rest of a timeout is a pause between two short polls.
             left = deadline - _now()
-            if raw := await self._fetch(wait_s=min(max(int(left), 0), WAIT_TIME_S)):
+            if raw := await self._fetcher.fetch(wait_s=min(max(int(left), 0), WAIT_TIME_S)):
                 return await self._parsed(raw)
             if (left := deadline - _now()) <= 0:
                 return None
@@ -387,7 +393,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         self._refuse_with_handlers()
         while self.running:
             try:
-                raw = await self._fetch(wait_s=self._options.wait_time)
+                raw = await self._fetcher.fetch(wait_s=self._options.wait_time)
             except AWS_ERRORS as error:
                 await self._poller.wait_out(error)
                 continue
@@ -397,40 +403,6 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
     def _refuse_with_handlers(self) -> None:
         assert not self.calls, "get_one and iteration are for subscribers without handlers"
         assert self.running, "start the subscriber first"
-
-    async def _fetch(self, wait_s: int) -> ReceivedMessage | None:
-        """One message. A caller that is cancelled leaves the receive running, and what it brings goes back."""
-        receive = self._tracked(self._receive_one(wait_s))
-        try:
-            return await asyncio.shield(receive)
-        except asyncio.CancelledError:
-            self._tracked(self._return_unclaimed(receive))
-            raise
-
-    def _tracked(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = asyncio.create_task(work)
-        self._fetches.add(task)
-        task.add_done_callback(self._fetches.discard)
-        return task
-
-    async def _receive_one(self, wait_s: int) -> ReceivedMessage | None:
-        facts = await self._binding.facts()
-        lease_s = self._options.visibility_timeout
-        messages = await self._binding.client.receive(
-            facts.url, max_messages=1, wait_s=wait_s, visibility_timeout_s=lease_s
-        )
-        if not messages:
-            return None
-        raw = self._received(messages[0])
-        if not self.running:
-            await self._settler.release(raw)
-            return None
-        return raw
-
-    async def _return_unclaimed(self, receive: "asyncio.Task[ReceivedMessage | None]") -> None:
-        await asyncio.wait([receive])
-        if not receive.exception() and (raw := receive.result()):
-            await self._settler.release(raw)
 
     async def _parsed(self, raw: ReceivedMessage) -> SQSMessage:
         context = self._outer_config.context

@@ -1,0 +1,66 @@
+"""Single messages for those who ask for them: `get_one` and iteration. A receive is never cancelled."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from ..message import ReceivedMessage
+from .binding import QueueBinding
+
+T = TypeVar("T")
+
+
+class Fetcher:
+    def __init__(
+        self,
+        binding: QueueBinding,
+        *,
+        visibility_timeout_s: int | None,
+        received: Callable[[dict[str, Any]], ReceivedMessage],
+        release: Callable[[ReceivedMessage], Awaitable[None]],
+        is_running: Callable[[], bool],
+    ) -> None:
+        self._binding = binding
+        self._visibility_timeout_s = visibility_timeout_s
+        self._received = received
+        self._release = release
+        self._is_running = is_running
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def fetch(self, wait_s: int) -> ReceivedMessage | None:
+        """One message. A caller that is cancelled leaves the receive running, and what it brings goes back."""
+        receive = self.track(self._receive_one(wait_s))
+        try:
+            return await asyncio.shield(receive)
+        except asyncio.CancelledError:
+            self.track(self._return_unclaimed(receive))
+            raise
+
+    def track(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """A task that `finish` waits for."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def finish(self) -> None:
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _receive_one(self, wait_s: int) -> ReceivedMessage | None:
+        facts = await self._binding.facts()
+        messages = await self._binding.client.receive(
+            facts.url, max_messages=1, wait_s=wait_s, visibility_timeout_s=self._visibility_timeout_s
+        )
+        if not messages:
+            return None
+        raw = self._received(messages[0])
+        if not self._is_running():
+            await self._release(raw)
+            return None
+        return raw
+
+    async def _return_unclaimed(self, receive: "asyncio.Task[ReceivedMessage | None]") -> None:
+        await asyncio.wait([receive])
+        if not receive.exception() and (raw := receive.result()):
+            await self._release(raw)
