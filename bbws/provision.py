@@ -28,11 +28,15 @@ class Provisioner:
         self._topology = topology
 
     async def apply(self) -> None:
+        await self.make_resources()
+        await self.push_templates()
+
+    async def make_resources(self) -> None:
+        """Everything but what lies in the template bucket."""
         for table in self._topology.tables:
             await self._make_table(table)
         for bucket in self._topology.buckets:
             await self._make_bucket(bucket)
-        await self._push_templates()
         await self._make_bus()
         for topic in self._topology.topics:
             await self._make_topic(topic.name)
@@ -138,7 +142,7 @@ class Provisioner:
             found.append(f"bucket {bucket.name} keeps old versions {_days_kept(lifecycle)} days, declared {days}")
         return found
 
-    async def _push_templates(self) -> None:
+    async def push_templates(self) -> None:
         s3 = await self._clients.get("s3")
         documents = packaged_documents()
         for name in await self._stale_templates():

@@ -9,8 +9,11 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from bbws.gateway.app import create_app
 from bbws.gateway.streams import StreamLimits
+from bbws.provision import Provisioner
 from bbws.shared.bootstrap import Services
+from bbws.shared.integrations.aws import AwsClients
 from bbws.shared.settings import Settings
+from bbws.shared.topology import Topology
 from tests.gateway.demo import ROUTES as DEMO_ROUTES
 from tests.gateway.demo import demo_services
 from tests.gateway.support import Api
@@ -34,6 +37,19 @@ def settings(aws: Aws) -> Settings:
         trusted_proxies="127.0.0.1/32",
         pdf_processes=1,
     )
+
+
+@pytest_asyncio.fixture
+async def provisioned(settings: Settings, clients: AwsClients) -> Settings:
+    """Without the templates, which take as long as all else, and which only documents need."""
+    await Provisioner(clients, settings, Topology.for_settings(settings)).make_resources()
+    return settings
+
+
+@pytest_asyncio.fixture
+async def templates(provisioned: Settings, clients: AwsClients) -> None:
+    """The templates of documents are in their bucket."""
+    await Provisioner(clients, provisioned, Topology.for_settings(provisioned)).push_templates()
 
 
 @pytest_asyncio.fixture
