@@ -129,6 +129,7 @@ class DeadLetters:
 
     def __init__(self, sqs: Any, topology: Topology) -> None:
         self._sqs = sqs
+        self._urls: dict[str, str] = {}
         places = [_Place(queue.dead_letter_name, queue.name) for queue in topology.queues]
         places += [_Place(rule.dead_letter_queue, None) for rule in topology.rules]
         self._places = sorted(places, key=lambda place: place.name)
@@ -288,8 +289,9 @@ class DeadLetters:
         await self._sqs.delete_message(QueueUrl=url, ReceiptHandle=letter.receipt_handle)
 
     async def _url(self, name: str) -> str:
-        url: str = (await self._sqs.get_queue_url(QueueName=name))["QueueUrl"]
-        return url
+        if name not in self._urls:
+            self._urls[name] = (await self._sqs.get_queue_url(QueueName=name))["QueueUrl"]
+        return self._urls[name]
 
 
 def _letter(queue: str, message: Mapping[str, Any]) -> DeadLetter:

@@ -18,12 +18,11 @@ from bbws.demo_data import CAMPAIGN_CODE
 from bbws.shared.bootstrap import aws_clients
 from bbws.shared.ids import new_id
 from bbws.shared.integrations.queues import Queues
+from bbws.shared.services.timeline import MAILS_OF_AN_ORDER
 from bbws.shared.topology import Topology
 from bbws.up import System
 
 DONE_WITHIN_S = 45.0
-# What a paid order comes to: two mails to the customer, two to the team, and an invoice.
-MAILS = 4
 CUSTOMER = {
     "organizationName": "Protea Bakery",
     "email": "thandi@protea-bakery.example",
@@ -88,12 +87,12 @@ class _Customer:
                 async for event in self._events(order["_links"]["events"]["href"]):
                     say(f"  {event['at'][11:23]}  {event['kind']:<17} {event['text']}")
                     mails += event["kind"] == "MAIL_SENT"
-                    if mails == MAILS:
+                    if mails == MAILS_OF_AN_ORDER:
                         return
         except TimeoutError:
             pass
         raise DemoFailed(
-            f"{mails} of {MAILS} mails were sent within {DONE_WITHIN_S:.0f} s; `bbws dlq list` may say why"
+            f"{mails} of {MAILS_OF_AN_ORDER} mails were sent within {DONE_WITHIN_S:.0f} s; `bbws dlq list` may say why"
         )
 
     async def get(self, path: str) -> dict[str, Any]:

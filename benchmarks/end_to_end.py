@@ -17,9 +17,10 @@ import aiohttp
 import click
 import orjson
 
-from bbws.demo import ADDRESS, MAILS
+from bbws.demo import ADDRESS
 from bbws.shared.bootstrap import Services, bootstrap
 from bbws.shared.ids import new_id
+from bbws.shared.services.timeline import MAILS_OF_AN_ORDER
 from bbws.up import System
 from benchmarks.figures import percentile, table
 
@@ -71,7 +72,7 @@ class Shop:
 
     async def pay(self, orders: Sequence[Placed]) -> list[Passage]:
         """All are paid as fast as PayFast can tell us; waits for the last mail of the last order."""
-        self._mails_expected += MAILS * len(orders)
+        self._mails_expected += MAILS_OF_AN_ORDER * len(orders)
         await asyncio.gather(*(self._pay(order) for order in orders))
         await self._until_mailed(MOST_S_PER_ORDER * len(orders) + 30)
         return [await self._passage(order) for order in orders]
@@ -101,7 +102,7 @@ class Shop:
         while True:
             entries = await self._services.orders.timeline(order.tenant_id, order.order_id)
             mailed = [entry.at for entry in entries if entry.kind == "MAIL_SENT"]
-            if len(mailed) == MAILS:
+            if len(mailed) == MAILS_OF_AN_ORDER:
                 at = {str(entry.kind): entry.at for entry in entries}
                 reached = {FIRST_MAIL: min(mailed), INVOICE: at["INVOICE_ISSUED"], LAST_MAIL: max(mailed)}
                 return Passage(at["PAYMENT_NOTICE"], reached)

@@ -12,13 +12,11 @@ from prometheus_client import Gauge
 from bbws.gateway.problems import Busy
 from bbws.shared.contracts.orders import TimelineEntry
 from bbws.shared.errors import BbwsError
+from bbws.shared.services.timeline import MAILS_OF_AN_ORDER
 
 ReadTimeline = Callable[[str, str], Awaitable[Sequence[TimelineEntry]]]
 
 _log = structlog.get_logger(__name__)
-
-# Two kinds of mail (order and payment confirmation), each to the customer and inside the house.
-_MAILS_OF_AN_ORDER = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ class StreamLimits:
 def is_complete(entries: Sequence[TimelineEntry]) -> bool:
     """Nothing more can come: the invoice is out and every mail is sent."""
     kinds = [entry.kind for entry in entries]
-    return "INVOICE_ISSUED" in kinds and kinds.count("MAIL_SENT") >= _MAILS_OF_AN_ORDER
+    return "INVOICE_ISSUED" in kinds and kinds.count("MAIL_SENT") >= MAILS_OF_AN_ORDER
 
 
 class Feed:

@@ -16,10 +16,10 @@ from urllib.parse import parse_qsl, quote_plus
 
 import aiohttp
 
+from bbws.shared.contracts.money import Money
 from bbws.shared.errors import BadRequest, Unavailable
 
 LIVE_HOST = "https://www.payfast.co.za"
-SANDBOX_HOST = "https://sandbox.payfast.co.za"
 PROCESS_PATH = "/eng/process"
 VALIDATE_PATH = "/eng/query/validate"
 VALIDATE_TIMEOUT_S = 10
@@ -180,7 +180,7 @@ def _in_order(fields: Mapping[str, str]) -> dict[str, str]:
 
 def rand(amount_cents: int) -> str:
     """Cents as PayFast writes rand: 28635 is `286.35`."""
-    return f"{Decimal(amount_cents) / 100:.2f}"
+    return Money(amount_cents).rand
 
 
 def signed_part(raw_body: bytes) -> bytes:
@@ -271,7 +271,7 @@ def _cents(values: Mapping[str, str], name: str) -> int | None:
 
 
 class Payfast:
-    """PayFast's server, at `LIVE_HOST`, `SANDBOX_HOST` or a stand-in; closes its connections after `async with`."""
+    """PayFast's server, at `LIVE_HOST`, its sandbox or a stand-in; closes its connections after `async with`."""
 
     def __init__(self, host: str = LIVE_HOST, *, timeout_s: float = VALIDATE_TIMEOUT_S) -> None:
         self._host = host.rstrip("/")
@@ -286,11 +286,6 @@ class Payfast:
     ) -> None:
         if self._session is not None:
             await self._session.close()
-
-    @property
-    def process_url(self) -> str:
-        """Where the checkout form is posted to."""
-        return self._host + PROCESS_PATH
 
     async def validate(self, raw_body: bytes) -> Verdict:
         """What PayFast says about a notification: whether it sent exactly this.

@@ -15,6 +15,7 @@ _MAIL_NAMES = {
     "payment_confirmation_customer": "Payment confirmation with invoice sent to the customer",
     "payment_confirmation_internal": "Payment confirmation with invoice sent to the team",
 }
+MAILS_OF_AN_ORDER = len(_MAIL_NAMES)
 _NOTICES: dict[str, tuple[TimelineKind, str]] = {
     "VERIFIED": ("PAYMENT_NOTICE", "PayFast confirmed the payment"),
     "REJECTED": ("PAYMENT_NOTICE_REFUSED", "A payment notice was refused"),
