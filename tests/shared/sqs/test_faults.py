@@ -61,7 +61,8 @@ async def test_every_message_is_handled_and_none_is_lost(aws: Aws, client: Any, 
         async with started(broker):
             between.every(3, FAULTS if fault == "all of them" else [fault])
             await fill(aws, "rough", range(MESSAGES))
-            await eventually(lambda: len(handled) == MESSAGES, what="each message is handled", within_s=30)
+            await eventually(lambda: len(handled) == MESSAGES, what="each message is handled", within_s=60)
+            between.calm()
             await eventually(partial(is_empty, aws, "rough"), what="each message is deleted", within_s=20)
     assert await is_empty(aws, "rough-dlq")
     if fault in {"slow", "close"}:
