@@ -14,7 +14,7 @@ def register(consumer: Consumer) -> None:
 
 
 async def _sweep_outbox(services: Services) -> int:
-    return await services.outbox.sweep()
+    return await services.outbox.sweep() + await services.tenant_outbox.sweep()
 
 
 async def _judge_notices(services: Services) -> int:

@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import orjson
 from aiohttp import web
 
+from bbws.gateway.auth import Authorizer
 from bbws.gateway.background import Background
 from bbws.gateway.dependencies import Dependencies
 from bbws.gateway.keys import (
+    AUTHORIZER,
     BACKGROUND,
     DEPENDENCIES,
     ENDPOINTS,
@@ -97,6 +99,7 @@ def _provider(
 
 def _attach(app: web.Application, services: Services, limits: StreamLimits) -> None:
     app[SERVICES] = services
+    app[AUTHORIZER] = Authorizer(services.tokens, services.users.role_in)
     app[DEPENDENCIES] = Dependencies(services.pings)
     app[STREAMS] = TimelineStreams(services.orders.timeline, limits, app[METRICS].open_streams)
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from aiohttp import web
 from pydantic import BaseModel
 
+from bbws.gateway.auth import Authorizer, Caller
 from bbws.gateway.background import Background
 from bbws.gateway.dependencies import Dependencies
 from bbws.gateway.metrics import Metrics
@@ -26,6 +27,7 @@ STREAMS: web.AppKey[TimelineStreams] = web.AppKey("streams", TimelineStreams)
 BACKGROUND: web.AppKey[Background] = web.AppKey("background", Background)
 RENDERINGS: web.AppKey[Renderings] = web.AppKey("renderings", Renderings)
 TRUSTED_PROXIES: web.AppKey[Sequence[Network]] = web.AppKey("trusted_proxies", Sequence)
+AUTHORIZER: web.AppKey[Authorizer] = web.AppKey("authorizer", Authorizer)
 # The names, beside addresses and localhost, under which the gateway answers; in lower case.
 OWN_NAMES: web.AppKey[Collection[str]] = web.AppKey("own_names", Collection)
 OPENAPI: web.AppKey[bytes] = web.AppKey("openapi", bytes)
@@ -38,6 +40,8 @@ TRACE_ID: web.RequestKey[str] = web.RequestKey("trace_id", str)
 BODY: web.RequestKey[BaseModel] = web.RequestKey("body", BaseModel)
 RAW_BODY: web.RequestKey[bytes] = web.RequestKey("raw_body", bytes)
 RESOURCE_ID: web.RequestKey[str] = web.RequestKey("resource_id", str)
+# There on every operation that is not public.
+CALLER: web.RequestKey[Caller] = web.RequestKey("caller", Caller)
 
 
 def route_of(request: web.Request) -> Route | None:

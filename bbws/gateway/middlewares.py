@@ -10,10 +10,22 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from bbws.gateway.idempotency import once
-from bbws.gateway.keys import BODY, METRICS, OWN_NAMES, PROBLEM_PAGE, REQUEST_ID, SETTINGS, TRACE_ID, route_of
+from bbws.gateway.keys import (
+    AUTHORIZER,
+    BODY,
+    CALLER,
+    METRICS,
+    OWN_NAMES,
+    PROBLEM_PAGE,
+    REQUEST_ID,
+    SETTINGS,
+    TRACE_ID,
+    route_of,
+)
 from bbws.gateway.operations import EVENT_STREAM, Handler, Route
 from bbws.gateway.problems import ClientError, Problem, answer, problem_of
-from bbws.gateway.requests import parsed_body, raw_body, require_media_type
+from bbws.gateway.requests import parsed_body, raw_body, require_media_type, sender
+from bbws.shared.audit import acting
 from bbws.shared.errors import Unavailable
 from bbws.shared.hosts import is_own_host
 from bbws.shared.ids import new_id
@@ -45,9 +57,16 @@ _PROTECTION = {
 
 
 def endpoint(route: Route) -> Handler:
-    """The handler of `route`, called once its body is read, parsed and, for a POST with a key, not a repeat."""
+    """The handler of `route`, called once its caller may, its body is read and parsed and, for a POST with a key, no
+    repeat."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
+        if caller := await request.app[AUTHORIZER].authorize(request, route):
+            request[CALLER] = caller
+        with acting(sender(request)):
+            return await answered(request)
+
+    async def answered(request: web.Request) -> web.StreamResponse:
         if route.takes_body:
             require_media_type(request)
             await raw_body(request)

@@ -10,6 +10,7 @@ from pydantic.json_schema import JsonSchemaMode, JsonSchemaValue, models_json_sc
 
 import bbws
 from bbws.gateway.operations import JSON, Answer, Route
+from bbws.gateway.permissions import GRANTS, Role
 from bbws.gateway.problems import PROBLEM_JSON
 from bbws.gateway.routes import ROUTES
 from bbws.shared.contracts.pages import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
@@ -17,9 +18,12 @@ from bbws.shared.settings import Settings
 
 Schema = dict[str, Any]
 
+_SCHEME = "cognito"
 _UUID_EXAMPLE = "019abf6e-5d1c-7c3e-9d7b-3f1f6f3c2a10"
 _PROBLEMS = {
     400: "The request is malformed",
+    401: "The token is missing or does not hold; `WWW-Authenticate` says why",
+    403: "The caller lacks the right that `detail` names",
     404: "There is no such thing",
     406: "Not to be had in any of the wanted media types",
     408: "The body came too slowly",
@@ -85,6 +89,7 @@ def describe(routes: Iterable[Route], settings: Settings) -> dict[str, Any]:
         "components": {
             "schemas": dict(sorted(schemas.components.items())),
             "responses": {_problem_name(status): _problem(text) for status, text in _PROBLEMS.items()},
+            "securitySchemes": {_SCHEME: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
     }
 
@@ -153,13 +158,21 @@ def _operation(route: Route, schemas: _Schemas) -> Schema:
         "tags": [route.tag],
         "parameters": list(_parameters(route)),
         "responses": _responses(route, schemas),
+        "security": [] if route.access == "public" else [{_SCHEME: [route.access.value]}],
     }
-    if route.description:
-        operation["description"] = route.description
+    if text := _description(route):
+        operation["description"] = text
     if route.takes_body:
         schema = schemas.of_request(route.request) if route.request else {"type": "object"}
         operation["requestBody"] = {"required": True, "content": {route.request_media: {"schema": schema}}}
     return operation
+
+
+def _description(route: Route) -> str:
+    if route.access == "public":
+        return route.description
+    roles = ", ".join(role.value for role in Role if role in GRANTS[route.access])
+    return f"{route.description}\n\nNeeds the right `{route.access.value}`, which these have: {roles}.".lstrip()
 
 
 def _parameters(route: Route) -> Iterable[Schema]:
@@ -204,6 +217,8 @@ def _responses(route: Route, schemas: _Schemas) -> Schema:
 def problem_statuses(route: Route) -> list[int]:
     """Every status with which the operation may refuse or fail."""
     statuses = {500, 503, *route.errors}
+    if route.access != "public":
+        statuses |= {401, 403}
     if route.takes_body:
         statuses |= {400, 408, 413, 415}
     if route.request:

@@ -8,6 +8,8 @@ from typing import Any, Literal
 from aiohttp import web
 from pydantic import BaseModel
 
+from bbws.gateway.permissions import Access
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Shape = Literal["resource", "collection", "plain"]
@@ -47,10 +49,11 @@ class Parameter:
 class Route:
     """One method on one path.
 
-    `errors` are the statuses with which the operation's own rules refuse; those that follow from the other fields
-    (a body: 400, 413, 415, 422; If-Match: 412, 428 …) need not be repeated. `max_body_bytes` of None is the limit of
-    the settings. `cacheable` answers hold nothing personal. `page` routes answer people: they allow styles and
-    scripts of this origin, and are not part of the API's description.
+    `access` is the right that its caller needs, or `public`. `errors` are the statuses with which the operation's own
+    rules refuse; those that follow from the other fields (a right: 401, 403; a body: 400, 413, 415, 422; If-Match: 412,
+    428 …) need not be repeated. `max_body_bytes` of None is the limit of the settings. `cacheable` answers hold nothing
+    personal. `page` routes answer people: they allow styles and scripts of this origin, and are not part of the API's
+    description.
     """
 
     method: Method
@@ -59,6 +62,7 @@ class Route:
     handler: Handler
     summary: str
     tag: str
+    access: Access
     description: str = ""
     request: type[BaseModel] | None = None
     request_media: str = JSON

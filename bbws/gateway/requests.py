@@ -11,7 +11,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from bbws.gateway.keys import BODY, RAW_BODY, RESOURCE_ID, SETTINGS, TRUSTED_PROXIES, route_of
+from bbws.gateway.keys import BODY, CALLER, RAW_BODY, RESOURCE_ID, SETTINGS, TRUSTED_PROXIES, route_of
 from bbws.gateway.operations import JSON, Route
 from bbws.gateway.problems import ClientError
 from bbws.shared.contracts.base import Record
@@ -39,9 +39,9 @@ def declared(request: web.Request) -> Route:
     return route
 
 
-def actor(request: web.Request) -> str:  # noqa: ARG001
-    """Who asks. Everybody is `anonymous` until access control tells callers apart."""
-    return "anonymous"
+def actor(request: web.Request) -> str:
+    """Who asks, as records and the audit trail name it."""
+    return f"user:{request[CALLER].user_id}" if CALLER in request else "anonymous"
 
 
 def sender(request: web.Request) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from bbws.shared.audit import AuditTrail
 from bbws.shared.aws_errors import cause
 from bbws.shared.clock import Clock, utc_now
 from bbws.shared.contracts.invoices import Seller
@@ -24,8 +25,12 @@ from bbws.shared.integrations.payfast import Payfast
 from bbws.shared.integrations.payfast_sources import SourceCheck
 from bbws.shared.integrations.pdf import PdfRenderer
 from bbws.shared.integrations.queues import Queues
+from bbws.shared.integrations.tokens import DEPENDENCY as IDENTITY
+from bbws.shared.integrations.tokens import Jwks, TokenVerifier
 from bbws.shared.outbox import Outbox
+from bbws.shared.repositories.audit import AuditRepository
 from bbws.shared.repositories.orders import TABLE as ORDERS
+from bbws.shared.repositories.tenants import TABLE as TENANTS
 from bbws.shared.services.campaigns import Campaigns
 from bbws.shared.services.documents import Documents
 from bbws.shared.services.invoices import Invoices
@@ -34,6 +39,7 @@ from bbws.shared.services.orders import Orders
 from bbws.shared.services.payments import Payments
 from bbws.shared.services.products import Products
 from bbws.shared.services.tenants import Tenants
+from bbws.shared.services.users import Users
 from bbws.shared.settings import Settings, secret
 from bbws.shared.templating import S3Templates, Templates
 from bbws.shared.topology import Topology
@@ -49,6 +55,7 @@ class Services:
     clock: Clock
     topology: Topology
     tenants: Tenants
+    users: Users
     products: Products
     campaigns: Campaigns
     orders: Orders
@@ -57,6 +64,9 @@ class Services:
     notifications: Notifications
     documents: Documents
     outbox: Outbox
+    tenant_outbox: Outbox
+    audit: AuditTrail
+    tokens: TokenVerifier
     idempotency: IdempotencyKeys
     queues: Queues
     pings: Mapping[str, Ping]
@@ -88,12 +98,19 @@ async def bootstrap(settings: Settings, *, clock: Clock = utc_now, warm_pdf: boo
         asked_at = settings.payfast_server_url or settings.payfast_url
         server = Payfast(asked_at, timeout_s=settings.payfast_validate_timeout_s)
         await stack.enter_async_context(server)
+        jwks = await stack.enter_async_context(_jwks(settings, clock))
         links = await stack.enter_async_context(_clients_of(settings, settings.documents_endpoint_url))
-        yield await _services(settings, clock, clients, links, pdf, server)
+        yield await _services(settings, clock, clients, links, pdf, server, jwks)
 
 
 async def _services(
-    settings: Settings, clock: Clock, clients: AwsClients, links: AwsClients, pdf: PdfRenderer, server: Payfast
+    settings: Settings,
+    clock: Clock,
+    clients: AwsClients,
+    links: AwsClients,
+    pdf: PdfRenderer,
+    server: Payfast,
+    jwks: Jwks | None,
 ) -> Services:
     topology = Topology.for_settings(settings)
     cursors = CursorSigner(settings.cursor_signing_key.get_secret_value())
@@ -109,14 +126,19 @@ async def _services(
             revalidate_s=settings.template_revalidate_s,
         )
     )
-    outbox = Outbox(database, bus, clock, table=ORDERS, grace=timedelta(seconds=settings.outbox_grace_s))
+    grace = timedelta(seconds=settings.outbox_grace_s)
+    outbox = Outbox(database, bus, clock, table=ORDERS, grace=grace)
+    tenant_outbox = Outbox(database, bus, clock, table=TENANTS, grace=grace)
+    audit = AuditTrail(AuditRepository(database), clock)
+    tokens = TokenVerifier(jwks, settings.cognito_issuer, settings.cognito_client_ids, clock)
     seller = _seller(settings)
     sources = SourceCheck(settings.payfast_source_ranges, settings.payfast_source_hosts)
     return Services(
         settings=settings,
         clock=clock,
         topology=topology,
-        tenants=Tenants(database, clock),
+        tenants=Tenants(database, tenant_outbox, audit, clock),
+        users=Users(database),
         products=Products(database, clock),
         campaigns=Campaigns(database, clock),
         orders=Orders(database, clock, settings),
@@ -125,6 +147,9 @@ async def _services(
         notifications=Notifications(database, clock, settings, templates, store, transport, seller),
         documents=Documents(database, settings, templates, pdf, seller),
         outbox=outbox,
+        tenant_outbox=tenant_outbox,
+        audit=audit,
+        tokens=tokens,
         idempotency=IdempotencyKeys(database, clock),
         queues=Queues(partial(clients.get, "sqs")),
         pings={
@@ -132,8 +157,19 @@ async def _services(
             "s3": store.ping,
             "events": bus.ping,
             "ses": transport.ping,
+            IDENTITY: tokens.ping,
         },
     )
+
+
+@asynccontextmanager
+async def _jwks(settings: Settings, clock: Clock) -> AsyncIterator[Jwks | None]:
+    url = settings.cognito_jwks_url or (settings.cognito_issuer and f"{settings.cognito_issuer}/.well-known/jwks.json")
+    if not url:
+        yield None
+        return
+    async with Jwks(url, clock) as jwks:
+        yield jwks
 
 
 def _transport(settings: Settings, clients: AwsClients) -> MailTransport:

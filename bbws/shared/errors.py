@@ -5,6 +5,8 @@ Conflicts that a service settles itself (a number was taken, an order changed) a
 BbwsError
 ├── Rejected               the caller must change something: 4xx, and a message goes to the dead letters at once
 │   ├── BadRequest         400
+│   ├── Unauthenticated    401, saying what is wrong with the token
+│   ├── Forbidden          403, naming the right that is missing
 │   ├── NotFound           404
 │   ├── Conflict           409
 │   ├── PreconditionFailed 412
@@ -48,6 +50,16 @@ class Rejected(BbwsError):
 class BadRequest(Rejected):
     status = 400
     title = "Bad request"
+
+
+class Unauthenticated(Rejected):
+    status = 401
+    title = "Unauthenticated"
+
+
+class Forbidden(Rejected):
+    status = 403
+    title = "Forbidden"
 
 
 class NotFound(Rejected):

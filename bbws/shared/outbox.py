@@ -12,7 +12,8 @@ from datetime import timedelta
 from typing import Any
 
 from bbws.shared.clock import Clock, iso
-from bbws.shared.contracts.events import EVENTS, MAX_EVENT_BYTES, Envelope
+from bbws.shared.contracts.envelope import MAX_EVENT_BYTES, Envelope
+from bbws.shared.contracts.events import EVENTS
 from bbws.shared.dynamo.codec import Item
 from bbws.shared.dynamo.database import ConditionFailed, Database, Put, Update, Write
 from bbws.shared.errors import Rejected, Unavailable

@@ -93,6 +93,12 @@ class Settings(BaseSettings):
     payfast_source_check: Literal["enforce", "flag"] = "enforce"
     payfast_validate_timeout_s: Annotated[float, Field(gt=0)] = 10.0
 
+    # The user pool that callers of the API come from, and the apps whose tokens count.
+    cognito_user_pool_id: Annotated[str | None, Field(pattern=r"^[\w-]+_[0-9A-Za-z]+$")] = None
+    cognito_client_ids: List = ()
+    # Where the pool's keys are; None: at the issuer, as on AWS. Differs for an emulator, whose tokens name AWS.
+    cognito_jwks_url: Annotated[str | None, Field(pattern=r"^https?://")] = None
+
     cursor_signing_key: SecretStr = SecretStr(UNSAFE_SIGNING_KEY)
     token_signing_key: SecretStr = SecretStr(UNSAFE_SIGNING_KEY)
 
@@ -101,7 +107,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         "trusted_proxies", "seller_address", "mail_internal_recipients", "payfast_source_hosts",
-        "payfast_source_ranges", mode="before",
+        "payfast_source_ranges", "cognito_client_ids", mode="before",
     )  # fmt: skip
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
@@ -128,6 +134,12 @@ class Settings(BaseSettings):
             ip_network(network, strict=False)
         return value
 
+    @property
+    def cognito_issuer(self) -> str | None:
+        """What the pool's tokens say in `iss`."""
+        pool = self.cognito_user_pool_id
+        return f"https://cognito-idp.{pool.partition('_')[0]}.amazonaws.com/{pool}" if pool else None
+
     def as_environment(self) -> dict[str, str]:
         """The variables that give another process these settings; holds secrets in the clear."""
         names = {
@@ -152,6 +164,8 @@ class Settings(BaseSettings):
                 f"BBWS_CURSOR_SIGNING_KEY and BBWS_TOKEN_SIGNING_KEY need {SHORTEST_KEY} characters or more each, and "
                 "must differ; from the environment or from BBWS_SECRETS_NAME"
             )
+        if not (self.cognito_user_pool_id and self.cognito_client_ids):
+            yield "BBWS_COGNITO_USER_POOL_ID and BBWS_COGNITO_CLIENT_IDS say whose tokens count"
         if len(secret(self.payfast_passphrase) or "") < SHORTEST_PASSPHRASE:
             yield (
                 f"BBWS_PAYFAST_PASSPHRASE needs {SHORTEST_PASSPHRASE} characters or more: anybody could sign notices "

@@ -12,7 +12,8 @@ import pytest
 from bbws.consumers import CONSUMERS, middlewares
 from bbws.consumers.app import Consumer, application, build
 from bbws.shared.bootstrap import Services, bootstrap
-from bbws.shared.contracts.events import Envelope, InvoiceIssued
+from bbws.shared.contracts.envelope import Envelope
+from bbws.shared.contracts.events import InvoiceIssued
 from bbws.shared.contracts.orders import Order
 from bbws.shared.contracts.pages import PageRequest
 from bbws.shared.services.orders import Orders

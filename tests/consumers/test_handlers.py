@@ -6,7 +6,7 @@ import pytest
 
 from bbws.consumers import CONSUMERS
 from bbws.consumers.app import Consumer, build
-from bbws.shared.contracts.events import Envelope
+from bbws.shared.contracts.envelope import Envelope
 from bbws.shared.contracts.pages import PageRequest
 from bbws.shared.ids import new_id
 from bbws.shared.services.notifications import Notifications

@@ -7,7 +7,8 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from bbws.shared.contracts.base import Record
-from bbws.shared.contracts.events import EVENTS, Envelope, OrderEvent
+from bbws.shared.contracts.envelope import Envelope
+from bbws.shared.contracts.events import EVENTS, OrderEvent
 from tests.contracts.compatibility import incompatibilities
 from tests.contracts.published import DRAFTS, PUBLISHED, SAMPLES, SCHEMAS, schema_of
 

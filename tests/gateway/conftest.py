@@ -18,12 +18,13 @@ from tests.gateway.demo import ROUTES as DEMO_ROUTES
 from tests.gateway.demo import demo_services
 from tests.gateway.support import Api
 from tests.support.emulator import Aws
+from tests.support.identity import Identity
 
 FAST_STREAMS = StreamLimits(poll_s=0.05, heartbeat_s=0.2, max_open_s=20, max_streams=3)
 
 
 @pytest.fixture
-def settings(aws: Aws) -> Settings:
+def settings(aws: Aws, shared_identity: Identity) -> Settings:
     return Settings(
         aws_endpoint_url=aws.endpoint_url,
         aws_access_key_id=aws.access_key_id,
@@ -36,6 +37,7 @@ def settings(aws: Aws) -> Settings:
         payfast_url="http://127.0.0.1:9",
         trusted_proxies="127.0.0.1/32",
         pdf_processes=1,
+        **shared_identity.settings(),
     )
 
 
@@ -53,10 +55,10 @@ async def templates(provisioned: Settings, clients: AwsClients) -> None:
 
 
 @pytest_asyncio.fixture
-async def api(settings: Settings, services: Services) -> AsyncIterator[Api]:
+async def api(settings: Settings, services: Services, shared_identity: Identity) -> AsyncIterator[Api]:
     app = create_app(settings, services, stream_limits=FAST_STREAMS)
     async with TestClient(TestServer(app)) as client:
-        yield Api(client, services)
+        yield Api(client, services, shared_identity, shared_identity.bearer("Operator"))
 
 
 @pytest_asyncio.fixture

@@ -1,5 +1,6 @@
 """A client that holds every answer against the published OpenAPI document, and requests that tests repeat."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,6 +18,7 @@ from bbws.shared.contracts.products import Product, ProductDraft
 from bbws.shared.contracts.tenants import Registration, Tenant
 from bbws.shared.ids import new_id
 from bbws.shared.settings import Settings
+from tests.support.identity import Identity
 
 ADDRESS = {"name": "Thandi Nkosi", "line1": "4 Jan Smuts Avenue", "city": "Johannesburg", "postalCode": "2196"}
 
@@ -36,11 +38,23 @@ class Answer:
 class Api:
     """Every answer must be one that the OpenAPI document promises: status, media type and schema."""
 
-    def __init__(self, client: TestClient[Any, Any], services: Services) -> None:
+    def __init__(
+        self, client: TestClient[Any, Any], services: Services, identity: Identity, bearer: Mapping[str, str]
+    ) -> None:
         self.client = client
         self.services = services
+        self.identity = identity
+        self.bearer = bearer
+
+    def by(self, *groups: str, **token: Any) -> "Api":
+        """The same API for another caller; without groups and `user_id` somebody who has no role anywhere."""
+        return Api(self.client, self.services, self.identity, self.identity.bearer(*groups, **token))
+
+    def anonymous(self) -> "Api":
+        return Api(self.client, self.services, self.identity, {})
 
     async def call(self, method: str, path: str, **request: Any) -> Answer:
+        request["headers"] = {**self.bearer, **request.get("headers", {})}
         async with self.client.request(method, URL(path, encoded=True), **request) as response:
             answer = await answer_of(response)
         _hold_against_description(method, path.split("?")[0], response, answer)

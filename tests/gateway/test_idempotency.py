@@ -162,6 +162,6 @@ async def test_order_whose_answer_was_not_kept_is_not_made_again(api: Api, aws: 
         bootstrap(settings, clock=lambda: utc_now() + LEASE) as later,
         TestClient(TestServer(create_app(settings, later))) as client,
     ):
-        again = await Api(client, later).place(tenant, product, key='"k"')
+        again = await Api(client, later, api.identity, api.bearer).place(tenant, product, key='"k"')
     assert (again.status, again.json["id"]) == (201, placed.json["id"])
     assert len((await api.get(orders_path(tenant))).json["items"]) == 1

@@ -10,7 +10,8 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from bbws.shared.contracts.events import MAX_EVENT_BYTES, OrderCreated
+from bbws.shared.contracts.envelope import MAX_EVENT_BYTES
+from bbws.shared.contracts.events import OrderCreated
 from bbws.shared.dynamo.codec import Item
 from bbws.shared.dynamo.database import ConditionFailed, Database, Put
 from bbws.shared.errors import Rejected, Unavailable

@@ -22,6 +22,7 @@ STOREFRONT: tuple[Route, ...] = (
         handler=products.show_catalogue,
         summary="What is on sale",
         tag="pages",
+        access="public",
         cacheable=True,
         page=True,
     ),
@@ -32,6 +33,7 @@ STOREFRONT: tuple[Route, ...] = (
         handler=orders.show_form,
         summary="The order form of one product",
         tag="pages",
+        access="public",
         page=True,
     ),
     Route(
@@ -41,6 +43,7 @@ STOREFRONT: tuple[Route, ...] = (
         handler=orders.place_order,
         summary="Place the order of a form",
         tag="pages",
+        access="public",
         request_media=FORM,
         max_body_bytes=MAX_FORM_BYTES,
         page=True,
@@ -52,6 +55,7 @@ STOREFRONT: tuple[Route, ...] = (
         handler=orders.show_status,
         summary="What happens to an order",
         tag="pages",
+        access="public",
         page=True,
     ),
     Route(
@@ -61,6 +65,7 @@ STOREFRONT: tuple[Route, ...] = (
         handler=orders.show_checkout,
         summary="The order and the way to PayFast",
         tag="pages",
+        access="public",
         page=True,
     ),
     Route(
@@ -70,6 +75,7 @@ STOREFRONT: tuple[Route, ...] = (
         handler=get_asset,
         summary="Styles and script of the pages",
         tag="pages",
+        access="public",
         cacheable=True,
         page=True,
     ),

@@ -57,7 +57,19 @@ class Update:
     conflict: Exception | None = None
 
 
-Write = Put | Update
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Removes an item, only where `condition` holds; without one also where there is none."""
+
+    table: str
+    key: Key
+    condition: str | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+    conflict: Exception | None = None
+
+
+Write = Put | Update | Delete
 
 
 class Database:
@@ -72,9 +84,9 @@ class Database:
 
     async def write(self, write: Write) -> None:
         """One write. Raises its `conflict`, or ConditionFailed, when the condition does not hold."""
-        operation, request = ("put_item", _put(write)) if isinstance(write, Put) else ("update_item", _update(write))
+        action, request = _action(write)
         try:
-            await self._call(operation, **request)
+            await self._call(f"{action.lower()}_item", **request)
         except ClientError as error:
             if error_code(error) != "ConditionalCheckFailedException":
                 raise
@@ -87,7 +99,7 @@ class Database:
         """
         if len(writes) > MAX_TRANSACTION_ITEMS:
             raise ValueError(f"{len(writes)} writes: DynamoDB takes {MAX_TRANSACTION_ITEMS} in a transaction")
-        actions = [{"Put": _put(w)} if isinstance(w, Put) else {"Update": _update(w)} for w in writes]
+        actions = [dict([_action(write)]) for write in writes]
         for attempt in range(_CONFLICT_TRIES):
             try:
                 await self._call("transact_write_items", TransactItems=actions)
@@ -147,6 +159,22 @@ class Database:
 
 def _key(key: Key) -> dict[str, Any]:
     return encode_item({"PK": key[0], "SK": key[1]})
+
+
+def _action(write: Write) -> tuple[str, dict[str, Any]]:
+    """The name of the write as TransactWriteItems says it, and its request."""
+    match write:
+        case Put():
+            return "Put", _put(write)
+        case Update():
+            return "Update", _update(write)
+        case Delete():
+            return "Delete", _delete(write)
+
+
+def _delete(delete: Delete) -> dict[str, Any]:
+    condition = _condition(delete.condition, delete.names, delete.values)
+    return {"TableName": delete.table, "Key": _key(delete.key), **condition}
 
 
 def _put(put: Put) -> dict[str, Any]:

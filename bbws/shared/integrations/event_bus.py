@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from bbws.shared.aws_errors import cause, reaching
-from bbws.shared.contracts.events import Envelope
+from bbws.shared.contracts.envelope import Envelope
 from bbws.shared.errors import Unavailable
 
 

@@ -1,0 +1,112 @@
+"""Who calls, and whether they may: a token of the user pool in, a `Caller` with roles out.
+
+A tenant in which the caller has no role looks exactly like one that does not exist (404); a role without the right is
+told which right it lacks (403).
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from aiohttp import web
+
+from bbws.gateway.operations import Route
+from bbws.gateway.permissions import GRANTS, Right, Role
+from bbws.gateway.problems import ClientError
+from bbws.shared.contracts.users import TenantRole
+from bbws.shared.errors import Forbidden, NotFound, Unauthenticated
+from bbws.shared.integrations.tokens import Claims, TokenVerifier
+
+# A role that is given or taken in a tenant counts after this at the latest.
+ROLE_FRESH_S = 30.0
+MOST_ROLES = 10_000
+
+_STAFF = {Role.ADMIN, Role.OPERATOR}
+
+RoleIn = Callable[[str, str], Awaitable[TenantRole | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """`roles` are those that count for this request: staff's everywhere, a user's own in the tenant of the path."""
+
+    user_id: str
+    email: str | None
+    roles: frozenset[Role]
+
+    def may(self, right: Right) -> bool:
+        return bool(self.roles & GRANTS[right])
+
+    def require(self, right: Right) -> None:
+        """Raises Forbidden naming the right."""
+        if not self.may(right):
+            raise Forbidden(f"This needs the right {right.value}, which {_named(self.roles)} does not give.")
+
+
+class Authorizer:
+    """Tells callers apart; `role_in` says which role a user has in a tenant, or None."""
+
+    def __init__(self, tokens: TokenVerifier, role_in: RoleIn, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._tokens = tokens
+        self._role_in = role_in
+        self._now = now
+        self._known: OrderedDict[tuple[str, str], tuple[TenantRole | None, float]] = OrderedDict()
+
+    async def authorize(self, request: web.Request, route: Route) -> Caller | None:
+        """The caller, who may do this; None for a public operation.
+
+        Raises ClientError 401, Forbidden, and NotFound where the caller may not know whether the thing exists.
+        """
+        if route.access == "public":
+            return None
+        claims = await self._claims(request)
+        caller = Caller(claims.user_id, claims.email, await self._roles(request, claims))
+        caller.require(route.access)
+        return caller
+
+    async def _claims(self, request: web.Request) -> Claims:
+        given = request.headers.getall("Authorization", [])
+        if not given:
+            raise _unauthenticated("This operation needs a token: send Authorization: Bearer and the token.", None)
+        scheme, _, token = given[0].partition(" ")
+        try:
+            if len(given) > 1 or scheme.lower() != "bearer":
+                raise Unauthenticated("Send one Authorization header, with the scheme Bearer.")
+            return await self._tokens.verify(token.strip())
+        except Unauthenticated as error:
+            raise _unauthenticated(error.detail, "invalid_token") from error
+
+    async def _roles(self, request: web.Request, claims: Claims) -> frozenset[Role]:
+        roles = frozenset(role for role in _STAFF if role.value in claims.groups)
+        tenant_id, user_id = (request.match_info.get(name, "").lower() or None for name in ("tenantId", "userId"))
+        if tenant_id is not None:
+            return roles or frozenset({await self._own_role(tenant_id, claims.user_id)})
+        if user_id is not None and user_id != claims.user_id and not roles:
+            raise NotFound(f"there is no user {user_id}")
+        return roles | {Role.SELF} if user_id == claims.user_id else roles
+
+    async def _own_role(self, tenant_id: str, user_id: str) -> Role:
+        key, now = (tenant_id, user_id), self._now()
+        known = self._known.get(key)
+        if known is None or known[1] <= now:
+            known = await self._role_in(tenant_id, user_id), now + ROLE_FRESH_S
+            self._known[key] = known
+            self._known.move_to_end(key)
+            if len(self._known) > MOST_ROLES:
+                self._known.popitem(last=False)
+        if known[0] is None:
+            raise NotFound(f"there is no tenant {tenant_id}")
+        return Role[known[0]]
+
+
+def _unauthenticated(detail: str, error: str | None) -> ClientError:
+    """RFC 6750 section 3: without any token the challenge carries no error."""
+    told = f', error="{error}", error_description="{detail}"' if error else ""
+    return ClientError(HTTPStatus.UNAUTHORIZED, detail, {"WWW-Authenticate": f'Bearer realm="bbws"{told}'})
+
+
+def _named(roles: frozenset[Role]) -> str:
+    names = sorted(role.value for role in roles)
+    return f"the role {' or '.join(names)}" if names else "a user without a role"

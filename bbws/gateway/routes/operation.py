@@ -1,0 +1,71 @@
+"""What operators, monitoring and readers of the documentation ask."""
+
+from bbws.gateway import docs, health
+from bbws.gateway.operations import Answer, Route
+
+OPERATION: tuple[Route, ...] = (
+    Route(
+        method="GET",
+        path="/healthz",
+        operation_id="health-get",
+        handler=health.get_health,
+        summary="Does the process live?",
+        tag="operation",
+        access="public",
+        answers={200: Answer("It does", health.Health)},
+    ),
+    Route(
+        method="GET",
+        path="/readyz",
+        operation_id="ready-get",
+        handler=health.get_readiness,
+        summary="Can it serve?",
+        tag="operation",
+        access="public",
+        description="Asks every dependency, each for at most two seconds and once a second, however many ask.",
+        answers={200: Answer("It can", health.Readiness), 503: Answer("It cannot; see why", health.Readiness)},
+    ),
+    Route(
+        method="GET",
+        path="/metrics",
+        operation_id="metrics-get",
+        handler=health.get_metrics,
+        summary="Metrics for Prometheus",
+        tag="operation",
+        access="public",
+        answers={200: Answer("The metrics", media=("text/plain",))},
+    ),
+    Route(
+        method="GET",
+        path="/openapi.json",
+        operation_id="openapi-get",
+        handler=docs.get_openapi,
+        summary="This description",
+        tag="operation",
+        access="public",
+        answers={200: Answer("OpenAPI 3.1", docs.OpenApiDocument)},
+        cacheable=True,
+    ),
+    Route(
+        method="GET",
+        path="/docs",
+        operation_id="docs-page",
+        handler=docs.get_page,
+        summary="The API for people",
+        tag="pages",
+        access="public",
+        cacheable=True,
+        page=True,
+    ),
+    Route(
+        method="GET",
+        path="/docs/{name}",
+        operation_id="docs-asset",
+        handler=docs.get_asset,
+        summary="Script and styles of the page",
+        tag="pages",
+        access="public",
+        cacheable=True,
+        page=True,
+    ),
+)

@@ -1,0 +1,112 @@
+"""Orders, and what PayFast says of them."""
+
+from bbws.gateway.api import documents, invoices, order_events, orders, payments
+from bbws.gateway.operations import EVENT_STREAM, FORM, Answer, Parameter, Route
+from bbws.gateway.permissions import Right
+from bbws.shared.contracts.orders import Order, OrderDraft, Payment, TimelineEntry
+
+ORDERS: tuple[Route, ...] = (
+    Route(
+        method="POST",
+        path="/v1.0/tenants/{tenantId}/orders",
+        operation_id="order-create",
+        handler=orders.create_order,
+        summary="Place an order",
+        tag="orders",
+        access=Right.ORDERS_CREATE,
+        description="All amounts are fixed now. Post the fields of `checkout` to its `url`, in their order, to pay.",
+        request=OrderDraft,
+        answers={201: Answer("Placed", orders.OrderAnswer, "resource", etag=True, location=True)},
+        idempotency="required",
+    ),
+    Route(
+        method="GET",
+        path="/v1.0/tenants/{tenantId}/orders",
+        operation_id="order-list",
+        handler=orders.list_orders,
+        summary="List a tenant's orders",
+        tag="orders",
+        access=Right.ORDERS_READ,
+        answers={200: Answer("One page of orders", Order, "collection")},
+        paged=True,
+    ),
+    Route(
+        method="GET",
+        path="/v1.0/tenants/{tenantId}/orders/{orderId}",
+        operation_id="order-get",
+        handler=orders.get_order,
+        summary="Read an order",
+        tag="orders",
+        access=Right.ORDERS_READ,
+        description="`_links.invoice` is there once the invoice is issued.",
+        answers={200: Answer("The order", orders.OrderAnswer, "resource", etag=True)},
+        conditional=True,
+    ),
+    Route(
+        method="GET",
+        path="/v1.0/tenants/{tenantId}/orders/{orderId}/payments",
+        operation_id="order-payment-list",
+        handler=orders.list_payments,
+        summary="List an order's payments",
+        tag="orders",
+        access=Right.ORDERS_READ,
+        answers={200: Answer("One page of payments", Payment, "collection")},
+        paged=True,
+    ),
+    Route(
+        method="GET",
+        path="/v1.0/tenants/{tenantId}/orders/{orderId}/invoice",
+        operation_id="order-invoice-get",
+        handler=invoices.get_invoice,
+        summary="Read an order's invoice",
+        tag="orders",
+        access=Right.ORDERS_READ,
+        description="404 until it is issued. `_links.pdf` works for some minutes; read again for a new one.",
+        answers={200: Answer("The invoice", invoices.InvoiceAnswer, "resource", etag=True)},
+    ),
+    Route(
+        method="GET",
+        path="/v1.0/tenants/{tenantId}/orders/{orderId}/events",
+        operation_id="order-event-stream",
+        handler=order_events.stream_events,
+        summary="Watch an order",
+        tag="orders",
+        access=Right.ORDERS_READ,
+        description=(
+            "The timeline as server-sent events, one per entry, `data` being the entry as JSON. The event `end` says "
+            "that nothing more will come; without it, connect again with Last-Event-ID."
+        ),
+        answers={
+            200: Answer("The stream", TimelineEntry, media=(EVENT_STREAM,)),
+            204: Answer("Nothing more will come"),
+        },
+        errors=(406,),
+        parameters=(Parameter("Last-Event-ID", "header", "The last entry the client has.", {"type": "string"}),),
+    ),
+    Route(
+        method="GET",
+        path="/v1.0/tenants/{tenantId}/orders/{orderId}/documents/{kind}",
+        operation_id="order-document-get",
+        handler=documents.get_document,
+        summary="Print an order, its receipt or its invoice",
+        tag="orders",
+        access=Right.ORDERS_READ,
+        description="`kind` is order, receipt or invoice; the invoice is PDF only.",
+        answers={200: Answer("The document", media=(documents.HTML, documents.PDF))},
+        errors=(400, 406),
+        parameters=(Parameter("format", "query", "Wins over Accept.", {"type": "string", "enum": ["html", "pdf"]}),),
+    ),
+    Route(
+        method="POST",
+        path="/v1.0/payments/payfast/itn",
+        operation_id="payfast-itn-receive",
+        handler=payments.receive_itn,
+        summary="Receive PayFast's notification of a payment",
+        tag="payments",
+        access="public",
+        description="Called by PayFast alone. What is forged or unknown is stored, flagged, and changes nothing.",
+        request_media=FORM,
+        answers={200: Answer("Stored")},
+        max_body_bytes=payments.MAX_ITN_BYTES,
+    ),
+)

@@ -1,0 +1,97 @@
+"""A user pool for tests: keys of its own, a JWKS over HTTP, and tokens of whatever kind a test needs.
+
+Tests of the pool itself use the emulator's Cognito; this one can also sign what no pool ever would.
+"""
+
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import orjson
+import pytest
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+
+from bbws.shared.ids import new_id
+
+POOL_ID = "af-south-1_Testing01"
+CLIENT_ID = "client-of-tests"
+ISSUER = f"https://cognito-idp.af-south-1.amazonaws.com/{POOL_ID}"
+
+
+class Identity:
+    """`jwks_url` serves the public halves of `keys`; by default the key `id` signs ID tokens, `access` the others."""
+
+    def __init__(self) -> None:
+        self.keys = {name: RSAKey.generate_key(2048, {"kid": name}) for name in ("id", "access")}
+        self.fetches = 0
+        self.is_down = False
+        self.jwks_url = ""
+
+    def settings(self) -> dict[str, Any]:
+        """The fields of `Settings` that make a gateway trust this pool."""
+        return {
+            "cognito_user_pool_id": POOL_ID,
+            "cognito_client_ids": (CLIENT_ID,),
+            "cognito_jwks_url": self.jwks_url,
+        }
+
+    def token(
+        self, *groups: str, user_id: str | None = None, use: str = "access", key: RSAKey | None = None, **claims: Any
+    ) -> str:
+        """A token of an hour; `claims` replace those that Cognito would write, None leaves one out."""
+        now = int(time.time())
+        app = {"aud": CLIENT_ID} if use == "id" else {"client_id": CLIENT_ID}
+        said = {
+            "sub": user_id or new_id(), "iss": ISSUER, "token_use": use, "iat": now, "exp": now + 3600,
+            "cognito:groups": list(groups), **app, **claims,
+        }  # fmt: skip
+        signing = key or self.keys["id" if use == "id" else "access"]
+        header = {"alg": "RS256", "kid": signing.kid}
+        return jwt.encode(header, {name: value for name, value in said.items() if value is not None}, signing)
+
+    def bearer(self, *groups: str, **more: Any) -> dict[str, str]:
+        """The header of a caller."""
+        return {"Authorization": f"Bearer {self.token(*groups, **more)}"}
+
+    def jwks(self) -> bytes:
+        return orjson.dumps({"keys": [{**key.as_dict(private=False), "use": "sig"} for key in self.keys.values()]})
+
+
+@pytest.fixture(scope="session")
+def shared_identity() -> Iterator[Identity]:
+    """The pool that every gateway of a worker's tests trusts; tests that change a pool take `identity`."""
+    yield from _served()
+
+
+@pytest.fixture
+def identity() -> Iterator[Identity]:
+    yield from _served()
+
+
+def _served() -> Iterator[Identity]:
+    pool = Identity()
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            pool.fetches += 1
+            body = b"" if pool.is_down else pool.jwks()
+            self.send_response(503 if pool.is_down else 200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    pool.jwks_url = f"http://127.0.0.1:{server.server_port}/jwks.json"
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    yield pool
+    server.shutdown()
+    server.server_close()
+    thread.join()
