@@ -236,7 +236,7 @@ async def test_what_was_lost_while_it_waited_is_not_handled() -> None:
         second.handle = "of somebody else"
         [subscriber] = broker.subscribers
         assert isinstance(subscriber, SQSSubscriber)
-        await eventually(lambda: any(raw.lost for raw in subscriber._crew.held()), what="the loss is noticed")
+        await eventually(lambda: any(raw.lost for [raw] in subscriber._crew._waiting), what="the loss is noticed")
         go_on.set()
         await eventually(lambda: not service.messages("lost.fifo"), what="the queue is empty")
     assert seen == [(0, 1), (1, 2)]

@@ -1,8 +1,8 @@
 """Who works on what: so many handlers at once, of each FIFO group one at a time and in order of arrival."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from itertools import chain
+from collections.abc import Callable, Coroutine, Sequence
+from contextvars import copy_context
 from typing import Any
 
 from ..limits import BATCH_ENTRIES
@@ -49,16 +49,21 @@ class Crew:
         self._closed_lanes: set[str] = set()
         self._mean_s: float | None = None
         self._is_watching = False
+        # What a handler sets in its context is none of the next one's business.
+        self._context = copy_context()
 
     @property
     def tasks(self) -> dict[ReceivedBatch, "asyncio.Task[None]"]:
         """What is handled or being settled, and by which task."""
         return dict(self._running)
 
-    def held(self) -> Iterator[ReceivedMessage]:
-        """Every message that is here, those still to be settled first, some of them twice."""
-        for batch in chain(self._waiting, self._started, self._running):
-            yield from batch
+    def has_unsettled(self) -> bool:
+        """Whether a message is here that nobody has settled yet."""
+        return bool(self._waiting) or any(not raw.settled for batch in self._running for raw in batch)
+
+    def has(self, batch: ReceivedBatch | None) -> bool:
+        """Whether it is handled or being settled."""
+        return batch in self._running
 
     def room(self, asked: int) -> int:
         """How many messages one more receive may bring, while others have asked for `asked`."""
@@ -132,7 +137,7 @@ class Crew:
     def _start_what_can(self) -> None:
         while self._waiting and self._has_place() and (batch := self._next()) is not None:
             self._started[batch] = _now()
-            self._running[batch] = asyncio.create_task(self._handle(batch))
+            self._running[batch] = asyncio.create_task(self._handle(batch), context=self._context.copy())
 
     def _has_place(self) -> bool:
         return len(self._started) < self._places and len(self._running) < self._places + _SETTLING
