@@ -10,7 +10,9 @@ from ..message import ReceivedBatch, ReceivedMessage
 
 # A mean over the last dozen or so: an answer that got slow shows soon, one slow message does not.
 _WEIGHT = 0.15
-_MOST_PREFETCHED = 500
+# Enough to be busy until the next receives come, even where a handler takes next to no time.
+_MOST_PREFETCHED = 100
+_MOST_PREFETCHED_BYTES = 4 * 1024 * 1024
 # What waits longer behind slow handlers is better off with another process.
 _HOLD_S = 10.0
 # Handlers go on while deletes are under way, but not for ever: without deletes everything comes twice.
@@ -48,6 +50,7 @@ class Crew:
         self._started: dict[ReceivedBatch, float] = {}
         self._closed_lanes: set[str] = set()
         self._mean_s: float | None = None
+        self._mean_bytes = 1.0
         self._is_watching = False
         # What a handler sets in its context is none of the next one's business.
         self._context = copy_context()
@@ -85,13 +88,20 @@ class Crew:
         """Messages that the places get through in `prefetch_s`; none before it is known how long one takes."""
         if self._mean_s is None or not self._prefetch_s:
             return 0
-        return int(min(self._prefetch_s * self._places / max(self._mean_s, 1e-6), _MOST_PREFETCHED))
+        in_time = self._prefetch_s * self._places / max(self._mean_s, 1e-6)
+        return int(min(in_time, _MOST_PREFETCHED, _MOST_PREFETCHED_BYTES / self._mean_bytes))
 
     def add(self, batches: Sequence[ReceivedBatch]) -> None:
         """Handle these, now or when their turn comes."""
+        self._weigh(batches)
         self._waiting += batches
         self._start_what_can()
         self._watch()
+
+    def _weigh(self, batches: Sequence[ReceivedBatch]) -> None:
+        sizes = [len(raw["Body"]) for batch in batches for raw in batch]
+        if sizes:
+            self._mean_bytes = max(sum(sizes) / len(sizes), 1)
 
     def advance(self, batch: ReceivedBatch) -> None:
         """The handler is through with this and all went well: the next may begin."""

@@ -102,6 +102,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
             self._binding,
             width=self._width,
             deliver=self._deliver,
+            whole=options.batch_size,
             pollers=options.pollers,
             wait_time_s=options.wait_time,
             visibility_timeout_s=options.visibility_timeout,
@@ -135,6 +136,11 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
     def max_workers(self) -> int:
         """Handlers that may run at the same time."""
         return self._options.max_workers
+
+    @property
+    def pollers(self) -> int:
+        """Receives that may be under way at the same time."""
+        return self._options.pollers
 
     @property
     def most_per_call(self) -> int:
