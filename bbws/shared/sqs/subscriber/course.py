@@ -2,12 +2,13 @@
 
 The same is done in the same order. What is saved: a lock that nobody waits for (the subscriber knows its tasks),
 settings put together anew for each message, scopes that pass a message on untouched, an AsyncExitStack where there is
-no middleware of the user's, and FastStream's own middlewares as long as all goes well. Whatever fails goes through
+no middleware of the user's, and FastStream's own middlewares as long as all goes well: only failures are raised among
 them. tests/shared/sqs/test_course.py holds it against FastStream's own.
 """
 
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from contextvars import Token
 from itertools import chain
 from typing import Any
 
@@ -23,6 +24,17 @@ from ..message import ReceivedMessage, SQSMessage
 from .witness import Tell, Witness
 
 Middlewares = Sequence[BaseMiddleware[Any, Any]]
+Message = StreamMessage[ReceivedMessage]
+
+
+class _Passage:
+    """One message on its way: how it was understood, once it is, and what is to be reset behind it."""
+
+    __slots__ = ("message", "tokens")
+
+    def __init__(self, tokens: list[tuple[str, Token[Any]]]) -> None:
+        self.tokens = tokens
+        self.message: Message | None = None
 
 
 class Course:
@@ -41,8 +53,8 @@ class Course:
         middlewares: Sequence[BrokerMiddleware[ReceivedMessage]],
         ack_policy: AckPolicy,
         fallback_parser: Callable[[ReceivedMessage], Any],
-        log_context: Callable[[StreamMessage[ReceivedMessage]], dict[str, str]],
-        reply_to: Callable[[StreamMessage[ReceivedMessage]], Sequence[PublisherProto[Any]]],
+        log_context: Callable[[Message], dict[str, str]],
+        reply_to: Callable[[Message], Sequence[PublisherProto[Any]]],
         tell: Tell,
         delete_soon: Callable[[ReceivedMessage], bool],
     ) -> None:
@@ -62,97 +74,90 @@ class Course:
         self._reply_to = reply_to
         self._tell = tell
         self._delete_soon = delete_soon
-        self._go = self._among_middlewares if middlewares or ack_policy is AckPolicy.ACK_FIRST else self._straight
+        self._acks_first = ack_policy is AckPolicy.ACK_FIRST
 
     async def run(self, msg: ReceivedMessage) -> Response:
         """What the handler answered; raises what it raised unless a middleware took it."""
         context = self._context
-        scope = [(name, context.set_local(name, value)) for name, value in self._scope]
+        passage = _Passage([(name, context.set_local(name, value)) for name, value in self._scope])
         try:
-            return await self._go(msg, scope)
+            return await self._to_its_end(msg, passage)
         finally:
-            for name, token in reversed(scope):
+            for name, token in reversed(passage.tokens):
                 context.reset_local(name, token)
 
-    async def _straight(self, msg: ReceivedMessage, scope: list[Any]) -> Response:
-        message: StreamMessage[ReceivedMessage] | None = None
+    async def _to_its_end(self, msg: ReceivedMessage, passage: "_Passage") -> Response:
         try:
-            item, message = await self._suitable(msg, scope)
-            is_logged = message.source_type is not SourceType.RESPONSE
-            if is_logged:
-                self._logger.log("Received", extra=self._context.get_local("log_context"))
-            response = await self._answer(item, message, ())
+            response = await (self._among_users(msg, passage) if self._users else self._handle(msg, passage, ()))
             self._tell(msg, None)
-            if is_logged:
-                self._logger.log("Processed", extra=self._context.get_local("log_context"))
+            self._note("Processed", passage.message)
         except BaseException as error:  # noqa: BLE001 - raised again
-            await self._fail(msg, message, error)
+            await self._fail(msg, passage.message, error)
             return ensure_response(None)
         if not self._is_manual:
-            await self._end_well(msg, message)
+            await self._end_well(msg, passage.message)
         return response
 
-    async def _fail(
-        self, msg: ReceivedMessage, message: StreamMessage[ReceivedMessage] | None, error: BaseException
-    ) -> None:
+    async def _fail(self, msg: ReceivedMessage, message: Message | None, error: BaseException) -> None:
         """Raise it where FastStream's middlewares log it and settle the message; return when one of them took it."""
-        log, witness = self._log(msg, context=self._context), self._witness(msg)
+        log = self._log(msg, context=self._context)
+        witness = Witness(msg, context=self._context, tell=self._tell)
         if self._is_manual:
             async with log, witness:
                 raise error
-        acknowledge = self._acknowledge(msg, self._context)
-        acknowledge.message = message
-        async with acknowledge, log, witness:
+        async with self._acknowledgement(msg, message), log, witness:
             raise error
 
-    async def _end_well(self, msg: ReceivedMessage, message: StreamMessage[ReceivedMessage]) -> None:
+    async def _end_well(self, msg: ReceivedMessage, message: Message | None) -> None:
         if type(message) is SQSMessage and message.committed is None and self._delete_soon(msg):
             message.committed = AckStatus.ACKED
-            return
+        else:
+            await self._acknowledgement(msg, message).__aexit__()
+
+    def _acknowledgement(self, msg: ReceivedMessage, message: Message | None) -> BaseMiddleware[Any, Any]:
         acknowledge = self._acknowledge(msg, self._context)
         acknowledge.message = message
-        await acknowledge.__aexit__()
+        return acknowledge
 
-    async def _among_middlewares(self, msg: ReceivedMessage, scope: list[Any]) -> Response:
-        log, witness = self._log(msg, context=self._context), self._witness(msg)
-        if self._is_manual:
-            async with log, witness:
-                return await self._among_users(msg, [log, witness], scope)
-        acknowledge = self._acknowledge(msg, self._context)
-        async with acknowledge, log, witness:
-            return await self._among_users(msg, [acknowledge, log, witness], scope)
-        # A middleware has dealt with the error.
-        return ensure_response(None)
+    def _note(self, text: str, message: Message | None) -> None:
+        if message is None or message.source_type is not SourceType.RESPONSE:
+            self._logger.log(text, extra=self._context.get_local("log_context", {}))
 
-    async def _among_users(self, msg: ReceivedMessage, entered: list[Any], scope: list[Any]) -> Response:
+    async def _among_users(self, msg: ReceivedMessage, passage: "_Passage") -> Response:
+        entered: list[BaseMiddleware[Any, Any]] = []
         async with AsyncExitStack() as stack:
             for build in self._users:
                 middleware = await stack.enter_async_context(build(msg, context=self._context))
                 entered.append(middleware)
-            item, message = await self._suitable(msg, scope)
-            return await self._answer(item, message, entered)
+            return await self._handle(msg, passage, entered)
+        # One of them has dealt with the error.
         return ensure_response(None)
 
-    def _witness(self, msg: ReceivedMessage) -> Witness:
-        return Witness(msg, context=self._context, tell=self._tell)
+    async def _handle(self, msg: ReceivedMessage, passage: "_Passage", entered: Middlewares) -> Response:
+        item, message = await self._suitable(msg, passage)
+        if self._acks_first:
+            await self._acknowledgement(msg, message).consume_scope(_no_further, message)
+        self._note("Received", message)
+        return await self._answer(item, message, entered)
 
     async def _suitable(
-        self, msg: ReceivedMessage, scope: list[Any]
-    ) -> tuple[HandlerItem[ReceivedMessage], StreamMessage[ReceivedMessage]]:
+        self, msg: ReceivedMessage, passage: "_Passage"
+    ) -> tuple[HandlerItem[ReceivedMessage], Message]:
         """The first handler that takes this message, and the message as it takes it."""
         parsed: dict[Any, Any] = {}
         context = self._context
         for item in self._calls:
             message = await item.is_suitable(msg, parsed)
             if message is not None:
-                scope.append(("log_context", context.set_local("log_context", self._log_context(message))))
-                scope.append(("message", context.set_local("message", message)))
+                passage.message = message
+                passage.tokens += (
+                    ("log_context", context.set_local("log_context", self._log_context(message))),
+                    ("message", context.set_local("message", message)),
+                )
                 return item, message
         raise SubscriberNotFound(f"There is no suitable handler for {msg=}")
 
-    async def _answer(
-        self, item: HandlerItem[ReceivedMessage], message: StreamMessage[ReceivedMessage], entered: Middlewares
-    ) -> Response:
+    async def _answer(self, item: HandlerItem[ReceivedMessage], message: Message, entered: Middlewares) -> Response:
         scopes = [m.consume_scope for m in reversed(entered) if not _passes_on(m)]
         response = ensure_response(await item.call(message=message, _extra_middlewares=scopes))
         if not response.correlation_id:
@@ -166,3 +171,7 @@ class Course:
 
 def _passes_on(middleware: BaseMiddleware[Any, Any]) -> bool:
     return type(middleware).consume_scope is BaseMiddleware.consume_scope
+
+
+async def _no_further(_: Any) -> None:
+    """Where a middleware's scope ends that is entered for itself."""
