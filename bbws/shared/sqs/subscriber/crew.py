@@ -62,7 +62,8 @@ class Crew:
 
     def has_unsettled(self) -> bool:
         """Whether a message is here that nobody has settled yet."""
-        return bool(self._waiting) or any(not raw.settled for batch in self._running for raw in batch)
+        # Those that came last are the least likely to be settled.
+        return bool(self._waiting) or any(not raw.settled for batch in reversed(self._running) for raw in batch)
 
     def has(self, batch: ReceivedBatch | None) -> bool:
         """Whether it is handled or being settled."""

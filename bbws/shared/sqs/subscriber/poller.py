@@ -59,10 +59,10 @@ class Load:
     def is_high(self) -> bool:
         """Whether more messages could not be handled any sooner, because the event loop has no time for them."""
         began_at, computed_s = self._since
-        now, computes_s = self._clock(), self._computed()
+        now = self._clock()
         if now - began_at >= _WINDOW_S:
-            self._since = (now, computes_s)
-            self._is_high = computes_s - computed_s > _BUSY * (now - began_at)
+            self._since = (now, self._computed())
+            self._is_high = self._since[1] - computed_s > _BUSY * (now - began_at)
         return self._is_high
 
 
