@@ -16,20 +16,19 @@ _TASK = "handle"
 
 def body(order: dict[str, Any]) -> str:
     """A call of the task as kombu's virtual transports put it into a queue: JSON in base64 in JSON in base64."""
-    call = json.dumps([[order], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}])
-    task_id = "00000000-0000-4000-8000-000000000000"
+    call = Celery(set_as_current=False).amqp.as_task_v2("0" * 32, _TASK, args=(order,))
     envelope = {
-        "body": b64encode(call.encode()).decode(),
+        "body": b64encode(json.dumps(call.body).encode()).decode(),
         "content-encoding": "utf-8",
         "content-type": "application/json",
-        "headers": {"lang": "py", "task": _TASK, "id": task_id, "root_id": task_id, "parent_id": None, "retries": 0},
+        "headers": call.headers,
         "properties": {
-            "correlation_id": task_id,
+            **call.properties,
             "delivery_mode": 2,
             "delivery_info": {"exchange": "", "routing_key": QUEUE},
             "priority": 0,
             "body_encoding": "base64",
-            "delivery_tag": task_id,
+            "delivery_tag": call.headers["id"],
         },
     }
     return b64encode(json.dumps(envelope).encode()).decode()
