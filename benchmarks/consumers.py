@@ -109,7 +109,6 @@ def logged() -> Driver:
 OWN: Mapping[str, Callable[[], Driver]] = {
     "raw": lambda: raw,
     "fast": lambda: ours(client="fast"),
-    "fast, 4 pollers": lambda: ours(client="fast", pollers=4),
     "botocore": lambda: ours(client="botocore"),
     "fast+log": logged,
 }
