@@ -176,6 +176,8 @@ def main(messages: int, runs: int, quick: bool, drivers: str, soak: int, single:
         click.echo(f"Not installed, so not compared: {', '.join(missing)}\n")
     messages, runs = (messages // 10, 3) if quick else (messages, runs)
     names = drivers.split(",")
+    if unknown := sorted(set(names) - {*OWN, *installed()}):
+        raise click.BadParameter(f"no such consumer here: {', '.join(unknown)}", param_hint="--drivers")
     click.echo(f"A handler that does nothing, {messages} messages, {runs} runs")
     click.echo(compared(names, runs, messages, 0, 0, 100))
     slow = max(messages // 7, 1_000)
