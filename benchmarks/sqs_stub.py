@@ -2,8 +2,9 @@
 
 python -m benchmarks.sqs_stub MESSAGES LATENCY_MS      prints its port
 
-Nothing is delivered before `POST /open`. `GET /done` is answered when the last message was deleted, `GET /figures`
-at once. A receipt handle is good for one delete; a message is delivered again only when it is made visible.
+Nothing is delivered before `POST /open`, which may bring another body for all messages. `GET /done` is answered when
+the last message was deleted, `GET /figures` at once. A receipt handle is good for one delete; a message is delivered
+again only when it is made visible.
 """
 
 import asyncio
@@ -47,6 +48,7 @@ class Queue:
 
     def __init__(self, messages: int) -> None:
         self.total = messages
+        self.body = BODY
         self.visible: deque[int] = deque()
         self.deleted: set[int] = set()
         self.in_flight: set[int] = set()
@@ -120,6 +122,7 @@ class Connection(asyncio.Protocol):
 
     def _handle(self, path: str, target: bytes, body: bytes) -> None:
         if path == "/open":
+            self._queue.body = body.decode() or BODY
             self._send(b"{}")
             self._queue.open()
         elif path == "/done":
@@ -159,7 +162,7 @@ class Connection(asyncio.Protocol):
         if arguments.get("MessageAttributeNames"):
             extra |= {"MessageAttributes": _ATTRIBUTES, "MD5OfMessageAttributes": "0" * 32}
         taken = self._queue.take(arguments.get("MaxNumberOfMessages", 1))
-        return {"Messages": [_message(number, extra) for number in taken]} if taken else {}
+        return {"Messages": [_message(number, self._queue.body, extra) for number in taken]} if taken else {}
 
     def _DeleteMessageBatch(self, arguments: dict[str, Any]) -> dict[str, Any]:  # noqa: N802 - AWS's name
         for entry in arguments["Entries"]:
@@ -182,7 +185,7 @@ class Connection(asyncio.Protocol):
         return {"QueueUrl": f"http://{host}:{port}/000000000000/{arguments['QueueName']}"}
 
     def _GetQueueAttributes(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        return {"Attributes": {"VisibilityTimeout": "30"}}
+        return {"Attributes": {"VisibilityTimeout": "30", "ApproximateNumberOfMessages": str(len(self._queue.visible))}}
 
     def _later(self, answer: dict[str, Any]) -> None:
         content = orjson.dumps(answer)
@@ -200,13 +203,13 @@ class Connection(asyncio.Protocol):
             )
 
 
-def _message(number: int, extra: dict[str, Any]) -> dict[str, Any]:
+def _message(number: int, body: str, extra: dict[str, Any]) -> dict[str, Any]:
     return {
         "MessageId": f"00000000-0000-4000-8000-{number:012}",
         # As long as those of AWS.
         "ReceiptHandle": f"{'AQEB' * 64}{number:012}",
         "MD5OfBody": "0" * 32,
-        "Body": BODY,
+        "Body": body,
         **extra,
     }
 

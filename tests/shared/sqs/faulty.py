@@ -7,19 +7,26 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from ssl import SSLContext
-from typing import Literal
+from typing import Any, Literal
 
 import aiohttp
 
+from tests.shared.sqs.deliveries import Deliveries
 from tests.support.emulator import Aws
 
-Fault = Literal["", "throttle", "500", "expired", "reset", "answer lost", "truncated", "garbage", "slow", "close"]
+Fault = Literal[
+    "", "throttle", "500", "expired", "reset", "answer lost", "truncated", "garbage", "slow", "close",
+    "reordered", "duplicated", "lease lost",
+]  # fmt: skip
 
 _ERRORS = {
     "throttle": (400, "com.amazonaws.sqs#RequestThrottled"),
     "500": (500, "com.amazonaws.sqs#InternalError"),
     "expired": (403, "com.amazonaws.sqs#ExpiredToken"),
 }
+_OK = 200
+# With these the answer can be read.
+_ARRIVES = frozenset({"", "slow", "close", "reordered", "duplicated", "lease lost"})
 
 
 @dataclass
@@ -33,6 +40,7 @@ class Network:
     forwarded: Counter[str] = field(default_factory=Counter)
     keys: list[str] = field(default_factory=list)
     targets: list[str] = field(default_factory=list)
+    deliveries: Deliveries = field(default_factory=Deliveries)
     _serving: set[asyncio.Task[None]] = field(default_factory=set)
 
     def always(self, operation: str, *faults: Fault) -> None:
@@ -90,10 +98,31 @@ class Network:
             _answer(writer, status, json.dumps({"__type": code, "message": fault}).encode())
             return True
         headers.pop("host", None)
-        async with session.post(self.aws.endpoint_url, data=body, headers=headers) as answered:
+        forwarded = self.deliveries.request(operation, body)
+        async with session.post(self.aws.endpoint_url, data=forwarded, headers=headers) as answered:
             content = await answered.read()
         self.forwarded[operation] += 1
+        if operation == "ReceiveMessage" and answered.status == _OK and fault in _ARRIVES:
+            asked = json.loads(body)
+            if fault == "lease lost":
+                await self._give_back(session, headers, asked["QueueUrl"], json.loads(content).get("Messages", []))
+            content = self.deliveries.answer(content, asked["MaxNumberOfMessages"], fault)
         return self._pass_back(writer, fault, answered.status, content)
+
+    async def _give_back(
+        self, session: aiohttp.ClientSession, headers: dict[str, str], url: str, messages: list[dict[str, Any]]
+    ) -> None:
+        """To SQS they look as if their receiver had taken too long: they come again, under other receipts."""
+        if not messages:
+            return
+        entries = [
+            {"Id": str(i), "ReceiptHandle": message["ReceiptHandle"], "VisibilityTimeout": 0}
+            for i, message in enumerate(messages)
+        ]
+        body = {"QueueUrl": url, "Entries": entries}
+        headers = headers | {"x-amz-target": "AmazonSQS.ChangeMessageVisibilityBatch"}
+        async with session.post(self.aws.endpoint_url, json=body, headers=headers) as answered:
+            assert not (await answered.json(content_type=None)).get("Failed")
 
     def _pass_back(self, writer: asyncio.StreamWriter, fault: Fault, status: int, content: bytes) -> bool:
         if fault == "answer lost":

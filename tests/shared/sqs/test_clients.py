@@ -93,17 +93,22 @@ async def test_renewed_credentials_are_used_at_once(aws: Aws, name: ClientName) 
 
 @BOTH
 async def test_missing_credentials_are_botocores_error(aws: Aws, name: ClientName, monkeypatch: Any) -> None:
-    """The same class with either client, so that the same handling of it works."""
+    """The same class with either client, so that the same handling of it works; nothing is sent under no name."""
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "nowhere")
     monkeypatch.setenv("AWS_CONFIG_FILE", "nowhere")
     for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(variable, raising=False)
-    nobody = connection(aws, name, aws_access_key_id=None, aws_secret_access_key=None)
-    client = await nobody.open(max_connections=2)
-    with pytest.raises(NoCredentialsError):
-        await received(client, "http://x/1/q")
-    await nobody.close()
+    async with network(aws) as (between, address):
+        somebody = connection(address, name)
+        nobody = connection(address, name, aws_access_key_id=None, aws_secret_access_key=None)
+        url = await new_queue(await somebody.open(max_connections=2))
+        client = await nobody.open(max_connections=2)
+        with pytest.raises(NoCredentialsError):
+            await received(client, url)
+        await somebody.close()
+        await nobody.close()
+    assert between.calls == {"CreateQueue": 1}
 
 
 async def test_anonymous_requests_stay_anonymous(aws: Aws) -> None:

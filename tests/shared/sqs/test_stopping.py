@@ -94,6 +94,27 @@ async def test_a_poll_under_way_ends_by_itself_and_its_messages_go_back(aws: Aws
     assert not handled
 
 
+async def test_what_was_received_ahead_is_visible_at_once(aws: Aws) -> None:
+    """Work in store that nobody has begun must not be hidden by the process that will never begin it."""
+    broker, begun = broker_on(aws, graceful_timeout=0.1), []
+
+    @broker.subscriber(SQSQueue("ahead", visibility_timeout=LONG), max_workers=1, wait_time=0)
+    async def handle(number: int) -> None:
+        begun.append(number)
+        if len(begun) == 3:
+            await asyncio.sleep(LONG)
+
+    async def has_store() -> bool:
+        return (await counts(aws, "ahead"))["held"] > 1
+
+    async with started(broker):
+        await broker.publish_batch(*range(10), queue="ahead")
+        await eventually(lambda: len(begun) == 3, what="the third is in work")
+        await eventually(has_store, what="more is held")
+        await broker.stop()
+        assert await counts(aws, "ahead") == {"visible": 8, "held": 0, "delayed": 0}
+
+
 async def test_draining_loses_nothing(aws: Aws) -> None:
     """Stopped at any moment under load, each message is handled once or still in the queue."""
     done: list[int] = []

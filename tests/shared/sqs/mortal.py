@@ -1,0 +1,67 @@
+"""A consumer process to be killed: python -m tests.shared.sqs.mortal ENDPOINT_URL ACCOUNT LOG LEASE_S
+
+Each message is a number. What a handler begins and ends is a line in a file that survives whatever happens to the
+process: process id, number, `+` or `-`.
+"""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from faststream import FastStream
+
+from bbws.shared.sqs import SQSQueue
+from tests.shared.sqs.worlds import broker_on
+from tests.support.emulator import Aws
+
+QUEUE = SQSQueue("mortal", dead_letter="mortal-dlq", max_receive_count=20)
+WORKERS = 20
+GRACE_S = 5.0
+_LINE = "{:>9} {:>6} {}\n"
+
+
+class Line(NamedTuple):
+    """`began` is False at the end of a handler."""
+
+    process: int
+    number: int
+    began: bool
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        process, number, mark = text.split()
+        return cls(int(process), int(number), mark == "+")
+
+
+class Log:
+    """Lines of all processes in the order in which they were written."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.touch()
+
+    def __len__(self) -> int:
+        return self.path.stat().st_size // len(_LINE.format(0, 0, "+"))
+
+    def lines(self) -> list[Line]:
+        return [Line.read(text) for text in self.path.read_text().splitlines()]
+
+
+async def consume(aws: Aws, log: Path, lease_s: int) -> None:
+    """Until SIGTERM."""
+    file = os.open(log, os.O_WRONLY | os.O_APPEND)
+    broker = broker_on(aws, graceful_timeout=GRACE_S)
+
+    @broker.subscriber(QUEUE, max_workers=WORKERS, pollers=2, wait_time=1, visibility_timeout=lease_s)
+    async def handle(number: int) -> None:
+        os.write(file, _LINE.format(os.getpid(), number, "+").encode())
+        await asyncio.sleep(number % 10 / 1000)
+        os.write(file, _LINE.format(os.getpid(), number, "-").encode())
+
+    await FastStream(broker, logger=None).run()
+
+
+if __name__ == "__main__":
+    asyncio.run(consume(Aws(sys.argv[1], sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])))
