@@ -208,7 +208,8 @@ class Provisioner:
         await events.put_targets(Rule=rule.name, EventBusName=bus, Targets=[await self._target(rule, dead_letters)])
 
     async def _target(self, rule: Rule, dead_letter_arn: str) -> dict[str, Any]:
-        target = {"Id": rule.topic, "Arn": await self._topic_arn(rule.topic), "InputPath": rule.input_path}
+        arn = await self._topic_arn(rule.topic) if rule.topic else aws.queue_arn(dead_letter_arn, rule.target)
+        target = {"Id": rule.target, "Arn": arn, "InputPath": rule.input_path}
         return {**target, "DeadLetterConfig": {"Arn": dead_letter_arn}}
 
     async def _rule_differences(self, rule: Rule) -> list[str]:
@@ -226,7 +227,8 @@ class Provisioner:
         targets = await events.list_targets_by_rule(Rule=rule.name, EventBusName=self._topology.bus)
         wanted = await self._target(rule, dead["QueueArn"])
         if not any(all(target.get(name) == wanted[name] for name in wanted) for target in targets["Targets"]):
-            found.append(f"rule {rule.name} does not send to topic {rule.topic} as declared")
+            kind = "topic" if rule.topic else "queue"
+            found.append(f"rule {rule.name} does not send to {kind} {rule.target} as declared")
         declared = aws.rule_dead_letter_attributes(dead["QueueArn"], standing["Arn"])
         return found + _attribute_differences(f"queue {rule.dead_letter_queue}", dead, declared)
 
@@ -236,11 +238,16 @@ class Provisioner:
         sqs = await self._clients.get("sqs")
         url, dead_letter_url = await self._made_queue(queue.name), await self._made_queue(queue.dead_letter_name)
         arn, dead_letters = await self._queue_arn(url), await self._queue_arn(dead_letter_url)
-        await sqs.set_queue_attributes(QueueUrl=url, Attributes=aws.queue_attributes(queue, arn, dead_letters))
+        attributes = aws.queue_attributes(queue, arn, dead_letters, self._rule_arns(queue, arn))
+        await sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
         attributes = aws.dead_letter_attributes(queue, dead_letters, arn)
         await sqs.set_queue_attributes(QueueUrl=dead_letter_url, Attributes=attributes)
         if queue.topic:
             await self._subscribe(queue, queue.topic, arn, dead_letters)
+
+    def _rule_arns(self, queue: Queue, queue_arn: str) -> list[str]:
+        rules = self._topology.rules_into(queue.name)
+        return [aws.rule_arn(queue_arn, self._topology.bus, rule.name) for rule in rules]
 
     async def _made_queue(self, name: str) -> str:
         """The address of a queue that exists now; its attributes are left alone."""
@@ -263,7 +270,9 @@ class Provisioner:
         standing, dead = await self._attributes(url), await self._attributes(dead_letter_url)
         arn, dead_letters = standing["QueueArn"], dead["QueueArn"]
         found = _attribute_differences(
-            f"queue {queue.name}", standing, aws.queue_attributes(queue, arn, dead_letters)
+            f"queue {queue.name}",
+            standing,
+            aws.queue_attributes(queue, arn, dead_letters, self._rule_arns(queue, arn)),
         ) + _attribute_differences(
             f"queue {queue.dead_letter_name}", dead, aws.dead_letter_attributes(queue, dead_letters, arn)
         )

@@ -8,9 +8,11 @@ import pytest
 
 from bbws.provision import Provisioner
 from bbws.shared.integrations.aws import AwsClients
+from bbws.shared.integrations.event_bus import EventBus
 from bbws.shared.settings import Settings
 from bbws.shared.topology import DEAD_LETTER_RETENTION_S, Topology
 from tests.shared.test_topology import shuffled_document
+from tests.support.builders import order_created, registration_requested, tenant_created
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.needs("dynamodb", "s3", "events", "sns", "sqs", "sesv2")
@@ -91,16 +93,21 @@ async def test_an_index_that_is_missing_is_reported_and_not_touched(
     assert await provisioner.differences() == expected
 
 
-async def test_only_the_topic_may_send_to_a_queue_and_only_its_queue_to_its_dead_letters(
+async def test_only_topic_and_rules_may_send_to_a_queue_and_only_its_queue_to_its_dead_letters(
     clients: AwsClients, provisioned: Settings, topology: Topology
 ) -> None:
     """Without the first nothing arrives on AWS; without the second anybody's dead letters do."""
+    events = await clients.get("events")
     for queue in topology.queues:
         attributes = await _queue(clients, queue.name)
-        (statement,) = orjson.loads(attributes["Policy"])["Statement"]
-        assert statement["Principal"] == {"Service": "sns.amazonaws.com"}
-        assert (statement["Action"], statement["Resource"]) == ("sqs:SendMessage", attributes["QueueArn"])
-        assert statement["Condition"]["ArnEquals"]["aws:SourceArn"].endswith(f":{TOPIC}")
+        (by_topic, *by_rules) = _senders(attributes)
+        assert by_topic[0] == "sns.amazonaws.com"
+        assert by_topic[1].endswith(f":{TOPIC}")
+        rules = [
+            await events.describe_rule(Name=rule.name, EventBusName=topology.bus)
+            for rule in topology.rules_into(queue.name)
+        ]
+        assert by_rules == [("events.amazonaws.com", rule["Arn"]) for rule in rules]
         dead = await _queue(clients, queue.dead_letter_name)
         redrive = orjson.loads(attributes["RedrivePolicy"])
         assert redrive == {"deadLetterTargetArn": dead["QueueArn"], "maxReceiveCount": queue.max_receive_count}
@@ -142,15 +149,38 @@ async def test_what_sns_cannot_deliver_goes_to_the_queues_own_dead_letters(
 async def test_what_eventbridge_cannot_deliver_goes_to_the_rules_dead_letters(
     clients: AwsClients, provisioned: Settings, topology: Topology
 ) -> None:
-    """Without them EventBridge drops an event that the topic refuses."""
+    """Without them EventBridge drops an event that the target refuses."""
     events = await clients.get("events")
-    (rule,) = topology.rules
-    dead = await _queue(clients, rule.dead_letter_queue)
-    (target,) = (await events.list_targets_by_rule(Rule=rule.name, EventBusName=topology.bus))["Targets"]
-    assert target["DeadLetterConfig"] == {"Arn": dead["QueueArn"]}
-    described = await events.describe_rule(Name=rule.name, EventBusName=topology.bus)
-    assert _senders(dead) == [("events.amazonaws.com", described["Arn"])]
-    assert int(dead["MessageRetentionPeriod"]) == DEAD_LETTER_RETENTION_S
+    for rule in topology.rules:
+        dead = await _queue(clients, rule.dead_letter_queue)
+        (target,) = (await events.list_targets_by_rule(Rule=rule.name, EventBusName=topology.bus))["Targets"]
+        assert target["Arn"].endswith(f":{rule.target}")
+        assert target["DeadLetterConfig"] == {"Arn": dead["QueueArn"]}
+        described = await events.describe_rule(Name=rule.name, EventBusName=topology.bus)
+        assert _senders(dead) == [("events.amazonaws.com", described["Arn"])]
+        assert int(dead["MessageRetentionPeriod"]) == DEAD_LETTER_RETENTION_S
+
+
+async def test_a_queue_with_a_topic_and_a_rule_gets_the_same_shape_from_both(
+    clients: AwsClients, provisioned: Settings, topology: Topology
+) -> None:
+    """`customer-notify` is fed through SNS and straight by EventBridge: its consumer need not tell the ways apart."""
+    sqs = await clients.get("sqs")
+    through_topic, straight, unwanted = order_created(), registration_requested(), tenant_created()
+    for event in (through_topic, unwanted, straight):
+        await EventBus(lambda: clients.get("events"), topology.bus).publish(event, event.to_json())
+    url = await _url(clients, "customer-notify")
+    bodies: list[bytes] = []
+
+    async def both_are_there() -> bool:
+        answer = await sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
+        bodies.extend(message["Body"].encode() for message in answer.get("Messages", ()))
+        return len(bodies) >= 2
+
+    await eventually(both_are_there, what="both messages in customer-notify")
+    assert {orjson.loads(body)["id"]: orjson.loads(body) for body in bodies} == {
+        event.id: orjson.loads(event.to_json()) for event in (through_topic, straight)
+    }
 
 
 def _senders(queue: dict[str, str]) -> list[tuple[str, str]]:
@@ -274,6 +304,18 @@ async def _untargeted_rule(clients: AwsClients, topology: Topology) -> None:
     await events.remove_targets(Rule="order-events-rule", EventBusName=topology.bus, Ids=[TOPIC])
 
 
+async def _untargeted_queue(clients: AwsClients, topology: Topology) -> None:
+    events = await clients.get("events")
+    rule = {"Rule": "registration-mail-rule", "EventBusName": topology.bus}
+    await events.remove_targets(**rule, Ids=["customer-notify"])
+
+
+async def _closed_to_the_rule(clients: AwsClients, _: Topology) -> None:
+    policy = orjson.loads((await _queue(clients, "customer-notify"))["Policy"])
+    del policy["Statement"][1]
+    await _set(clients, "customer-notify", Policy=orjson.dumps(policy).decode())
+
+
 async def _other_pattern(clients: AwsClients, topology: Topology) -> None:
     events = await clients.get("events")
     await events.put_rule(Name="order-events-rule", EventBusName=topology.bus, EventPattern='{"source":["other"]}')
@@ -323,6 +365,8 @@ _DRIFTS: tuple[tuple[Drift, str], ...] = (
     (_other_filter, 'subscription of order-pdf: FilterPolicy is {"type":["NOTHING"]}'),
     (_open_topic, "topic bbws-order-events: Policy"),
     (_untargeted_rule, "rule order-events-rule does not send to topic bbws-order-events"),
+    (_untargeted_queue, "rule registration-mail-rule does not send to queue customer-notify"),
+    (_closed_to_the_rule, "queue customer-notify: Policy"),
     (_other_pattern, "rule order-events-rule matches something else"),
     (_disabled_rule, "rule order-events-rule matches something else, or is off"),
     (_unversioned_bucket, "is not versioned"),

@@ -35,12 +35,25 @@ class Topic(Contract):
 
 
 class Rule(Contract):
+    """What matches `pattern` goes to a topic, which spreads it, or straight to one queue."""
+
     name: Name
     pattern: dict[str, Any]
-    topic: Name
+    topic: Name | None = None
+    queue: QueueName | None = None
     input_path: str
-    # Where EventBridge puts what it cannot hand to the topic; without one it drops it.
+    # Where EventBridge puts what it cannot hand to the target; without one it drops it.
     dead_letter_queue: QueueName
+
+    @property
+    def target(self) -> str:
+        return self.topic or self.queue or ""
+
+    @model_validator(mode="after")
+    def _has_one_target(self) -> Self:
+        if (self.topic is None) == (self.queue is None):
+            raise ValueError(f"{self.name}: a rule has either a topic or a queue as its target")
+        return self
 
 
 class Queue(Contract):
@@ -128,6 +141,10 @@ class Topology(Contract):
     def bucket(self, role: Literal["templates", "documents"]) -> Bucket:
         return next(bucket for bucket in self.buckets if bucket.role == role)
 
+    def rules_into(self, queue: str) -> tuple[Rule, ...]:
+        """The rules that send straight to a queue."""
+        return tuple(rule for rule in self.rules if rule.queue == queue)
+
     def queues_of(self, consumer: str) -> tuple[Queue, ...]:
         return tuple(queue for queue in self.queues if queue.consumer == consumer)
 
@@ -139,9 +156,12 @@ class Topology(Contract):
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
         topics = {topic.name for topic in self.topics}
-        wanted = {rule.topic for rule in self.rules} | {queue.topic for queue in self.queues if queue.topic}
+        wanted = {user.topic for user in (*self.rules, *self.queues) if user.topic}
         if wanted - topics:
             raise ValueError(f"topics that nothing declares: {sorted(wanted - topics)}")
+        targets = {rule.queue for rule in self.rules if rule.queue}
+        if unknown := targets - {queue.name for queue in self.queues}:
+            raise ValueError(f"queues that nothing declares: {sorted(unknown)}")
         for group in (self.topics, self.rules, self.tables, self.buckets):
             _refuse_twice([item.name for item in group])
         of_rules = [rule.dead_letter_queue for rule in self.rules]
