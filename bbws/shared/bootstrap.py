@@ -31,17 +31,20 @@ from bbws.shared.integrations.queues import Queues
 from bbws.shared.integrations.tokens import DEPENDENCY as IDENTITY
 from bbws.shared.integrations.tokens import Jwks, TokenVerifier
 from bbws.shared.logging import get_logger
+from bbws.shared.mailing import Mailer
 from bbws.shared.outbox import Outbox
 from bbws.shared.repositories.audit import AuditRepository
 from bbws.shared.repositories.orders import TABLE as ORDERS
 from bbws.shared.repositories.tenants import TABLE as TENANTS
 from bbws.shared.services.campaigns import Campaigns
+from bbws.shared.services.confirmations import Confirmations
 from bbws.shared.services.documents import Documents
 from bbws.shared.services.invoices import Invoices
 from bbws.shared.services.notifications import Notifications
 from bbws.shared.services.orders import Orders
 from bbws.shared.services.payments import Payments
 from bbws.shared.services.products import Products
+from bbws.shared.services.registrations import Registrations
 from bbws.shared.services.tenants import Tenants
 from bbws.shared.services.users import Users
 from bbws.shared.settings import Settings, secret
@@ -61,6 +64,8 @@ class Services:
     clock: Clock
     topology: Topology
     tenants: Tenants
+    registrations: Registrations
+    confirmations: Confirmations
     users: Users
     products: Products
     campaigns: Campaigns
@@ -125,7 +130,6 @@ async def _services(
     bus = EventBus(partial(clients.get, "events"), topology.bus)
     link_client = partial(links.get, "s3")
     store = DocumentStore(partial(clients.get, "s3"), topology.bucket("documents").name, link_client)
-    transport = _transport(settings, clients)
     templates = Templates(
         S3Templates(
             await clients.get("s3"),
@@ -140,19 +144,23 @@ async def _services(
     tokens = TokenVerifier(jwks, settings.cognito_issuer, settings.cognito_client_ids, clock)
     directory = UserDirectory(partial(clients.get, "cognito-idp"), settings.cognito_user_pool_id)
     seller = _seller(settings)
+    transport = _transport(settings, clients)
+    mailer = Mailer(database, clock, settings, templates, transport)
     sources = SourceCheck(settings.payfast_source_ranges, settings.payfast_source_hosts)
     return Services(
         settings=settings,
         clock=clock,
         topology=topology,
         tenants=Tenants(database, tenant_outbox, audit, clock),
+        registrations=Registrations(database, tenant_outbox, audit, clock, mailer, settings, seller),
+        confirmations=Confirmations(database, tenant_outbox, audit, clock, directory),
         users=Users(database),
         products=Products(database, clock),
         campaigns=Campaigns(database, clock),
         orders=Orders(database, clock, settings),
         payments=Payments(database, outbox, clock, settings, server, sources),
         invoices=Invoices(database, outbox, clock, templates, pdf, store, seller),
-        notifications=Notifications(database, clock, settings, templates, store, transport, seller),
+        notifications=Notifications(mailer, settings, store, seller),
         documents=Documents(database, settings, templates, pdf, seller),
         outbox=outbox,
         tenant_outbox=tenant_outbox,

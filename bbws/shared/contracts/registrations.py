@@ -1,5 +1,6 @@
 """A link that is mailed, and what whoever follows it says."""
 
+import hashlib
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, StringConstraints
@@ -13,6 +14,11 @@ Purpose = Literal["REGISTRATION", "INVITATION"]
 LinkToken = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{43}$")]
 # What the user pool takes at most; how short one may be is the pool's policy.
 MAX_PASSWORD_CHARS = 256
+
+
+def hash_of(token: str) -> str:
+    """What is stored of a link's token; of 32 random bytes nobody guesses the original."""
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 class RegistrationAccepted(Contract):

@@ -5,15 +5,12 @@ from datetime import datetime
 from bbws.shared.audit import AuditTrail
 from bbws.shared.clock import Clock
 from bbws.shared.contracts.tenant_events import TenantCreated, TenantData
-from bbws.shared.contracts.tenants import Registration, Tenant, TenantDraft
+from bbws.shared.contracts.tenants import Tenant, TenantDraft
 from bbws.shared.dynamo.database import Database, Put
-from bbws.shared.errors import Conflict, NotFound
-from bbws.shared.ids import new_id
+from bbws.shared.errors import NotFound
 from bbws.shared.logging import bound_value
 from bbws.shared.outbox import Outbox
 from bbws.shared.repositories.tenants import TenantExists, TenantRepository
-
-SELF_REGISTERED = "registration"
 
 
 class Tenants:
@@ -32,22 +29,6 @@ class Tenants:
     async def create(self, draft: TenantDraft, *, actor: str, tenant_id: str) -> Tenant:
         """A tenant that an operator made. Raises Conflict naming each field that another tenant has."""
         return await self._create(draft.model_dump(by_alias=False), actor, tenant_id)
-
-    async def register(self, registration: Registration, *, tenant_id: str) -> Tenant:
-        """A tenant that a new customer made. Raises Conflict when the e-mail or the organisation is known."""
-        return await self._create(registration.model_dump(by_alias=False), SELF_REGISTERED, tenant_id)
-
-    async def for_customer(self, registration: Registration) -> Tenant:
-        """The customer's tenant: the one with this e-mail, or a new one."""
-        if known := await self._tenants.find_by_email(registration.email):
-            return known
-        try:
-            return await self.register(registration, tenant_id=new_id())
-        except Conflict:
-            # The same customer may have come twice at this moment; another one's organisation stays refused.
-            if known := await self._tenants.find_by_email(registration.email):
-                return known
-            raise
 
     async def _create(self, fields: dict[str, object], actor: str, tenant_id: str) -> Tenant:
         if repeated := await self._tenants.find(tenant_id):
