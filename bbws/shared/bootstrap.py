@@ -35,9 +35,11 @@ from bbws.shared.services.campaigns import Campaigns
 from bbws.shared.services.documents import Documents
 from bbws.shared.services.invoices import Invoices
 from bbws.shared.services.notifications import Notifications
+from bbws.shared.services.operations import Operations
 from bbws.shared.services.orders import Orders
 from bbws.shared.services.payments import Payments
 from bbws.shared.services.products import Products
+from bbws.shared.services.tenant_records import TenantRecords
 from bbws.shared.services.tenants import Tenants
 from bbws.shared.services.users import Users
 from bbws.shared.settings import Settings, secret
@@ -55,6 +57,8 @@ class Services:
     clock: Clock
     topology: Topology
     tenants: Tenants
+    tenant_records: TenantRecords
+    operations: Operations
     users: Users
     products: Products
     campaigns: Campaigns
@@ -138,6 +142,8 @@ async def _services(
         clock=clock,
         topology=topology,
         tenants=Tenants(database, tenant_outbox, audit, clock),
+        tenant_records=TenantRecords(database, tenant_outbox, audit, clock, store),
+        operations=Operations(database),
         users=Users(database),
         products=Products(database, clock),
         campaigns=Campaigns(database, clock),
