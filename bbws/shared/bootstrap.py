@@ -41,10 +41,12 @@ from bbws.shared.services.confirmations import Confirmations
 from bbws.shared.services.documents import Documents
 from bbws.shared.services.invoices import Invoices
 from bbws.shared.services.notifications import Notifications
+from bbws.shared.services.operations import Operations
 from bbws.shared.services.orders import Orders
 from bbws.shared.services.payments import Payments
 from bbws.shared.services.products import Products
 from bbws.shared.services.registrations import Registrations
+from bbws.shared.services.tenant_records import TenantRecords
 from bbws.shared.services.tenants import Tenants
 from bbws.shared.services.users import Users
 from bbws.shared.settings import Settings, secret
@@ -66,6 +68,8 @@ class Services:
     tenants: Tenants
     registrations: Registrations
     confirmations: Confirmations
+    tenant_records: TenantRecords
+    operations: Operations
     users: Users
     products: Products
     campaigns: Campaigns
@@ -154,6 +158,8 @@ async def _services(
         tenants=Tenants(database, tenant_outbox, audit, clock),
         registrations=Registrations(database, tenant_outbox, audit, clock, mailer, settings, seller),
         confirmations=Confirmations(database, tenant_outbox, audit, clock, directory),
+        tenant_records=TenantRecords(database, tenant_outbox, audit, clock, store),
+        operations=Operations(database),
         users=Users(database),
         products=Products(database, clock),
         campaigns=Campaigns(database, clock),

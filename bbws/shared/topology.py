@@ -167,7 +167,7 @@ class Topology(Contract):
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
         topics = {topic.name for topic in self.topics}
-        wanted = {user.topic for user in (*self.rules, *self.queues) if user.topic}
+        wanted = {r.topic for r in self.rules if r.topic} | {q.topic for q in self.queues if q.topic}
         if wanted - topics:
             raise ValueError(f"topics that nothing declares: {sorted(wanted - topics)}")
         targets = {rule.queue for rule in self.rules if rule.queue}

@@ -5,7 +5,7 @@ from aiohttp import web
 from bbws.gateway.keys import services
 from bbws.gateway.requests import actor, body, path_id, resource_id
 from bbws.gateway.responses import API, Links, etag_of, link, resource
-from bbws.shared.contracts.tenants import Registration, Tenant, TenantDraft
+from bbws.shared.contracts.tenants import Tenant, TenantDraft
 
 
 def tenant_path(tenant_id: str) -> str:
@@ -25,12 +25,6 @@ def _created(request: web.Request, tenant: Tenant) -> web.Response:
 async def create_tenant(request: web.Request) -> web.Response:
     draft = body(request, TenantDraft)
     tenant = await services(request).tenants.create(draft, actor=actor(request), tenant_id=resource_id(request))
-    return _created(request, tenant)
-
-
-async def create_registration(request: web.Request) -> web.Response:
-    registration = body(request, Registration)
-    tenant = await services(request).tenants.register(registration, tenant_id=resource_id(request))
     return _created(request, tenant)
 
 

@@ -4,6 +4,7 @@ from bbws.gateway.operations import Route
 from bbws.gateway.routes.catalogue import CATALOGUE
 from bbws.gateway.routes.operation import OPERATION
 from bbws.gateway.routes.orders import ORDERS
+from bbws.gateway.routes.registrations import REGISTRATIONS
 from bbws.gateway.routes.tenants import TENANTS
 
-ROUTES: tuple[Route, ...] = TENANTS + CATALOGUE + ORDERS + OPERATION
+ROUTES: tuple[Route, ...] = REGISTRATIONS + TENANTS + CATALOGUE + ORDERS + OPERATION

@@ -3,23 +3,9 @@
 from bbws.gateway.api import tenants
 from bbws.gateway.operations import Answer, Route
 from bbws.gateway.permissions import Right
-from bbws.shared.contracts.tenants import Registration, Tenant, TenantDraft
+from bbws.shared.contracts.tenants import Tenant, TenantDraft
 
 TENANTS: tuple[Route, ...] = (
-    Route(
-        method="POST",
-        path="/v1.0/registrations",
-        operation_id="registration-create",
-        handler=tenants.create_registration,
-        summary="Register as a new customer",
-        tag="tenants",
-        access="public",
-        description="Makes the tenant under which the customer orders. E-mail and organisation are unique.",
-        request=Registration,
-        answers={201: Answer("Registered", Tenant, "resource", etag=True, location=True)},
-        errors=(409,),
-        idempotency="optional",
-    ),
     Route(
         method="POST",
         path="/v1.0/tenants",

@@ -11,7 +11,6 @@ from typing import Any
 
 from bbws.shared.clock import iso
 from bbws.shared.contracts.registrations import MailedLink
-from bbws.shared.contracts.tenants import Tenant
 from bbws.shared.dynamo.database import ConditionFailed, Database, Delete, Key, Put, Update, Write
 from bbws.shared.repositories.items import item_of, model_of
 from bbws.shared.repositories.tenants import METADATA, TABLE, normal_email, normal_organization
@@ -20,16 +19,12 @@ from bbws.shared.repositories.tenants import METADATA, TABLE, normal_email, norm
 KEPT = timedelta(days=3)
 
 
-class AskedAlready(Exception)  :
+class AskedAlready(Exception):
     """A link was mailed to this address a moment ago."""
 
 
 class LinkTaken(Exception):
     """Somebody is following a link of this address at this moment, or has used one meanwhile."""
-
-
-class TenantChanged(Exception):
-    """The tenant is no longer as it was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,27 +89,11 @@ class RegistrationRepository:
     def used(self, claim: Claim, *, now: datetime) -> list[Write]:
         """The link is gone, and with it every other that was mailed to its address. Raises LinkTaken in its
         transaction when the lease has ended and somebody else has the claim."""
-        gone = Delete(TABLE, _key_of_link(claim.link.token_hash), condition="attribute_exists(PK)", conflict=LinkTaken())
+        gone = Delete(
+            TABLE, _key_of_link(claim.link.token_hash), condition="attribute_exists(PK)", conflict=LinkTaken()
+        )
         changes = {"usedAt": iso(now), "claimedUntil": None, "expiresAt": _epoch(now + KEPT)}
         return [gone, self._update_of_claim(claim, changes)]
-
-    def advanced(self, tenant: Tenant) -> Update:
-        """The tenant's step in its registration. Raises TenantChanged in its transaction."""
-        return Update(
-            TABLE,
-            (f"TENANT#{tenant.id}", METADATA),
-            {
-                "registrationStatus": tenant.registration_status,
-                "dateLastUpdated": iso(tenant.date_last_updated),
-                "lastUpdatedBy": tenant.last_updated_by,
-                "version": tenant.version,
-                "GSI2SK": f"{iso(tenant.date_last_updated)}#{tenant.id}",
-            },
-            condition="#version = :before",
-            names={"#version": "version"},
-            values={":before": tenant.version - 1},
-            conflict=TenantChanged(),
-        )
 
     def _update_of_claim(self, claim: Claim, changes: dict[str, Any]) -> Update:
         return Update(

@@ -19,24 +19,24 @@ from datetime import datetime, timedelta
 from bbws.shared.audit import AuditTrail
 from bbws.shared.clock import Clock
 from bbws.shared.contracts.registrations import Confirmation, MailedLink, hash_of
-from bbws.shared.contracts.tenant_events import TenantData, TenantUpdated
+from bbws.shared.contracts.tenant_events import TenantUpdated
 from bbws.shared.contracts.tenants import RegistrationStatus, Tenant
 from bbws.shared.contracts.users import UserAssignment
-from bbws.shared.dynamo.database import Database, Write
+from bbws.shared.dynamo.database import Database, Put, Write
+from bbws.shared.dynamo.retries import once_settled
 from bbws.shared.errors import Conflict, FieldError, Invalid, Unavailable
 from bbws.shared.integrations.cognito import DEPENDENCY, DirectoryUser, UserDirectory
-from bbws.shared.logging import bound_value, get_logger
+from bbws.shared.logging import get_logger
 from bbws.shared.outbox import Outbox
-from bbws.shared.repositories.registrations import Claim, LinkTaken, RegistrationRepository, TenantChanged
-from bbws.shared.repositories.tenants import TenantRepository, normal_email
-from bbws.shared.repositories.users import UserRepository
+from bbws.shared.repositories.registrations import Claim, LinkTaken, RegistrationRepository
+from bbws.shared.repositories.tenants import TenantChanged, TenantRepository, normal_email
+from bbws.shared.repositories.users import OwnersChanged, UserAssigned, UserRepository
+from bbws.shared.services.tenant_changes import event_of
 
 ACTOR = "registration"
 LEASE = timedelta(seconds=30)
 # The pool must be done before the lease ends and somebody else may set another password.
 POOL_WITHIN_S = 20.0
-# A tenant that is changed at the same moment is read again.
-_TRIES = 5
 
 log = get_logger(__name__)
 
@@ -97,27 +97,20 @@ class Confirmations:
         return Confirmed(tenant, link.email)
 
     async def _claim(self, claim: Claim) -> None:
-        for _ in range(_TRIES):
-            tenant, now = await self._tenant_of(claim.link), self._clock()
-            claimed = self._registrations.claimed(claim, now=now)
-            proves = claim.link.purpose == "REGISTRATION" and tenant.registration_status == "UNVALIDATED"
-            try:
-                if proves:
-                    await self._advance(tenant, "VALIDATED", ACTOR, [claimed])
-                else:
-                    await self._outbox.commit([claimed], [])
-            except TenantChanged:
-                continue
-            except LinkTaken:
-                await self._raise_if_used(claim.link)
-                raise Conflict("This link is being used at this moment. Try again in half a minute.") from None
-            return
-        raise _too_busy(claim)
+        async def attempt() -> None:
+            tenant = await self._tenant_of(claim.link)
+            claimed = self._registrations.claimed(claim, now=self._clock())
+            if claim.link.purpose == "REGISTRATION" and tenant.registration_status == "UNVALIDATED":
+                await self._advance(tenant, "VALIDATED", ACTOR, [claimed])
+            else:
+                await self._outbox.commit([claimed], [])
 
-    async def _raise_if_used(self, link: MailedLink) -> None:
-        """Raises LinkDead when the link was used meanwhile."""
-        if await self._registrations.find_link(link.token_hash) is None:
-            raise LinkDead
+        try:
+            await once_settled(attempt, TenantChanged)
+        except LinkTaken:
+            if await self._registrations.find_link(claim.link.token_hash) is None:
+                raise LinkDead from None
+            raise Conflict("This link is being used at this moment. Try again in half a minute.") from None
 
     async def _user_with(self, link: MailedLink, password: str) -> DirectoryUser:
         """Raises LinkDead for an invitation that was taken back."""
@@ -131,25 +124,23 @@ class Confirmations:
         return user
 
     async def _finish(self, claim: Claim, user: DirectoryUser) -> Tenant:
-        for _ in range(_TRIES):
+        """The link is used. A tenant that was new has its owner; in any other one, roles stay as they are."""
+        actor = f"user:{user.user_id}"
+
+        async def attempt() -> Tenant:
             tenant, now = await self._tenant_of(claim.link), self._clock()
-            actor = f"user:{user.user_id}"
-            subject = f"tenants/{tenant.id}/users/{user.user_id}"
-            entry = self._audit.entry("REGISTRATION_CONFIRMED", tenant_id=tenant.id, subject=subject, actor=actor)
-            used = [*self._registrations.used(claim, now=now), entry]
-            try:
-                if claim.link.purpose == "INVITATION" or tenant.registration_status == "REGISTERED":
-                    await self._outbox.commit(used, [])
-                    return tenant
-                return await self._advance(tenant, "REGISTERED", actor, [*used, *self._owner(tenant, user, now)])
-            except TenantChanged:
-                continue
-            except LinkTaken:
-                raise LinkDead from None
-        raise _too_busy(claim)
+            used = [*self._registrations.used(claim, now=now), self._entry("REGISTRATION_CONFIRMED", tenant, user)]
+            if claim.link.purpose == "INVITATION" or tenant.registration_status == "REGISTERED":
+                await self._outbox.commit(used, [])
+                return tenant
+            return await self._advance(tenant, "REGISTERED", actor, [*used, *self._owner(tenant, user, now)])
+
+        try:
+            return await once_settled(attempt, TenantChanged, OwnersChanged, UserAssigned)
+        except LinkTaken:
+            raise LinkDead from None
 
     def _owner(self, tenant: Tenant, user: DirectoryUser, now: datetime) -> list[Write]:
-        actor = f"user:{user.user_id}"
         owner = UserAssignment(
             tenant_id=tenant.id,
             user_id=user.user_id,
@@ -157,17 +148,20 @@ class Confirmations:
             role="OWNER",
             date_created=now,
             date_last_updated=now,
-            last_updated_by=actor,
+            last_updated_by=f"user:{user.user_id}",
         )
+        counted = self._users.owners_counted(tenant.id, 0, 1)
+        return [self._users.new(owner), counted, self._entry("USER_ASSIGNED", tenant, user, owner)]
+
+    def _entry(self, action: str, tenant: Tenant, user: DirectoryUser, after: UserAssignment | None = None) -> Put:
         subject = f"tenants/{tenant.id}/users/{user.user_id}"
-        entry = self._audit.entry("USER_ASSIGNED", tenant_id=tenant.id, subject=subject, actor=actor, after=owner)
-        return [*self._users.new(owner), entry]
+        actor = f"user:{user.user_id}"
+        return self._audit.entry(action, tenant_id=tenant.id, subject=subject, actor=actor, after=after)
 
     async def _advance(self, tenant: Tenant, status: RegistrationStatus, actor: str, writes: list[Write]) -> Tenant:
         """The tenant one step further, in one transaction with `writes`."""
-        now = self._clock()
-        step = {"registration_status": status, "date_last_updated": now, "last_updated_by": actor}
-        after = Tenant.model_validate(tenant.model_dump(by_alias=False) | step | {"version": tenant.version + 1})
+        record = {"date_last_updated": self._clock(), "last_updated_by": actor, "version": tenant.version + 1}
+        after = tenant.changed(registration_status=status, **record)
         entry = self._audit.entry(
             "TENANT_UPDATED",
             tenant_id=tenant.id,
@@ -176,14 +170,8 @@ class Confirmations:
             before=tenant,
             after=after,
         )
-        event = TenantUpdated.of(
-            TenantData(tenant=after),
-            tenant_id=tenant.id,
-            time=now,
-            correlation_id=bound_value("correlation_id") or tenant.id,
-            traceparent=bound_value("traceparent"),
-        )
-        await self._outbox.commit([*writes, self._registrations.advanced(after), entry], [event])
+        changes = [*writes, *self._tenants.changed(tenant, after), entry]
+        await self._outbox.commit(changes, [event_of(TenantUpdated, after)])
         return after
 
     async def _tenant_of(self, link: MailedLink) -> Tenant:
@@ -199,7 +187,3 @@ class Confirmations:
         # Where the table is out of reach the lease does the same, only later.
         with suppress(Unavailable):
             await self._registrations.release(claim)
-
-
-def _too_busy(claim: Claim) -> Unavailable:
-    return Unavailable("dynamodb", f"tenant {claim.link.tenant_id} is being changed by too many at once")

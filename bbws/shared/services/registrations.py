@@ -8,19 +8,18 @@ of somebody else would be a way to send anybody any text.
 import secrets
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeVar
 
 from bbws.shared.audit import AuditTrail
 from bbws.shared.clock import Clock
-from bbws.shared.contracts.base import Contract
 from bbws.shared.contracts.documents import RegistrationMail, Situation
 from bbws.shared.contracts.envelope import Envelope
 from bbws.shared.contracts.invoices import Seller
 from bbws.shared.contracts.registrations import MailedLink, hash_of
-from bbws.shared.contracts.tenant_events import RegistrationData, RegistrationRequested, TenantCreated, TenantData
+from bbws.shared.contracts.tenant_events import RegistrationData, RegistrationRequested, TenantCreated
 from bbws.shared.contracts.tenants import Registration, Tenant
 from bbws.shared.dynamo.database import Database, Write
-from bbws.shared.errors import Conflict, Unavailable
+from bbws.shared.dynamo.retries import once_settled
+from bbws.shared.errors import Conflict
 from bbws.shared.ids import derived_id, new_id
 from bbws.shared.integrations.mail import ascii_address
 from bbws.shared.logging import bound_value, get_logger
@@ -29,6 +28,7 @@ from bbws.shared.outbox import Outbox
 from bbws.shared.repositories.mails import mail_of_event
 from bbws.shared.repositories.registrations import AskedAlready, RegistrationRepository
 from bbws.shared.repositories.tenants import TenantExists, TenantRepository
+from bbws.shared.services.tenant_changes import event_of
 from bbws.shared.settings import Settings
 
 SELF_REGISTERED = "registration"
@@ -40,10 +40,6 @@ QUIET_FOR = timedelta(minutes=2)
 # A repeat that comes later than any redelivery or redrive of its message sends the mail again.
 MAIL_KEPT = timedelta(days=30)
 _TOKEN_BYTES = 32
-# Several who register with one e-mail at once: the second look finds the tenant that the first of them made.
-_TRIES = 5
-
-EventT = TypeVar("EventT", bound=Envelope)
 
 log = get_logger(__name__)
 
@@ -99,20 +95,19 @@ class Registrations:
         await self._mailer.send_once(mail, partial(self._letter, event.data, tenant))
 
     async def _requested(self, registration: Registration, tenant_id: str) -> Tenant:
-        for _ in range(_TRIES):
+        async def attempt() -> Tenant:
             known = await self._tenants.find_by_email(registration.email)
             tenant = known or await self._new_tenant(registration, tenant_id)
-            try:
-                await self._commit(tenant, registration, is_new=known is None)
-            except (Conflict, TenantExists):
-                continue
+            await self._commit(tenant, registration, is_new=known is None)
             return tenant
-        raise Unavailable("dynamodb", "too many register with this e-mail at once")
+
+        # Somebody else may take the e-mail or the organisation at this moment: then it is known.
+        return await once_settled(attempt, Conflict, TenantExists)
 
     async def _commit(self, tenant: Tenant, registration: Registration, *, is_new: bool) -> None:
         now = self._clock()
         writes: list[Write] = [*self._tenants.new(tenant), self._entry("TENANT_CREATED", tenant)] if is_new else []
-        events: list[Envelope] = [_event(TenantCreated, TenantData(tenant=tenant), tenant, now)] if is_new else []
+        events: list[Envelope] = [event_of(TenantCreated, tenant)] if is_new else []
         asked = self._registrations.asked(registration.email, now=now, quiet_since=now - QUIET_FOR)
         requested = self._entry("REGISTRATION_REQUESTED", tenant)
         try:
@@ -172,13 +167,11 @@ def _situation(asked: RegistrationData, tenant: Tenant) -> Situation:
 def _wish(registration: Registration, tenant: Tenant, now: datetime) -> RegistrationRequested:
     data = RegistrationData(
         # As the tenant has it: whoever follows the link must have the tenant's own mailbox.
-        email=tenant.email, purpose="REGISTRATION", organization_name=registration.organization_name
+        email=tenant.email,
+        purpose="REGISTRATION",
+        organization_name=registration.organization_name,
     )
-    return _event(RegistrationRequested, data, tenant, now)
-
-
-def _event(kind: type[EventT], data: Contract, tenant: Tenant, now: datetime) -> EventT:
-    return kind.of(
+    return RegistrationRequested.of(
         data,
         tenant_id=tenant.id,
         time=now,
