@@ -15,7 +15,7 @@ from bbws.gateway.operations import Route
 from bbws.gateway.routes import ROUTES
 from bbws.shared.bootstrap import Services
 from bbws.shared.contracts.products import Product, ProductDraft
-from bbws.shared.contracts.tenants import Registration, Tenant
+from bbws.shared.contracts.tenants import Tenant, TenantDraft
 from bbws.shared.ids import new_id
 from bbws.shared.settings import Settings
 from tests.support.identity import Identity
@@ -68,8 +68,8 @@ class Api:
         return await self.call("POST", path, json=body, headers=named)
 
     async def a_tenant(self) -> Tenant:
-        registration = Registration(email=f"thandi+{new_id()}@protea.example")
-        return await self.services.tenants.register(registration, tenant_id=new_id())
+        draft = TenantDraft(email=f"thandi+{new_id()}@protea.example", organization_name=f"Protea {new_id()}")
+        return await self.services.tenants.create(draft, actor="test", tenant_id=new_id())
 
     async def a_product(self, **fields: Any) -> Product:
         draft = ProductDraft(**{"name": "WordPress Business", "price_cents": 249_00, **fields})

@@ -3,15 +3,15 @@
 import hashlib
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, StringConstraints
+from pydantic import Field, SecretStr
 
 from bbws.shared.contracts.base import Contract, Timestamp, Uuid
 from bbws.shared.contracts.tenants import Email
 
 Purpose = Literal["REGISTRATION", "INVITATION"]
 
-# 32 random bytes as base64url.
-LinkToken = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{43}$")]
+# Whatever the form of what is sent: what is no token of ours gets the answer of one that no longer works.
+MAX_TOKEN_CHARS = 256
 # What the user pool takes at most; how short one may be is the pool's policy.
 MAX_PASSWORD_CHARS = 256
 
@@ -30,7 +30,7 @@ class RegistrationAccepted(Contract):
 class Confirmation(Contract):
     """`POST /v1.0/registrations/confirmations`: the token of a mailed link, and the password to sign in with."""
 
-    token: LinkToken
+    token: Annotated[str, Field(max_length=MAX_TOKEN_CHARS)]
     password: Annotated[SecretStr, Field(min_length=1, max_length=MAX_PASSWORD_CHARS)]
 
 
