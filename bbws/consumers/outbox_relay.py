@@ -15,6 +15,7 @@ def register(consumer: Consumer) -> None:
     consumer.loop("outbox", _sweep_outbox, interval_s)
     consumer.loop("payment-notices", _judge_notices, interval_s)
     consumer.loop("tenant-purges", _purge_tenants, interval_s)
+    consumer.loop("staff-groups", _apply_staff, interval_s)
 
 
 async def _sweep_outbox(services: Services) -> int:
@@ -28,3 +29,8 @@ async def _judge_notices(services: Services) -> int:
 async def _purge_tenants(services: Services) -> int:
     with acting("outbox-relay"):
         return await services.tenant_records.order_due_purges() + await services.tenant_records.purge_due()
+
+
+async def _apply_staff(services: Services) -> int:
+    """Groups of the user pool that an outage or a crash left other than the staff's records wish."""
+    return await services.staff.apply_due()

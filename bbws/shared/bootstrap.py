@@ -39,6 +39,7 @@ from bbws.shared.repositories.tenants import TABLE as TENANTS
 from bbws.shared.services.campaigns import Campaigns
 from bbws.shared.services.confirmations import Confirmations
 from bbws.shared.services.documents import Documents
+from bbws.shared.services.hierarchies import Hierarchies
 from bbws.shared.services.invoices import Invoices
 from bbws.shared.services.notifications import Notifications
 from bbws.shared.services.operations import Operations
@@ -46,6 +47,7 @@ from bbws.shared.services.orders import Orders
 from bbws.shared.services.payments import Payments
 from bbws.shared.services.products import Products
 from bbws.shared.services.registrations import Registrations
+from bbws.shared.services.staff import Staff
 from bbws.shared.services.tenant_records import TenantRecords
 from bbws.shared.services.tenants import Tenants
 from bbws.shared.services.users import Users
@@ -71,6 +73,8 @@ class Services:
     tenant_records: TenantRecords
     operations: Operations
     users: Users
+    staff: Staff
+    hierarchies: Hierarchies
     products: Products
     campaigns: Campaigns
     orders: Orders
@@ -160,7 +164,9 @@ async def _services(
         confirmations=Confirmations(database, tenant_outbox, audit, clock, directory),
         tenant_records=TenantRecords(database, tenant_outbox, audit, clock, store),
         operations=Operations(database),
-        users=Users(database),
+        users=Users(database, directory, tenant_outbox, audit, clock),
+        staff=Staff(database, directory, audit, clock),
+        hierarchies=Hierarchies(database, audit, clock),
         products=Products(database, clock),
         campaigns=Campaigns(database, clock),
         orders=Orders(database, clock, settings),

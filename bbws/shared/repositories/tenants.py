@@ -7,7 +7,7 @@ from bbws.shared.clock import iso
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.contracts.tenants import Environment, Tenant, TenantStatus
 from bbws.shared.dynamo.codec import Item
-from bbws.shared.dynamo.database import Database, Delete, Key, Put, Update, Write
+from bbws.shared.dynamo.database import Check, Database, Delete, Key, Put, Update, Write
 from bbws.shared.errors import Conflict, FieldError
 from bbws.shared.repositories.items import item_of, model_of
 
@@ -94,6 +94,21 @@ class TenantRepository:
         )
         taken = [_guard(after, name, field) for name, field in new.items() if name not in old]
         return [update, *taken, *(_freed(before, name) for name in old if name not in new)]
+
+    def still_open(self, tenant_id: str) -> Check:
+        """For transactions on what belongs to the tenant. Raises Conflict where it was deleted meanwhile."""
+        return Check(
+            TABLE,
+            (f"TENANT#{tenant_id}", METADATA),
+            condition="attribute_exists(PK) AND #status <> :deleted",
+            names={"#status": "status"},
+            values={":deleted": "DELETED"},
+            conflict=tenant_deleted(tenant_id),
+        )
+
+
+def tenant_deleted(tenant_id: str) -> Conflict:
+    return Conflict(f"tenant {tenant_id} is deleted; restore it first")
 
 
 def normal_email(email: str) -> str:

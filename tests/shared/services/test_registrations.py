@@ -149,7 +149,9 @@ async def test_a_mail_whose_record_was_lost_comes_again_with_a_token_of_its_own(
         assert (await market.services.confirmations.link(token)).email == tenant.email
 
 
-async def test_the_token_stands_in_the_mail_and_nowhere_else(market: Market, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_token_stands_in_the_mail_and_nowhere_else(
+    market: Market, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Whoever reads a table, a queue or a log must not be able to follow somebody's link."""
     email = f"{new_id()}@example.com"
     await market.services.registrations.request(Registration(email=email), tenant_id=new_id())
@@ -161,7 +163,13 @@ async def test_the_token_stands_in_the_mail_and_nowhere_else(market: Market, cap
     everything = await _whole_table(market, "bbws-tenants")
     assert hash_of(token) in everything
     captured = capsys.readouterr()
-    for text in (everything, await _whole_table(market, "orders"), captured.out, captured.err, event.to_json().decode()):
+    for text in (
+        everything,
+        await _whole_table(market, "orders"),
+        captured.out,
+        captured.err,
+        event.to_json().decode(),
+    ):
         assert token not in text
 
 
