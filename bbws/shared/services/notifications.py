@@ -12,6 +12,7 @@ from bbws.shared.ids import derived_id
 from bbws.shared.integrations.document_store import DocumentStore
 from bbws.shared.integrations.mail import ascii_address
 from bbws.shared.mailing import Content, Mail, Mailer
+from bbws.shared.order_keys import order_url
 from bbws.shared.repositories.mails import mail_of_order
 from bbws.shared.settings import Settings
 
@@ -71,4 +72,4 @@ class Notifications:
         return (ascii_address(order.customer_email),)
 
     def _order_url(self, order: Order) -> str:
-        return f"{self._settings.public_base_url}/orders/{order.tenant_id}/{order.id}"
+        return order_url(self._settings, order.tenant_id, order.id)
