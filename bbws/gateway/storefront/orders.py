@@ -18,6 +18,7 @@ from bbws.shared.errors import Conflict, FieldError, Invalid, NotFound
 from bbws.shared.order_keys import order_page
 
 ACTOR = "customer"
+FORM_PATH = "/order"
 
 _TOO_OLD = (
     "This form was open for too long or your browser keeps no cookies. Nothing is ordered yet: please send it again."
@@ -106,7 +107,7 @@ async def _form(
         "vat_included": settings.seller_vat_number is not None,
     }
     response = await page(request, "order.html", context, status=status, headers=_KEPT)
-    form_tokens.remember_browser(response, secret, settings)
+    form_tokens.remember_browser(response, secret, settings, FORM_PATH)
     return response
 
 

@@ -6,7 +6,7 @@ from bbws.gateway.api import documents, order_events
 from bbws.gateway.keys import ENDPOINTS, PROBLEM_PAGE
 from bbws.gateway.middlewares import endpoint
 from bbws.gateway.operations import EVENT_STREAM, FORM, Answer, Route
-from bbws.gateway.storefront import orders, products
+from bbws.gateway.storefront import orders, products, registration
 from bbws.gateway.storefront.assets import ASSETS, get_asset, load_assets
 from bbws.gateway.storefront.pages import TEMPLATES, problem_page
 from bbws.shared.templating import PackagedTemplates, Templates
@@ -88,6 +88,40 @@ STOREFRONT: tuple[Route, ...] = (
         summary="An order, its receipt or its invoice, to print",
         tag="pages",
         access="order-key",
+        page=True,
+    ),
+    Route(
+        method="GET",
+        path=registration.PATH,
+        operation_id="storefront-registration",
+        handler=registration.show_registration,
+        summary="The page behind a mailed link",
+        tag="pages",
+        access="public",
+        page=True,
+    ),
+    Route(
+        method="POST",
+        path=registration.PATH,
+        operation_id="storefront-password",
+        handler=registration.set_password,
+        summary="Set the password with a mailed link",
+        tag="pages",
+        access="public",
+        request_media=FORM,
+        max_body_bytes=MAX_FORM_BYTES,
+        page=True,
+    ),
+    Route(
+        method="POST",
+        path=f"{registration.PATH}/link",
+        operation_id="storefront-link",
+        handler=registration.request_link,
+        summary="Ask for a link by mail",
+        tag="pages",
+        access="public",
+        request_media=FORM,
+        max_body_bytes=MAX_FORM_BYTES,
         page=True,
     ),
     Route(

@@ -111,7 +111,7 @@ async def test_wrong_fields_are_all_named_and_values_kept(shop: Shop) -> None:
 async def test_known_email_orders_for_its_tenant(shop: Shop) -> None:
     """A returning customer needs no account page; the answer says nothing about whether the address is known."""
     email = "thandi@protea.example"
-    tenant = await shop.services.tenants.register(Registration(email=email), tenant_id=new_id())
+    tenant = await shop.services.registrations.for_customer(Registration(email=email))
     order = await shop.order_of(await shop.post(await shop.form(await shop.a_product(), email=email.title())))
     assert order.tenant_id == tenant.id
 
@@ -119,7 +119,7 @@ async def test_known_email_orders_for_its_tenant(shop: Shop) -> None:
 async def test_order_for_a_known_email_shows_nothing_of_its_tenant(shop: Shop) -> None:
     """Anybody may type somebody else's address: no page of the new order tells who that is or what they bought."""
     known = Registration(email="owner@protea.example", organization_name="Protea Bakery")
-    tenant = await shop.services.tenants.register(known, tenant_id=new_id())
+    tenant = await shop.services.registrations.for_customer(known)
     earlier = await shop.an_order(email="owner@protea.example", name="Sipho Dlamini", line1="9 Vilakazi Street")
     order = await shop.an_order(email="Owner@Protea.example", company="Ubuntu Traders")
     assert order.tenant_id == earlier.tenant_id == tenant.id
@@ -130,16 +130,13 @@ async def test_order_for_a_known_email_shows_nothing_of_its_tenant(shop: Shop) -
             assert secret not in page.html, (part, secret)
 
 
-async def test_taken_company_is_an_error_of_its_field(shop: Shop) -> None:
-    """Nobody orders in the name of another customer's company, and the customer learns what to do instead."""
+async def test_a_taken_company_is_left_out_and_the_order_placed(shop: Shop) -> None:
+    """Nobody joins another customer's company by its name, and no answer tells which names and addresses are known."""
     taken = Registration(email="owner@protea.example", organization_name="Protea Bakery")
-    await shop.services.tenants.register(taken, tenant_id=new_id())
-    form = await shop.form(await shop.a_product(), company="protea  bakery")
-    page = await shop.post(form)
-    assert page.status == 422
-    assert set(page.errors) == {"company"}
-    assert "another e-mail address" in page.errors["company"]
-    assert (await shop.post({**form, "company": ""})).status == 303
+    await shop.services.registrations.for_customer(taken)
+    order = await shop.an_order(company="Protea Bakery")
+    tenant = await shop.services.tenants.get(order.tenant_id)
+    assert (tenant.organization_name, tenant.registration_status) == (None, "UNVALIDATED")
 
 
 async def test_amount_below_payfasts_minimum_is_explained(shop: Shop) -> None:
