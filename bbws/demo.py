@@ -168,11 +168,12 @@ async def _mailed_token(folder: Path) -> str:
     """What the link in the registration mail holds, once it is there."""
     try:
         async with asyncio.timeout(DONE_WITHIN_S):
-            while (mail := _registration_mail(folder)) is None:
+            while True:
+                if mail := _registration_mail(folder):
+                    return _token_in(mail)
                 await asyncio.sleep(0.2)
     except TimeoutError:
         raise DemoFailed(f"no registration mail came within {DONE_WITHIN_S:.0f} s") from None
-    return _token_in(mail)
 
 
 def _registration_mail(folder: Path) -> EmailMessage | None:

@@ -27,7 +27,7 @@ from bbws.shared.mailing import Content, Mail, Mailer
 from bbws.shared.outbox import Outbox
 from bbws.shared.repositories.mails import mail_of_event
 from bbws.shared.repositories.registrations import AskedAlready, RegistrationRepository
-from bbws.shared.repositories.tenants import TenantExists, TenantRepository
+from bbws.shared.repositories.tenants import TenantExists, TenantRepository, normal_organization
 from bbws.shared.services.tenant_changes import event_of
 from bbws.shared.settings import Settings
 
@@ -117,6 +117,13 @@ class Registrations:
             if is_new:
                 await self._outbox.commit(writes, events)
 
+    async def _belongs_to_another(self, organization: str | None, tenant: Tenant) -> bool:
+        if organization is None or normal_organization(organization) == normal_organization(
+            tenant.organization_name or ""
+        ):
+            return False
+        return await self._registrations.organization_is_taken(organization)
+
     async def _new_tenant(self, registration: Registration, tenant_id: str) -> Tenant:
         name, now = registration.organization_name, self._clock()
         is_taken = name is not None and await self._registrations.organization_is_taken(name)
@@ -150,7 +157,7 @@ class Registrations:
                 situation=_situation(asked, tenant),
                 email=asked.email,
                 organization_name=asked.organization_name if asked.purpose == "INVITATION" else None,
-                organization_is_taken=asked.organization_name is not None and tenant.organization_name is None,
+                organization_is_taken=await self._belongs_to_another(asked.organization_name, tenant),
                 link_url=f"{self._settings.public_base_url}{LINK_PATH}?token={token}",
                 valid_until=link.valid_until,
                 seller=self._seller,
