@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from bbws.shared.topology import DEAD_LETTER_RETENTION_S, PRIMARY_KEY, Queue, Table
+from bbws.shared.topology import DEAD_LETTER_RETENTION_S, PRIMARY_KEY, Pool, Queue, Table
 
 NO_PUBLIC_ACCESS = dict.fromkeys(
     ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
@@ -95,6 +95,36 @@ def subscription_attributes(queue: Queue, dead_letter_arn: str) -> Mapping[str, 
         "FilterPolicyScope": "MessageBody",
         "FilterPolicy": _json(queue.filter_policy),
         "RedrivePolicy": _json({"deadLetterTargetArn": dead_letter_arn}),
+    }
+
+
+def user_pool_settings(pool: Pool) -> dict[str, Any]:
+    """What can be changed of a pool that stands."""
+    kinds = ("RequireLowercase", "RequireUppercase", "RequireNumbers", "RequireSymbols")
+    policy = {"MinimumLength": pool.password_min_length, **dict.fromkeys(kinds, False)}
+    return {
+        "Policies": {"PasswordPolicy": policy},
+        "AdminCreateUserConfig": {"AllowAdminCreateUserOnly": True},
+        "AutoVerifiedAttributes": ["email"],
+    }
+
+
+def user_pool_request(pool: Pool) -> dict[str, Any]:
+    sign_in = {"UsernameAttributes": ["email"], "UsernameConfiguration": {"CaseSensitive": False}}
+    return {"PoolName": pool.name, **sign_in, **user_pool_settings(pool)}
+
+
+def app_client_settings(pool: Pool) -> dict[str, Any]:
+    return {
+        "ClientName": pool.client,
+        # The portal signs in by password, and so do our own tools, which are known to AWS.
+        "ExplicitAuthFlows": [
+            "ALLOW_ADMIN_USER_PASSWORD_AUTH",
+            "ALLOW_REFRESH_TOKEN_AUTH",
+            "ALLOW_USER_PASSWORD_AUTH",
+        ],
+        # A wrong password and an unknown e-mail get the same answer.
+        "PreventUserExistenceErrors": "ENABLED",
     }
 
 

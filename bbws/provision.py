@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from bbws import aws_resources as aws
+from bbws import provision_users
 from bbws.shared.aws_errors import find_or_none
 from bbws.shared.integrations.aws import AwsClients
 from bbws.shared.settings import Settings
@@ -46,6 +47,7 @@ class Provisioner:
             await self._make_rule(rule)
         if self._settings.aws_endpoint_url:
             await self._verify_sender()
+            await provision_users.make_user_pool(self._clients, self._topology.user_pool)
 
     async def differences(self) -> list[str]:
         """A line for each thing that is missing or other than declared."""
@@ -62,7 +64,7 @@ class Provisioner:
             found += await self._queue_differences(queue)
         for rule in self._topology.rules:
             found += await self._rule_differences(rule)
-        return found
+        return found + await provision_users.user_pool_differences(self._clients, self._topology.user_pool)
 
     # DynamoDB
 

@@ -8,9 +8,10 @@ from functools import partial
 from typing import Any
 
 import orjson
+from botocore.exceptions import ClientError
 
 from bbws.shared.audit import AuditTrail
-from bbws.shared.aws_errors import cause
+from bbws.shared.aws_errors import cause, reaching
 from bbws.shared.clock import Clock, utc_now
 from bbws.shared.contracts.invoices import Seller
 from bbws.shared.dynamo.cursor import CursorSigner
@@ -18,6 +19,8 @@ from bbws.shared.dynamo.database import Database
 from bbws.shared.errors import Rejected, Unavailable
 from bbws.shared.idempotency import IdempotencyKeys
 from bbws.shared.integrations.aws import AwsClients
+from bbws.shared.integrations.cognito import DEPENDENCY as DIRECTORY
+from bbws.shared.integrations.cognito import UserDirectory, UserPool, find_user_pool
 from bbws.shared.integrations.document_store import DocumentStore
 from bbws.shared.integrations.event_bus import EventBus
 from bbws.shared.integrations.mail import MailFolder, MailTransport, Ses, SesV2
@@ -27,6 +30,7 @@ from bbws.shared.integrations.pdf import PdfRenderer
 from bbws.shared.integrations.queues import Queues
 from bbws.shared.integrations.tokens import DEPENDENCY as IDENTITY
 from bbws.shared.integrations.tokens import Jwks, TokenVerifier
+from bbws.shared.logging import get_logger
 from bbws.shared.outbox import Outbox
 from bbws.shared.repositories.audit import AuditRepository
 from bbws.shared.repositories.orders import TABLE as ORDERS
@@ -45,6 +49,8 @@ from bbws.shared.templating import S3Templates, Templates
 from bbws.shared.topology import Topology
 
 Ping = Callable[[], Awaitable[None]]
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,7 @@ class Services:
     tenant_outbox: Outbox
     audit: AuditTrail
     tokens: TokenVerifier
+    directory: UserDirectory
     idempotency: IdempotencyKeys
     queues: Queues
     pings: Mapping[str, Ping]
@@ -93,7 +100,7 @@ async def bootstrap(settings: Settings, *, clock: Clock = utc_now, warm_pdf: boo
     """`warm_pdf` starts the PDF workers at once, for a process that draws PDFs all the time."""
     async with AsyncExitStack() as stack:
         clients = await stack.enter_async_context(aws_clients(settings))
-        settings = await _with_secrets(settings, clients)
+        settings = await _with_local_user_pool(await _with_secrets(settings, clients), clients)
         pdf = await stack.enter_async_context(PdfRenderer(settings.pdf_processes, warm=warm_pdf))
         asked_at = settings.payfast_server_url or settings.payfast_url
         server = Payfast(asked_at, timeout_s=settings.payfast_validate_timeout_s)
@@ -131,6 +138,7 @@ async def _services(
     tenant_outbox = Outbox(database, bus, clock, table=TENANTS, grace=grace)
     audit = AuditTrail(AuditRepository(database), clock)
     tokens = TokenVerifier(jwks, settings.cognito_issuer, settings.cognito_client_ids, clock)
+    directory = UserDirectory(partial(clients.get, "cognito-idp"), settings.cognito_user_pool_id)
     seller = _seller(settings)
     sources = SourceCheck(settings.payfast_source_ranges, settings.payfast_source_hosts)
     return Services(
@@ -150,6 +158,7 @@ async def _services(
         tenant_outbox=tenant_outbox,
         audit=audit,
         tokens=tokens,
+        directory=directory,
         idempotency=IdempotencyKeys(database, clock),
         queues=Queues(partial(clients.get, "sqs")),
         pings={
@@ -203,3 +212,30 @@ async def _with_secrets(settings: Settings, clients: AwsClients) -> Settings:
     if unknown := sorted(values.keys() - Settings.model_fields.keys()):
         raise Rejected(f"the secret {settings.secrets_name} has keys that are no settings: {', '.join(unknown)}")
     return Settings(**(settings.model_dump(exclude_unset=True) | {"secrets_name": None} | values))
+
+
+async def _with_local_user_pool(settings: Settings, clients: AwsClients) -> Settings:
+    """On an emulator the pool is found by its name, where nobody said its id; without one nobody can sign in.
+
+    Raises Unavailable: a process that went on without would never find it.
+    """
+    if settings.cognito_user_pool_id or settings.environment != "local" or not settings.aws_endpoint_url:
+        return settings
+    declared = Topology.for_settings(settings).user_pool
+    try:
+        with reaching(DIRECTORY):
+            pool = await find_user_pool(await clients.get("cognito-idp"), declared.name, declared.client)
+    except ClientError as error:
+        log.warning("no user pool was found: nobody can sign in", reason=cause(error))
+        return settings
+    return with_user_pool(settings, pool) if pool else settings
+
+
+def with_user_pool(settings: Settings, pool: UserPool) -> Settings:
+    """The same settings for a pool of an emulator, whose keys are at its own address."""
+    told = {
+        "cognito_user_pool_id": pool.pool_id,
+        "cognito_client_ids": (pool.client_id,),
+        "cognito_jwks_url": f"{settings.aws_endpoint_url}/{pool.pool_id}/.well-known/jwks.json",
+    }
+    return Settings(**settings.model_dump(exclude_unset=True) | told)

@@ -1,6 +1,6 @@
-"""Every bus, topic, queue, rule, table, index and bucket, read from `topology.json`; Terraform reads the same file.
+"""Every bus, topic, queue, rule, table, index, bucket and user pool, read from `topology.json`.
 
-A value refuses impossible settings when it is made. The order of entries means nothing.
+Terraform reads the same file. A value refuses impossible settings when it is made. The order of entries means nothing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -102,6 +102,16 @@ class Bucket(Contract):
     noncurrent_version_days: Mapping[str, Annotated[int, Field(ge=1)]] = {}
 
 
+class Pool(Contract):
+    """Users sign in by e-mail with a password of at least so many characters; length, not kinds of characters, is what
+    keeps a password from being guessed (NIST SP 800-63B). Nobody signs up there by themselves."""
+
+    name: Name
+    client: Name
+    groups: Annotated[tuple[Name, ...], Field(min_length=1)]
+    password_min_length: Annotated[int, Field(ge=8, le=99)]
+
+
 class Topology(Contract):
     bus: Name
     topics: tuple[Topic, ...]
@@ -109,6 +119,7 @@ class Topology(Contract):
     queues: tuple[Queue, ...]
     tables: tuple[Table, ...]
     buckets: tuple[Bucket, ...]
+    user_pool: Pool
 
     @classmethod
     def for_settings(cls, settings: Settings) -> Self:
