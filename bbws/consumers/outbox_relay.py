@@ -11,6 +11,7 @@ def register(consumer: Consumer) -> None:
     interval_s = consumer.settings.outbox_sweep_interval_s
     consumer.loop("outbox", _sweep_outbox, interval_s)
     consumer.loop("payment-notices", _judge_notices, interval_s)
+    consumer.loop("staff-groups", _apply_staff, interval_s)
 
 
 async def _sweep_outbox(services: Services) -> int:
@@ -19,3 +20,8 @@ async def _sweep_outbox(services: Services) -> int:
 
 async def _judge_notices(services: Services) -> int:
     return await services.payments.judge_due()
+
+
+async def _apply_staff(services: Services) -> int:
+    """Groups of the user pool that an outage or a crash left other than the staff's records wish."""
+    return await services.staff.apply_due()

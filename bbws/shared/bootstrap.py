@@ -37,11 +37,13 @@ from bbws.shared.repositories.orders import TABLE as ORDERS
 from bbws.shared.repositories.tenants import TABLE as TENANTS
 from bbws.shared.services.campaigns import Campaigns
 from bbws.shared.services.documents import Documents
+from bbws.shared.services.hierarchies import Hierarchies
 from bbws.shared.services.invoices import Invoices
 from bbws.shared.services.notifications import Notifications
 from bbws.shared.services.orders import Orders
 from bbws.shared.services.payments import Payments
 from bbws.shared.services.products import Products
+from bbws.shared.services.staff import Staff
 from bbws.shared.services.tenants import Tenants
 from bbws.shared.services.users import Users
 from bbws.shared.settings import Settings, secret
@@ -62,6 +64,8 @@ class Services:
     topology: Topology
     tenants: Tenants
     users: Users
+    staff: Staff
+    hierarchies: Hierarchies
     products: Products
     campaigns: Campaigns
     orders: Orders
@@ -146,7 +150,9 @@ async def _services(
         clock=clock,
         topology=topology,
         tenants=Tenants(database, tenant_outbox, audit, clock),
-        users=Users(database),
+        users=Users(database, directory, tenant_outbox, audit, clock),
+        staff=Staff(database, directory, audit, clock),
+        hierarchies=Hierarchies(database, audit, clock),
         products=Products(database, clock),
         campaigns=Campaigns(database, clock),
         orders=Orders(database, clock, settings),

@@ -2,7 +2,7 @@
 
 from bbws.shared.clock import iso
 from bbws.shared.contracts.tenants import Tenant
-from bbws.shared.dynamo.database import Database, Put, Write
+from bbws.shared.dynamo.database import Check, Database, Put, Update, Write
 from bbws.shared.errors import Conflict, FieldError
 from bbws.shared.repositories.items import item_of, model_of
 
@@ -12,6 +12,10 @@ METADATA = "METADATA"
 
 class TenantExists(Exception):
     """A tenant of this id stands already."""
+
+
+class TenantChanged(Exception):
+    """The tenant has another version than the one that was read."""
 
 
 class TenantRepository:
@@ -38,6 +42,36 @@ class TenantRepository:
             name = normal_organization(tenant.organization_name)
             writes.append(_guard(tenant, f"UNIQUE#ORG#{name}", "organizationName"))
         return writes
+
+    def changed(self, before: Tenant, after: Tenant) -> list[Write]:
+        """`after` over `before`. Raises TenantChanged where another change came first."""
+        item = _item(after)
+        key = (str(item.pop("PK")), str(item.pop("SK")))
+        update = Update(
+            TABLE,
+            key,
+            item,
+            condition="#version = :before",
+            names={"#version": "version"},
+            values={":before": before.version},
+            conflict=TenantChanged(f"tenant {before.id} is no longer at version {before.version}"),
+        )
+        return [update]
+
+    def still_open(self, tenant_id: str) -> Check:
+        """For transactions on what belongs to the tenant. Raises Conflict where it was deleted meanwhile."""
+        return Check(
+            TABLE,
+            (f"TENANT#{tenant_id}", METADATA),
+            condition="attribute_exists(PK) AND #status <> :deleted",
+            names={"#status": "status"},
+            values={":deleted": "DELETED"},
+            conflict=tenant_deleted(tenant_id),
+        )
+
+
+def tenant_deleted(tenant_id: str) -> Conflict:
+    return Conflict(f"tenant {tenant_id} is deleted; restore it first")
 
 
 def normal_email(email: str) -> str:
