@@ -11,6 +11,7 @@ from bbws import aws_resources as aws
 from bbws import provision_users
 from bbws.shared.aws_errors import find_or_none
 from bbws.shared.integrations.aws import AwsClients
+from bbws.shared.integrations.cognito import UserPool
 from bbws.shared.settings import Settings
 from bbws.shared.templating import packaged_documents
 from bbws.shared.topology import PRIMARY_KEY, Bucket, Queue, Rule, Table, Topology
@@ -28,12 +29,13 @@ class Provisioner:
         self._settings = settings
         self._topology = topology
 
-    async def apply(self) -> None:
-        await self.make_resources()
+    async def apply(self) -> UserPool | None:
+        pool = await self.make_resources()
         await self.push_templates()
+        return pool
 
-    async def make_resources(self) -> None:
-        """Everything but what lies in the template bucket."""
+    async def make_resources(self) -> UserPool | None:
+        """Everything but what lies in the template bucket. On AWS senders and user pools are not made here."""
         for table in self._topology.tables:
             await self._make_table(table)
         for bucket in self._topology.buckets:
@@ -45,9 +47,10 @@ class Provisioner:
             await self._make_queue(queue)
         for rule in self._topology.rules:
             await self._make_rule(rule)
-        if self._settings.aws_endpoint_url:
-            await self._verify_sender()
-            await provision_users.make_user_pool(self._clients, self._topology.user_pool)
+        if not self._settings.aws_endpoint_url:
+            return None
+        await self._verify_sender()
+        return await provision_users.make_user_pool(self._clients, self._topology.user_pool)
 
     async def differences(self) -> list[str]:
         """A line for each thing that is missing or other than declared."""
