@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bbws.shared.contracts.hierarchies import MOST_UNITS, Branch, Unit, UnitDraft
+from bbws.shared.contracts.hierarchies import MOST_UNITS, HierarchyBranch, HierarchyUnit, HierarchyUnitDraft
 from bbws.shared.contracts.tenants import Tenant
 from bbws.shared.dynamo.codec import encode_item
 from bbws.shared.errors import Conflict, Invalid, NotFound, PreconditionFailed
@@ -15,8 +15,8 @@ from tests.support.market import Market
 from tests.support.people import ACTOR, delete_tenant, trail_of
 
 
-async def _made(market: Market, tenant: Tenant, name: str, parent: Unit | None = None) -> Unit:
-    draft = UnitDraft(name=name, parent_id=parent.id if parent else None)
+async def _made(market: Market, tenant: Tenant, name: str, parent: HierarchyUnit | None = None) -> HierarchyUnit:
+    draft = HierarchyUnitDraft(name=name, parent_id=parent.id if parent else None)
     return await market.services.hierarchies.create(tenant.id, draft, actor=ACTOR, unit_id=new_id())
 
 
@@ -25,7 +25,7 @@ async def _tree(market: Market, tenant: Tenant) -> dict[str, object]:
     return _names((await market.services.hierarchies.tree(tenant.id)).divisions)
 
 
-def _names(branches: tuple[Branch, ...]) -> dict[str, object]:
+def _names(branches: tuple[HierarchyBranch, ...]) -> dict[str, object]:
     return {branch.name: _names(branch.children) for branch in branches}
 
 
@@ -40,7 +40,7 @@ async def test_divisions_groups_and_teams_make_a_tree(shared_market: Market) -> 
     await _made(shared_market, tenant, "Durban", south)
     assert [sales.kind, south.kind, team.kind] == ["DIVISION", "GROUP", "TEAM"]
     assert team.path == (sales.id, south.id, team.id)
-    expected = {"Baking": {}, "Sales": {"South": {"Cape Town": {}, "Durban": {}}}}
+    expected: dict[str, object] = {"Baking": {}, "Sales": {"South": {"Cape Town": {}, "Durban": {}}}}
     assert await _tree(shared_market, tenant) == expected
     assert list(expected) == list(await _tree(shared_market, tenant))
     keys = {item["SK"] for item in await shared_market.items("bbws-tenants", f"TENANT#{tenant.id}")}
@@ -98,7 +98,7 @@ async def test_a_parent_must_be_there_and_be_no_team(shared_market: Market) -> N
     division = await _made(shared_market, tenant, "Sales")
     team = await _made(shared_market, tenant, "Cape Town", await _made(shared_market, tenant, "South", division))
     for parent_id in (new_id(), foreign.id, team.id):
-        draft = UnitDraft(name="Lost", parent_id=parent_id)
+        draft = HierarchyUnitDraft(name="Lost", parent_id=parent_id)
         with pytest.raises(Invalid) as refused:
             await shared_market.services.hierarchies.create(tenant.id, draft, actor=ACTOR, unit_id=new_id())
         assert [error.pointer for error in refused.value.errors] == ["#/parentId"]
@@ -152,7 +152,7 @@ async def test_every_change_is_in_the_trail(shared_market: Market) -> None:
 async def test_a_repeat_with_the_same_id_makes_nothing_new(shared_market: Market) -> None:
     """A retry after a lost answer gets what the first one made."""
     hierarchies, tenant, unit_id = shared_market.services.hierarchies, await shared_market.tenant(), new_id()
-    draft = UnitDraft(name="Sales")
+    draft = HierarchyUnitDraft(name="Sales")
     first = await hierarchies.create(tenant.id, draft, actor=ACTOR, unit_id=unit_id)
     assert await hierarchies.create(tenant.id, draft, actor=ACTOR, unit_id=unit_id) == first
 
@@ -182,15 +182,15 @@ async def test_the_largest_hierarchy_is_read_whole_and_grows_no_further(shared_m
     await shared_market.services.hierarchies.remove(tenant.id, last.id, version=1, actor=ACTOR)
 
 
-def _unit(tenant: Tenant, name: str) -> Unit:
+def _unit(tenant: Tenant, name: str) -> HierarchyUnit:
     unit_id = new_id()
-    return Unit(
+    return HierarchyUnit(
         id=unit_id, tenant_id=tenant.id, kind="DIVISION", name=name, path=(unit_id,),
         date_created=PLACED_AT, date_last_updated=PLACED_AT, last_updated_by=ACTOR,
     )  # fmt: skip
 
 
-async def _store(market: Market, units: list[Unit]) -> None:
+async def _store(market: Market, units: list[HierarchyUnit]) -> None:
     """As if each had been made; a batch of DynamoDB takes 25."""
     items = [item_of(unit, (f"TENANT#{unit.tenant_id}", f"HIERARCHY#{unit.id}")) for unit in units]
     async with market.aws.client("dynamodb") as dynamodb:

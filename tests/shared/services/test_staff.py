@@ -5,7 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from prometheus_client import CollectorRegistry
 
+from bbws.consumers import outbox_relay
+from bbws.consumers.app import build
 from bbws.shared.bootstrap import Services, bootstrap
 from bbws.shared.contracts.audit import PLATFORM
 from bbws.shared.contracts.pages import PageRequest
@@ -103,6 +106,19 @@ async def test_an_outage_of_the_user_pool_delays_the_group_and_loses_nothing(
     assert await services.staff.apply_due() == 0
 
 
+async def test_the_relay_applies_what_is_left(services: Services, aws: Aws, clock: MovedClock) -> None:
+    """A method that no process calls mends nothing."""
+    await services.staff.grant(OLGA, "OPERATOR", actor=ACTOR, password=PASSWORD)
+    await aws.inject("cognito-idp", operation="AdminRemoveUserFromGroup")
+    await services.staff.revoke(OLGA, "OPERATOR", actor=ACTOR)
+    await aws.heal()
+    clock.advance(APPLIED_WITHIN.total_seconds() + 1)
+    relay = build(outbox_relay.register, services.settings, registry=CollectorRegistry())
+    for loop in relay.loops:
+        await loop.work(services)
+    assert await _groups(services) == set()
+
+
 async def test_a_revocation_after_an_outage_counts_at_once(services: Services, aws: Aws, clock: MovedClock) -> None:
     """What waits from before must neither hold it up nor bring the group back later."""
     await services.staff.grant(OLGA, "OPERATOR", actor=ACTOR, password=PASSWORD)
@@ -142,7 +158,11 @@ async def test_two_relays_apply_a_change_once(services: Services, aws: Aws, cloc
     await services.staff.grant(OLGA, "ADMIN", actor=ACTOR)
     await aws.heal()
     clock.advance(APPLIED_WITHIN.total_seconds() + 1)
+    # Slow enough that the second one comes while the first is at it.
+    await aws.inject("cognito-idp", operation="AdminListGroupsForUser", status=None, latency_ms=500)
+    before = await aws.calls("cognito-idp", "AdminAddUserToGroup")
     assert sorted(await asyncio.gather(services.staff.apply_due(), services.staff.apply_due())) == [0, 1]
+    assert await aws.calls("cognito-idp", "AdminAddUserToGroup") == before + 1
     assert await _groups(services) == {"Operator", "Admin"}
 
 
