@@ -123,7 +123,10 @@ def consumer(name: str, drain: bool) -> None:
 @cli.command()
 @click.option("--check", is_flag=True, help="Change nothing; print what differs and exit with 1 if anything does.")
 def provision(check: bool) -> None:
-    """Create what topology declares: tables, buckets, templates, bus, topics, queues, rules."""
+    """Create what topology declares: tables, buckets, templates, bus, topics, queues, rules.
+
+    The user pool too, on an emulator; on AWS Terraform makes it, and --check tells what differs.
+    """
     from bbws.commands import run_provision
 
     differences = _run(run_provision(_tool_settings("provision"), check=check))

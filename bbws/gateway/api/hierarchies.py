@@ -8,14 +8,14 @@ from bbws.gateway.keys import CALLER, services
 from bbws.gateway.permissions import Right
 from bbws.gateway.requests import actor, body, expected_version, path_id, resource_id
 from bbws.gateway.responses import API, Links, etag_of, link, resource
-from bbws.shared.contracts.hierarchies import Unit, UnitDraft, UnitPatch
+from bbws.shared.contracts.hierarchies import HierarchyUnit, HierarchyUnitDraft, HierarchyUnitPatch
 
 
 def hierarchy_path(tenant_id: str) -> str:
     return f"{API}/tenants/{tenant_id}/hierarchy"
 
 
-def _links(request: web.Request, unit: Unit) -> Links:
+def _links(request: web.Request, unit: HierarchyUnit) -> Links:
     tree = hierarchy_path(unit.tenant_id)
     here = f"{tree}/{unit.id}"
     links = {"self": link(here), "hierarchy": link(tree)}
@@ -28,7 +28,7 @@ def _links(request: web.Request, unit: Unit) -> Links:
     return links
 
 
-def _answer(request: web.Request, unit: Unit, *, created: bool = False) -> web.Response:
+def _answer(request: web.Request, unit: HierarchyUnit, *, created: bool = False) -> web.Response:
     links = _links(request, unit)
     location = links["self"]["href"] if created else None
     status = 201 if created else 200
@@ -45,7 +45,7 @@ async def get_hierarchy(request: web.Request) -> web.Response:
 
 
 async def create_unit(request: web.Request) -> web.Response:
-    tenant_id, draft = path_id(request, "tenantId"), body(request, UnitDraft)
+    tenant_id, draft = path_id(request, "tenantId"), body(request, HierarchyUnitDraft)
     hierarchies, unit_id = services(request).hierarchies, resource_id(request)
     unit = await hierarchies.create(tenant_id, draft, actor=actor(request), unit_id=unit_id)
     return _answer(request, unit, created=True)
@@ -60,7 +60,7 @@ async def update_unit(request: web.Request) -> web.Response:
     tenant_id, unit_id = path_id(request, "tenantId"), path_id(request, "unitId")
     hierarchies = services(request).hierarchies
     version = await expected_version(request, partial(hierarchies.get, tenant_id, unit_id))
-    name = body(request, UnitPatch).name
+    name = body(request, HierarchyUnitPatch).name
     renamed = await hierarchies.rename(tenant_id, unit_id, name, version=version, actor=actor(request))
     return _answer(request, renamed)
 

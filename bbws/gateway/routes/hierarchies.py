@@ -3,7 +3,7 @@
 from bbws.gateway.api import hierarchies
 from bbws.gateway.operations import Answer, Route
 from bbws.gateway.permissions import Right
-from bbws.shared.contracts.hierarchies import Hierarchy, Unit, UnitDraft, UnitPatch
+from bbws.shared.contracts.hierarchies import Hierarchy, HierarchyUnit, HierarchyUnitDraft, HierarchyUnitPatch
 
 HIERARCHIES: tuple[Route, ...] = (
     Route(
@@ -27,8 +27,8 @@ HIERARCHIES: tuple[Route, ...] = (
         tag="hierarchy",
         access=Right.HIERARCHY_MANAGE,
         description="Without `parentId` a division; in a division a group; in a group a team. Siblings differ by name.",
-        request=UnitDraft,
-        answers={201: Answer("Made", Unit, "resource", etag=True, location=True)},
+        request=HierarchyUnitDraft,
+        answers={201: Answer("Made", HierarchyUnit, "resource", etag=True, location=True)},
         errors=(409,),
         idempotency="optional",
     ),
@@ -40,7 +40,7 @@ HIERARCHIES: tuple[Route, ...] = (
         summary="Read a division, a group or a team",
         tag="hierarchy",
         access=Right.HIERARCHY_READ,
-        answers={200: Answer("The unit", Unit, "resource", etag=True)},
+        answers={200: Answer("The unit", HierarchyUnit, "resource", etag=True)},
         conditional=True,
     ),
     Route(
@@ -51,8 +51,8 @@ HIERARCHIES: tuple[Route, ...] = (
         summary="Rename a division, a group or a team",
         tag="hierarchy",
         access=Right.HIERARCHY_MANAGE,
-        request=UnitPatch,
-        answers={200: Answer("The unit as it is now", Unit, "resource", etag=True)},
+        request=HierarchyUnitPatch,
+        answers={200: Answer("The unit as it is now", HierarchyUnit, "resource", etag=True)},
         errors=(409,),
         if_match=True,
     ),

@@ -14,7 +14,7 @@ UnitName = Annotated[Line, Field(max_length=80)]
 MOST_UNITS = 500
 
 
-class UnitDraft(Contract):
+class HierarchyUnitDraft(Contract):
     """`POST /v1.0/tenants/{tenantId}/hierarchy`: a division, or with `parentId` a group of a division, or a team of a
     group."""
 
@@ -22,11 +22,11 @@ class UnitDraft(Contract):
     parent_id: Uuid | None = None
 
 
-class UnitPatch(Contract):
+class HierarchyUnitPatch(Contract):
     name: UnitName
 
 
-class Unit(Record):
+class HierarchyUnit(Record):
     """`path` holds the ids from the division down to the unit itself, and never changes: names may."""
 
     id: Uuid
@@ -40,14 +40,14 @@ class Unit(Record):
         return self.path[-2] if len(self.path) > 1 else None
 
 
-class Branch(Contract):
+class HierarchyBranch(Contract):
     """A unit and all below it."""
 
     id: Uuid
     kind: UnitKind
     name: UnitName
     version: int
-    children: "tuple[Branch, ...]" = ()
+    children: "tuple[HierarchyBranch, ...]" = ()
 
 
 class Hierarchy(Contract):
@@ -55,17 +55,19 @@ class Hierarchy(Contract):
 
     tenant_id: Uuid
     revision: Annotated[int, Field(ge=0)]
-    divisions: tuple[Branch, ...]
+    divisions: tuple[HierarchyBranch, ...]
 
     @classmethod
-    def of(cls, tenant_id: str, revision: int, units: Sequence[Unit]) -> "Hierarchy":
+    def of(cls, tenant_id: str, revision: int, units: Sequence[HierarchyUnit]) -> "Hierarchy":
         return cls(tenant_id=tenant_id, revision=revision, divisions=_branches(units, None))
 
 
-def _branches(units: Sequence[Unit], parent_id: str | None) -> tuple[Branch, ...]:
+def _branches(units: Sequence[HierarchyUnit], parent_id: str | None) -> tuple[HierarchyBranch, ...]:
     """By name, as people look for them."""
     children = sorted((unit for unit in units if unit.parent_id == parent_id), key=lambda unit: unit.name.casefold())
-    return tuple(
-        Branch(id=unit.id, kind=unit.kind, name=unit.name, version=unit.version, children=_branches(units, unit.id))
-        for unit in children
-    )
+    return tuple(_branch(unit, units) for unit in children)
+
+
+def _branch(unit: HierarchyUnit, units: Sequence[HierarchyUnit]) -> HierarchyBranch:
+    below = _branches(units, unit.id)
+    return HierarchyBranch(id=unit.id, kind=unit.kind, name=unit.name, version=unit.version, children=below)

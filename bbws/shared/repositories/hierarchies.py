@@ -7,7 +7,7 @@ what was decided on a tree that somebody else changed meanwhile is not written.
 
 from dataclasses import dataclass
 
-from bbws.shared.contracts.hierarchies import Unit
+from bbws.shared.contracts.hierarchies import HierarchyUnit
 from bbws.shared.dynamo.database import Database, Delete, Key, Put, Update, Write
 from bbws.shared.repositories.items import item_of, model_of
 
@@ -22,7 +22,7 @@ class HierarchyChanged(Exception):
 @dataclass(frozen=True, slots=True)
 class StandingHierarchy:
     revision: int
-    units: tuple[Unit, ...]
+    units: tuple[HierarchyUnit, ...]
 
 
 class HierarchyRepository:
@@ -33,7 +33,7 @@ class HierarchyRepository:
         """Root first: units read after it are at least as new as its revision."""
         items = await self._database.partition(TABLE, ("PK", f"TENANT#{tenant_id}"), sort_prefix=("SK", ROOT))
         root = next((item for item in items if item["SK"] == ROOT), None)
-        units = tuple(model_of(Unit, item) for item in items if item["SK"] != ROOT)
+        units = tuple(model_of(HierarchyUnit, item) for item in items if item["SK"] != ROOT)
         return StandingHierarchy(root["revision"] if root else 0, units)
 
     def revised(self, tenant_id: str, revision: int) -> Write:
@@ -50,10 +50,10 @@ class HierarchyRepository:
             conflict=changed,
         )
 
-    def new(self, unit: Unit) -> Put:
+    def new(self, unit: HierarchyUnit) -> Put:
         return Put(TABLE, item_of(unit, _key(unit)), conflict=HierarchyChanged(unit.tenant_id))
 
-    def renamed(self, unit: Unit) -> Update:
+    def renamed(self, unit: HierarchyUnit) -> Update:
         fields = {"name", "date_last_updated", "last_updated_by", "version"}
         return Update(
             TABLE,
@@ -62,9 +62,9 @@ class HierarchyRepository:
             conflict=HierarchyChanged(unit.tenant_id),
         )
 
-    def removed(self, unit: Unit) -> Delete:
+    def removed(self, unit: HierarchyUnit) -> Delete:
         return Delete(TABLE, _key(unit))
 
 
-def _key(unit: Unit) -> Key:
+def _key(unit: HierarchyUnit) -> Key:
     return f"TENANT#{unit.tenant_id}", "#".join((ROOT, *unit.path))

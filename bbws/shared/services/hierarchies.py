@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from bbws.shared.audit import AuditTrail
 from bbws.shared.clock import Clock
-from bbws.shared.contracts.hierarchies import MOST_UNITS, Hierarchy, Unit, UnitDraft, UnitKind
+from bbws.shared.contracts.hierarchies import MOST_UNITS, Hierarchy, HierarchyUnit, HierarchyUnitDraft, UnitKind
 from bbws.shared.contracts.tenants import Tenant
 from bbws.shared.dynamo.database import Database, Write
 from bbws.shared.dynamo.retries import once_settled
@@ -32,10 +32,10 @@ class Hierarchies:
             raise NotFound(f"there is no tenant {tenant_id}")
         return Hierarchy.of(tenant_id, standing.revision, standing.units)
 
-    async def get(self, tenant_id: str, unit_id: str) -> Unit:
+    async def get(self, tenant_id: str, unit_id: str) -> HierarchyUnit:
         return _found(await self._hierarchies.get(tenant_id), unit_id)
 
-    async def create(self, tenant_id: str, draft: UnitDraft, *, actor: str, unit_id: str) -> Unit:
+    async def create(self, tenant_id: str, draft: HierarchyUnitDraft, *, actor: str, unit_id: str) -> HierarchyUnit:
         """A unit of this id, the same one again for the same id.
 
         Raises Invalid for a parent that is not there or is a team, Conflict for a name that a sibling has and for more
@@ -43,7 +43,7 @@ class Hierarchies:
         """
         return await once_settled(lambda: self._create(tenant_id, draft, actor, unit_id), HierarchyChanged)
 
-    async def rename(self, tenant_id: str, unit_id: str, name: str, *, version: int, actor: str) -> Unit:
+    async def rename(self, tenant_id: str, unit_id: str, name: str, *, version: int, actor: str) -> HierarchyUnit:
         """Raises PreconditionFailed unless `version` is the newest, Conflict for a name that a sibling has."""
         return await once_settled(lambda: self._rename(tenant_id, unit_id, name, version, actor), HierarchyChanged)
 
@@ -51,7 +51,7 @@ class Hierarchies:
         """Raises PreconditionFailed unless `version` is the newest, Conflict while something is in the unit."""
         await once_settled(lambda: self._remove(tenant_id, unit_id, version, actor), HierarchyChanged)
 
-    async def _create(self, tenant_id: str, draft: UnitDraft, actor: str, unit_id: str) -> Unit:
+    async def _create(self, tenant_id: str, draft: HierarchyUnitDraft, actor: str, unit_id: str) -> HierarchyUnit:
         tenant, standing = await self._as_it_stands(tenant_id)
         if repeated := _find(standing.units, unit_id):
             return repeated
@@ -60,14 +60,14 @@ class Hierarchies:
             raise Conflict(f"a hierarchy has at most {MOST_UNITS} divisions, groups and teams")
         _refuse_taken(standing.units, draft.parent_id, draft.name)
         now = self._clock()
-        unit = Unit(
+        unit = HierarchyUnit(
             id=unit_id, tenant_id=tenant_id, kind=_KINDS[len(path) - 1], name=draft.name, path=path,
             date_created=now, date_last_updated=now, last_updated_by=actor,
         )  # fmt: skip
         await self._write(tenant, standing, self._hierarchies.new(unit), None, unit, actor)
         return unit
 
-    async def _rename(self, tenant_id: str, unit_id: str, name: str, version: int, actor: str) -> Unit:
+    async def _rename(self, tenant_id: str, unit_id: str, name: str, version: int, actor: str) -> HierarchyUnit:
         tenant, standing = await self._as_it_stands(tenant_id)
         unit = _at_version(_found(standing, unit_id), version)
         if unit.name == name:
@@ -75,7 +75,7 @@ class Hierarchies:
         siblings = [other for other in standing.units if other.id != unit_id]
         _refuse_taken(siblings, unit.parent_id, name)
         record = {"date_last_updated": self._clock(), "last_updated_by": actor, "version": version + 1}
-        renamed = Unit.model_validate(unit.model_dump(by_alias=False) | record | {"name": name})
+        renamed = HierarchyUnit.model_validate(unit.model_dump(by_alias=False) | record | {"name": name})
         await self._write(tenant, standing, self._hierarchies.renamed(renamed), unit, renamed, actor)
         return renamed
 
@@ -90,8 +90,8 @@ class Hierarchies:
         tenant: Tenant,
         standing: StandingHierarchy,
         write: Write,
-        before: Unit | None,
-        after: Unit | None,
+        before: HierarchyUnit | None,
+        after: HierarchyUnit | None,
         actor: str,
     ) -> None:
         unit = after or before
@@ -111,24 +111,24 @@ class Hierarchies:
         return tenant, standing
 
 
-def _find(units: Iterable[Unit], unit_id: str) -> Unit | None:
+def _find(units: Iterable[HierarchyUnit], unit_id: str) -> HierarchyUnit | None:
     return next((unit for unit in units if unit.id == unit_id), None)
 
 
-def _found(standing: StandingHierarchy, unit_id: str) -> Unit:
+def _found(standing: StandingHierarchy, unit_id: str) -> HierarchyUnit:
     unit = _find(standing.units, unit_id)
     if unit is None:
         raise NotFound(f"there is no division, group or team {unit_id} in this tenant")
     return unit
 
 
-def _at_version(unit: Unit, version: int) -> Unit:
+def _at_version(unit: HierarchyUnit, version: int) -> HierarchyUnit:
     if unit.version != version:
         raise PreconditionFailed(f"{unit.id} is at version {unit.version}, not {version}")
     return unit
 
 
-def _path_of_parent(units: Iterable[Unit], parent_id: str | None) -> tuple[str, ...]:
+def _path_of_parent(units: Iterable[HierarchyUnit], parent_id: str | None) -> tuple[str, ...]:
     if parent_id is None:
         return ()
     parent = _find(units, parent_id)
@@ -139,14 +139,14 @@ def _path_of_parent(units: Iterable[Unit], parent_id: str | None) -> tuple[str, 
     return parent.path
 
 
-def _refuse_taken(units: Iterable[Unit], parent_id: str | None, name: str) -> None:
+def _refuse_taken(units: Iterable[HierarchyUnit], parent_id: str | None, name: str) -> None:
     """Capitals and spaces make no other name."""
     siblings = {_normal(unit.name) for unit in units if unit.parent_id == parent_id}
     if _normal(name) in siblings:
         raise Conflict("another one beside it has this name", [FieldError("#/name", "is taken")])
 
 
-def _refuse_filled(unit: Unit, units: Iterable[Unit]) -> None:
+def _refuse_filled(unit: HierarchyUnit, units: Iterable[HierarchyUnit]) -> None:
     below = [other for other in units if unit.id in other.path[:-1]]
     if below:
         groups = sum(other.kind == "GROUP" for other in below)

@@ -4,6 +4,7 @@ Written against faststream >=0.7.6,<0.8; nothing else of this package imports `f
 """
 
 from fast_depends.core import CallModel
+from faststream._internal._compat import json_loads
 from faststream._internal.basic_types import LoggerProto, SendableMessage
 from faststream._internal.broker import BrokerUsecase
 from faststream._internal.broker.registrator import Registrator
@@ -77,6 +78,7 @@ __all__ = (
     "UnderlyingDriverAnnotations",
     "change_producer",
     "get_broker_logger",
+    "json_loads",
     "make_logger_state",
     "process_msg",
 )

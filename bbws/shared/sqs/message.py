@@ -27,8 +27,9 @@ class ReceivedMessage(dict[str, Any]):
 
     Times are the event loop's. `settled`: somebody has decided to delete it or to give it back.
     `headers` and `failure` are what parser and handler made of it, for the dead letters. `gone`: SQS confirmed that
-    it is deleted; `lost`: SQS would not extend it, others have it; `away_until`: given back, and visible again then;
-    `batch`: handled together with these; `pointer`: where its body is when that is in S3.
+    it is deleted; `leaving`: its delete is under way, and nothing else about it; `lost`: SQS would not extend it,
+    others have it; `away_until`: given back, and visible again then; `batch`: handled together with these;
+    `pointer`: where its body is when that is in S3.
     """
 
     __slots__ = (
@@ -38,6 +39,7 @@ class ReceivedMessage(dict[str, Any]):
         "failure",
         "gone",
         "headers",
+        "leaving",
         "lost",
         "pointer",
         "queue",
@@ -57,6 +59,7 @@ class ReceivedMessage(dict[str, Any]):
         self.lost = False
         self.pointer: Pointer | None = None
         self.settled = False
+        self.leaving = False
         self.gone = False
         self.away_until: float | None = None
         self.batch: ReceivedBatch | None = None

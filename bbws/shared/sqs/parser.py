@@ -8,9 +8,11 @@ from typing import Any, Literal
 from faststream.message import StreamMessage, decode_message
 
 from . import wire
+from ._internal import json_loads
 from .message import ReceivedBatch, ReceivedMessage, SQSBatchMessage, SQSMessage
 from .payloads import Payloads, pointer_in
 
+_JSON = "application/json"
 UnwrapSNS = Literal["auto", True, False]
 
 
@@ -48,6 +50,9 @@ class SQSParser:
 
     async def decode_message(self, message: StreamMessage[Any]) -> Any:
         """The body by its content type; without one, JSON where it is JSON."""
+        if message.content_type == _JSON:
+            # What FastStream's own comes to, after a look at each of the types it knows.
+            return json_loads(message.body)
         return decode_message(message)
 
     async def parse_batch(self, raw: ReceivedBatch) -> SQSBatchMessage:

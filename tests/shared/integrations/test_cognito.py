@@ -34,9 +34,9 @@ def directory(pool: UserPool, clients: AwsClients) -> UserDirectory:
 
 async def test_a_user_is_made_once_however_the_address_is_written(directory: UserDirectory) -> None:
     """Two sign-ups at one moment, or one with capitals, must not split a person in two."""
-    addresses = ("Thandi@Protea.example", "thandi@protea.example")
+    addresses = ("Thandi@Protea.example", "thandi@protea.example") * 5
     made = await asyncio.gather(*(directory.create(email) for email in addresses))
-    assert made[0] == made[1]
+    assert len({user.user_id for user in made}) == 1
     assert made[0].email == "thandi@protea.example"
     assert not made[0].has_password
     assert await directory.find_by_email(" THANDI@protea.example ") == made[0]

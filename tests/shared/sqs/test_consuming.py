@@ -1,6 +1,7 @@
 """What the subscriber does to SQS: calls, places, visibility. On AWS over HTTP only."""
 
 import asyncio
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -111,6 +112,20 @@ class TestConcurrency:
             go_on.set()
             await eventually(lambda: is_empty(aws, "bounded"), what="the queue is empty")
         assert most == 3
+
+    async def test_what_a_handler_sets_in_its_context_is_not_seen_by_the_next(self, aws: Aws) -> None:
+        """Tenant and trace of one message in the log lines of another would be worse than none."""
+        broker, seen, tenant = broker_on(aws), [], ContextVar("tenant", default="nobody")
+
+        @broker.subscriber("tenants", wait_time=1)
+        async def handle(name: str) -> None:
+            seen.append(tenant.get())
+            tenant.set(name)
+
+        async with started(broker):
+            await broker.publish_batch("a", "b", "c", queue="tenants")
+            await eventually(lambda: len(seen) == 3, what="all are handled")
+        assert set(seen) == {"nobody"}
 
     def test_options_that_sqs_refuses_are_refused_when_declared(self, aws: Aws) -> None:
         """A wrong figure must not wait for the first message to show."""

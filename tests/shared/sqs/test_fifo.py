@@ -236,7 +236,42 @@ async def test_what_was_lost_while_it_waited_is_not_handled() -> None:
         second.handle = "of somebody else"
         [subscriber] = broker.subscribers
         assert isinstance(subscriber, SQSSubscriber)
-        await eventually(lambda: any(raw.lost for raw in subscriber._crew.held()), what="the loss is noticed")
+        await eventually(lambda: any(raw.lost for [raw] in subscriber._crew._waiting), what="the loss is noticed")
         go_on.set()
         await eventually(lambda: not service.messages("lost.fifo"), what="the queue is empty")
     assert seen == [(0, 1), (1, 2)]
+
+
+class Noting(MemoryService):
+    """Notes how many messages each receive asks for."""
+
+    def __init__(self) -> None:
+        super().__init__(time.monotonic)
+        self.asked: list[int] = []
+
+    async def receive(self, queue_url: str, *, max_messages: int, **options: Any) -> list[dict[str, Any]]:
+        self.asked.append(max_messages)
+        return await super().receive(queue_url, max_messages=max_messages, **options)
+
+
+async def test_after_a_failure_is_through_messages_come_in_tens_again() -> None:
+    """One at a time costs ten times the requests: only as long as a failed message is on its way."""
+    service, seen = Noting(), []
+    broker = BrokerOnMemory(service)
+    queue = SQSQueue("again", fifo=True)
+    service.declare(queue)
+
+    @broker.subscriber(queue, wait_time=0, retry=Backoff.immediate())
+    async def handle(number: int) -> None:
+        seen.append(number)
+        if seen == [0]:
+            raise ValueError("the first time")
+
+    await broker.connect()
+    for number in range(3):
+        await broker.publish(number, queue, group_id="a", deduplication_id=str(number))
+    async with started(broker):
+        await eventually(lambda: not service.messages("again.fifo"), what="the queue is empty")
+        await eventually(lambda: service.asked[-1] == 10, what="whole receives")
+    assert 1 in service.asked
+    assert seen == [0, 0, 1, 2]

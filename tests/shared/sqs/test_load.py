@@ -2,14 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from faststream.exceptions import SetupError
 
 from bbws.shared.sqs import PauseSubscriber, SQSBroker, SQSQueue
+from bbws.shared.sqs.client import Failure
 from bbws.shared.sqs.memory import MemoryService
+from bbws.shared.sqs.subscriber.poller import Load
 from tests.shared.sqs.worlds import BrokerOnMemory, broker_on, counts, started
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually
@@ -24,6 +26,7 @@ class SlowService(MemoryService):
         self.at_once = 0
         self.most_at_once = 0
         self.receives: list[int] = []
+        self.deletes = 0
 
     async def receive(self, queue_url: str, *, wait_s: int, **options: Any) -> list[dict[str, Any]]:
         self.at_once += 1
@@ -35,6 +38,10 @@ class SlowService(MemoryService):
             await asyncio.sleep(wait_s)
         self.at_once -= 1
         return answer
+
+    async def delete_batch(self, queue_url: str, receipt_handles: Sequence[str]) -> Sequence[Failure]:
+        self.deletes += 1
+        return await super().delete_batch(queue_url, receipt_handles)
 
 
 async def filled(service: MemoryService, number: int) -> SQSBroker:
@@ -49,8 +56,8 @@ async def drained(broker: SQSBroker, service: MemoryService) -> None:
         await eventually(lambda: not service.messages("load"), what="the queue is empty")
 
 
-@pytest.mark.parametrize("pollers", [1, 4])
-async def test_pollers_receive_side_by_side_under_load(pollers: int) -> None:
+@pytest.mark.parametrize(("pollers", "most"), [(1, 1), (3, 3), (None, 4)])
+async def test_pollers_receive_side_by_side_under_load(pollers: int | None, most: int) -> None:
     """One receive at a time brings ten messages per round trip: more workers than that would starve."""
     service = SlowService(takes_s=0.05)
     broker = await filled(service, 300)
@@ -60,14 +67,73 @@ async def test_pollers_receive_side_by_side_under_load(pollers: int) -> None:
         await asyncio.sleep(0.05)
 
     await drained(broker, service)
-    assert service.most_at_once == pollers
+    assert service.most_at_once == most
+
+
+def test_a_fifo_queue_is_polled_by_one() -> None:
+    """After a failure no other receive must bring what stands behind it."""
+    assert SQSBroker().subscriber("orders.fifo").pollers == 1
+
+
+@pytest.mark.parametrize("messages", [10, 19])
+async def test_a_burst_calls_for_no_help(messages: int) -> None:
+    """A helper that finds nothing is a request for nothing, after every burst of the day."""
+    service = SlowService(takes_s=0.02)
+    broker = await filled(service, messages)
+
+    @broker.subscriber("load", max_workers=100, wait_time=1)
+    async def handle(number: int) -> None: ...
+
+    await drained(broker, service)
+    assert service.most_at_once == 1
+
+
+async def test_helpers_leave_a_busy_process_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the event loop has no time for more, more messages only take memory, and others could have them."""
+    monkeypatch.setattr(Load, "is_high", lambda _: True)
+    service = SlowService(takes_s=0.02)
+    broker = await filled(service, 100)
+
+    @broker.subscriber("load", max_workers=100, wait_time=1)
+    async def handle(number: int) -> None: ...
+
+    await drained(broker, service)
+    assert service.most_at_once == 1
+
+
+def test_load_is_what_was_computed_of_late() -> None:
+    """Not what was idle an hour ago, and not the last millisecond."""
+    now, computed = 0.0, 0.0
+    load = Load(lambda: now, lambda: computed)
+    now, computed = 3600.0, 1.0
+    assert not load.is_high()
+    now, computed = 3600.001, 1.001
+    assert not load.is_high()
+    now, computed = 3600.1, 1.09
+    assert load.is_high()
+    now, computed = 3600.2, 1.1
+    assert not load.is_high()
+
+
+async def test_a_full_queue_costs_a_fifth_of_a_request_per_message() -> None:
+    """SQS bills requests: ten messages for each, in and out, with helpers too."""
+    service = SlowService(takes_s=0.008)
+    broker = await filled(service, 1000)
+
+    @broker.subscriber("load", max_workers=100, wait_time=1)
+    async def handle(number: int) -> None:
+        await asyncio.sleep(0.02)
+
+    await drained(broker, service)
+    assert service.most_at_once == 4
+    assert len(service.receives) + service.deletes <= 205
 
 
 async def test_an_empty_queue_is_polled_by_one(aws: Aws) -> None:
     """Idle pollers are requests that AWS bills; after the load only one is left in the long poll."""
     broker, done = broker_on(aws), []
 
-    @broker.subscriber("quiet", max_workers=50, pollers=5, wait_time=2)
+    @broker.subscriber("quiet", max_workers=50, wait_time=1)
     async def handle(number: int) -> None:
         done.append(number)
 
@@ -77,12 +143,12 @@ async def test_an_empty_queue_is_polled_by_one(aws: Aws) -> None:
     async with started(broker):
         await broker.publish_batch(*range(60), queue="quiet")
         await eventually(lambda: len(done) == 60, what="the load is over")
-        # Helpers end with their next receive, which waits a second.
+        # Three helpers end with their next receive: the fifth is one of who stays.
         before = await polls()
-        await eventually(lambda: reaches(polls, before + 3), what="three more polls")
+        await eventually(lambda: reaches(polls, before + 5), what="five more polls")
         began, before = time.monotonic(), await polls()
         await eventually(lambda: reaches(polls, before + 2), what="two more polls")
-        assert time.monotonic() - began > 3
+        assert time.monotonic() - began > 1.5
 
 
 async def reaches(figure: Callable[[], Any], wanted: int) -> bool:
@@ -116,6 +182,30 @@ async def test_no_more_is_kept_in_store_than_the_prefetch_allows() -> None:
     await drained(broker, service)
     # Of the store, the one in work, and deletes under way.
     assert 5 <= most <= 14
+
+
+@pytest.mark.parametrize(("body", "most"), [("small", 110), ("x" * 400_000, 20)], ids=["small", "large"])
+async def test_the_store_is_small(body: str, most: int) -> None:
+    """Handlers that take no time could have any number in advance; the memory of their process has an end."""
+    service, begun, go_on = SlowService(takes_s=0), 0, asyncio.Event()
+    broker = BrokerOnMemory(service)
+
+    @broker.subscriber("load", max_workers=1, wait_time=1, prefetch=10)
+    async def handle(text: str) -> None:
+        nonlocal begun
+        begun += 1
+        if begun == 30:
+            await go_on.wait()
+
+    await broker.connect()
+    for _ in range(200):
+        await broker.publish(body, "load")
+    async with started(broker):
+        await eventually(lambda: begun == 30 and not service.at_once, what="the store is full")
+        now = time.monotonic()
+        assert 10 <= sum(stored.visible_at > now for stored in service._queue("load").messages) <= most
+        go_on.set()
+        await eventually(lambda: not service.messages("load"), what="the queue is empty")
 
 
 async def test_a_slow_handler_gets_nothing_in_store(aws: Aws) -> None:

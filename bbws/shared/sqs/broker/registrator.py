@@ -32,7 +32,7 @@ class SQSRegistrator(Registrator[ReceivedMessage, SQSBrokerConfig]):
         batch: bool = False,
         batch_size: int = 10,
         wait_time: int = 20,
-        pollers: int = 1,
+        pollers: int | None = None,
         prefetch: float = 1.0,
         visibility_timeout: int | None = None,
         heartbeat: bool = True,
@@ -59,8 +59,10 @@ class SQSRegistrator(Registrator[ReceivedMessage, SQSBrokerConfig]):
             batch_size: Messages asked for in one receive, at most; of a standard queue never more than workers are
                 free and `prefetch` allows.
             wait_time: How long one receive waits for a message, up to 20.
-            pollers: Receives at the same time under load; an empty queue is polled by one.
-            prefetch: Work held here beyond what the workers have, measured in the time that handlers take; up to 10.
+            pollers: Receives at the same time while each is full, workers have nothing to do and the event loop has
+                time; an empty queue is polled by one. None: up to four, of a FIFO queue one.
+            prefetch: Work held here beyond what the workers have, measured in the time that handlers take; up to 10,
+                and never more than 100 messages or 4 MiB.
             visibility_timeout: Of received messages; None takes the queue's own.
             heartbeat: Extend messages in work at half of their visibility timeout, up to 12 hours.
             retry: When a failed message is visible again.

@@ -71,7 +71,7 @@ class SQSRoute(SubscriberRoute):
         batch: bool = False,
         batch_size: int = 10,
         wait_time: int = 20,
-        pollers: int = 1,
+        pollers: int | None = None,
         prefetch: float = 1.0,
         visibility_timeout: int | None = None,
         heartbeat: bool = True,

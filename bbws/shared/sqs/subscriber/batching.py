@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 from ..client import Failure, error_code, in_batches
@@ -16,11 +17,17 @@ _TRIES = 4
 _RETRY_S = 0.1  # doubled each time
 
 
-@dataclass
+_NOT_TRIED = Failure(0, "Unknown", "not tried", sender_fault=False)
+
+Ended = Callable[[SettlementError | None], None]
+"""Called when SQS confirmed an entry, or with the reason why it never did."""
+
+
+@dataclass(slots=True)
 class _Entry(Generic[E]):
     value: E
-    confirmed: asyncio.Future[None]
-    failure: Failure
+    ended: Ended
+    failure: Failure = _NOT_TRIED
 
 
 class Batcher(Generic[E]):
@@ -45,14 +52,17 @@ class Batcher(Generic[E]):
 
     async def add(self, value: E) -> None:
         """Confirmed when it returns; raises SettlementError with SQS's reason when it never was."""
-        loop = asyncio.get_running_loop()
-        entry = _Entry(value, loop.create_future(), Failure(0, "Unknown", "not tried", sender_fault=False))
-        self._waiting.append(entry)
+        confirmed = asyncio.get_running_loop().create_future()
+        self.post(value, partial(_resolve, confirmed))
+        await confirmed
+
+    def post(self, value: E, ended: Ended) -> None:
+        """As `add` for those who do not wait: `ended` is called later, never from here."""
+        self._waiting.append(_Entry(value, ended))
         if len(self._waiting) >= BATCH_ENTRIES or not self._company():
             self._flush()
         elif self._timer is None:
-            self._timer = loop.call_later(LINGER_S, self._flush)
-        await entry.confirmed
+            self._timer = asyncio.get_running_loop().call_later(LINGER_S, self._flush)
 
     async def drain(self) -> None:
         """Everything added so far is confirmed or has failed."""
@@ -90,7 +100,7 @@ class Batcher(Generic[E]):
         again = []
         for index, entry in enumerate(batch):
             if index not in refused:
-                self._confirm(entry)
+                entry.ended(None)
             elif not self._is_final(entry, refused[index]):
                 again.append(entry)
         return again
@@ -101,11 +111,15 @@ class Batcher(Generic[E]):
             self._fail(entry)
         return failure.sender_fault
 
-    def _confirm(self, entry: _Entry[E]) -> None:
-        # A caller that was cancelled meanwhile no longer waits.
-        if not entry.confirmed.done():
-            entry.confirmed.set_result(None)
-
     def _fail(self, entry: _Entry[E]) -> None:
-        if not entry.confirmed.done():
-            entry.confirmed.set_exception(SettlementError(self._action, entry.failure.code, entry.failure.reason))
+        entry.ended(SettlementError(self._action, entry.failure.code, entry.failure.reason))
+
+
+def _resolve(confirmed: "asyncio.Future[None]", error: SettlementError | None) -> None:
+    # A caller that was cancelled meanwhile no longer waits.
+    if confirmed.done():
+        return
+    if error is None:
+        confirmed.set_result(None)
+    else:
+        confirmed.set_exception(error)

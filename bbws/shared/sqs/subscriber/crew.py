@@ -1,8 +1,8 @@
 """Who works on what: so many handlers at once, of each FIFO group one at a time and in order of arrival."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from itertools import chain
+from collections.abc import Callable, Coroutine, Sequence
+from contextvars import copy_context
 from typing import Any
 
 from ..limits import BATCH_ENTRIES
@@ -10,7 +10,9 @@ from ..message import ReceivedBatch, ReceivedMessage
 
 # A mean over the last dozen or so: an answer that got slow shows soon, one slow message does not.
 _WEIGHT = 0.15
-_MOST_PREFETCHED = 500
+# Enough to be busy until the next receives come, even where a handler takes next to no time.
+_MOST_PREFETCHED = 100
+_MOST_PREFETCHED_BYTES = 4 * 1024 * 1024
 # What waits longer behind slow handlers is better off with another process.
 _HOLD_S = 10.0
 # Handlers go on while deletes are under way, but not for ever: without deletes everything comes twice.
@@ -48,17 +50,24 @@ class Crew:
         self._started: dict[ReceivedBatch, float] = {}
         self._closed_lanes: set[str] = set()
         self._mean_s: float | None = None
+        self._mean_bytes = 1.0
         self._is_watching = False
+        # What a handler sets in its context is none of the next one's business.
+        self._context = copy_context()
 
     @property
     def tasks(self) -> dict[ReceivedBatch, "asyncio.Task[None]"]:
         """What is handled or being settled, and by which task."""
         return dict(self._running)
 
-    def held(self) -> Iterator[ReceivedMessage]:
-        """Every message that is here, those still to be settled first, some of them twice."""
-        for batch in chain(self._waiting, self._started, self._running):
-            yield from batch
+    def has_unsettled(self) -> bool:
+        """Whether a message is here that nobody has settled yet."""
+        # Those that came last are the least likely to be settled.
+        return bool(self._waiting) or any(not raw.settled for batch in reversed(self._running) for raw in batch)
+
+    def has(self, batch: ReceivedBatch | None) -> bool:
+        """Whether it is handled or being settled."""
+        return batch in self._running
 
     def room(self, asked: int) -> int:
         """How many messages one more receive may bring, while others have asked for `asked`."""
@@ -80,13 +89,20 @@ class Crew:
         """Messages that the places get through in `prefetch_s`; none before it is known how long one takes."""
         if self._mean_s is None or not self._prefetch_s:
             return 0
-        return int(min(self._prefetch_s * self._places / max(self._mean_s, 1e-6), _MOST_PREFETCHED))
+        in_time = self._prefetch_s * self._places / max(self._mean_s, 1e-6)
+        return int(min(in_time, _MOST_PREFETCHED, _MOST_PREFETCHED_BYTES / self._mean_bytes))
 
     def add(self, batches: Sequence[ReceivedBatch]) -> None:
         """Handle these, now or when their turn comes."""
+        self._weigh(batches)
         self._waiting += batches
         self._start_what_can()
         self._watch()
+
+    def _weigh(self, batches: Sequence[ReceivedBatch]) -> None:
+        sizes = [len(raw["Body"]) for batch in batches for raw in batch]
+        if sizes:
+            self._mean_bytes = max(sum(sizes) / len(sizes), 1)
 
     def advance(self, batch: ReceivedBatch) -> None:
         """The handler is through with this and all went well: the next may begin."""
@@ -132,7 +148,7 @@ class Crew:
     def _start_what_can(self) -> None:
         while self._waiting and self._has_place() and (batch := self._next()) is not None:
             self._started[batch] = _now()
-            self._running[batch] = asyncio.create_task(self._handle(batch))
+            self._running[batch] = asyncio.create_task(self._handle(batch), context=self._context.copy())
 
     def _has_place(self) -> bool:
         return len(self._started) < self._places and len(self._running) < self._places + _SETTLING

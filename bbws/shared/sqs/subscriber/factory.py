@@ -15,6 +15,7 @@ from .config import SQSSubscriberConfig, SQSSubscriberSpecificationConfig
 from .specification import SQSSubscriberSpecification
 from .usecase import SQSSubscriber
 
+_POLLERS = 4
 # What is held here nobody else can work on.
 _PREFETCH_S = 10
 
@@ -31,7 +32,7 @@ def create_subscriber(
     unwrap_sns: UnwrapSNS,
     attempts: int | None,
     batch: bool,
-    pollers: int,
+    pollers: int | None,
     prefetch: float,
     ack_policy: AckPolicy,
     no_reply: bool,
@@ -59,7 +60,7 @@ def create_subscriber(
         unwrap_sns=unwrap_sns,
         attempts=attempts,
         batch=batch,
-        pollers=pollers,
+        pollers=pollers or (1 if queue.fifo else _POLLERS),
         prefetch=prefetch,
         no_reply=no_reply,
         _outer_config=config,

@@ -16,7 +16,7 @@ class Fetcher:
         binding: QueueBinding,
         *,
         visibility_timeout_s: int | None,
-        received: Callable[[dict[str, Any]], ReceivedMessage],
+        received: Callable[[list[dict[str, Any]]], list[ReceivedMessage]],
         release: Callable[[ReceivedMessage], Awaitable[None]],
         is_running: Callable[[], bool],
     ) -> None:
@@ -54,7 +54,7 @@ class Fetcher:
         )
         if not messages:
             return None
-        raw = self._received(messages[0])
+        [raw] = self._received(messages)
         if not self._is_running():
             await self._release(raw)
             return None

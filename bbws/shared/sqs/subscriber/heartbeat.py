@@ -19,6 +19,7 @@ class Heartbeat:
         self._extend = extend
         self._log = log
         self._lease_s = 0.0
+        self._next_at = math.inf
         self._held: set[ReceivedMessage] = set()
         self._wake = asyncio.Event()
         self._beating = asyncio.Lock()
@@ -28,7 +29,8 @@ class Heartbeat:
         self._lease_s = lease_s
         raw.extend_at = raw.received_at + lease_s / 2
         self._held.add(raw)
-        self._wake.set()
+        if raw.extend_at < self._next_at:
+            self._wake.set()
 
     async def drop(self, raw: ReceivedMessage) -> None:
         """No extension of this message is under way or will come."""
@@ -38,11 +40,19 @@ class Heartbeat:
         async with self._beating:
             pass
 
+    def let_go(self, raw: ReceivedMessage) -> bool:
+        """As `drop` where there is nothing to wait for; False, and nothing done, where an extension is under way."""
+        if self._beating.locked():
+            return False
+        self._held.discard(raw)
+        return True
+
     def extended(self, raw: ReceivedMessage, seconds: float) -> None:
         """Somebody else set its timeout to `seconds` from now."""
         if raw in self._held:
             raw.extend_at = _now() + max(seconds - self._lease_s / 2, seconds / 2)
-            self._wake.set()
+            if raw.extend_at < self._next_at:
+                self._wake.set()
 
     async def run(self) -> None:
         """Beat until cancelled."""
@@ -52,7 +62,11 @@ class Heartbeat:
                 await self._beat()
 
     async def _until_due(self) -> None:
-        while not self._held or (wait_s := min(raw.extend_at for raw in self._held) - _now()) > 0:
+        while True:
+            self._next_at = min((raw.extend_at for raw in self._held), default=math.inf)
+            wait_s = self._next_at - _now()
+            if wait_s <= 0:
+                return
             self._wake.clear()
             try:
                 async with asyncio.timeout(wait_s if self._held else None):

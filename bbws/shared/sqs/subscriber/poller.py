@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from secrets import SystemRandom
 from typing import Any
@@ -15,6 +16,10 @@ _LAST_PAUSE_S = 30.0
 _SHORT_POLL_EVERY_S = 0.1  # SQS bills each receive
 # Long enough that SQS asks all of its servers, short enough to leave an empty queue to one poll.
 _HELPER_WAIT_S = 1
+# One full receive may be the whole of a burst; a second says that there is more.
+_FULL_IN_A_ROW = 2
+_BUSY = 0.8
+_WINDOW_S = 0.05
 _random = SystemRandom()
 
 
@@ -40,11 +45,33 @@ class Outage:
         self._failures = 0
 
 
+class Load:
+    """How much of its time this thread has been computing of late."""
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, computed: Callable[[], float] = time.thread_time
+    ) -> None:
+        self._clock = clock
+        self._computed = computed
+        self._since = (clock(), computed())
+        self._is_high = False
+
+    def is_high(self) -> bool:
+        """Whether more messages could not be handled any sooner, because the event loop has no time for them."""
+        began_at, computed_s = self._since
+        now = self._clock()
+        if now - began_at >= _WINDOW_S:
+            self._since = (now, self._computed())
+            self._is_high = self._since[1] - computed_s > _BUSY * (now - began_at)
+        return self._is_high
+
+
 class Poller:
     """Receives while there is room, and hands over what came; ends between two receives only.
 
-    `width(asked)` is how many messages one more receive may bring while others have asked for `asked`. After a full
-    receive up to `pollers` receive side by side; all but one end as soon as a receive is not full.
+    `width(asked)` is how many messages one more receive may bring while others have asked for `asked`, at most `whole`.
+    While receives are full, there is room for another and the event loop has time, one more joins after each, until
+    `pollers` receive side by side. All but one end with a receive that is not full.
     """
 
     def __init__(
@@ -53,6 +80,7 @@ class Poller:
         *,
         width: Callable[[int], int],
         deliver: Callable[[list[dict[str, Any]], float], Awaitable[None]],
+        whole: int,
         pollers: int,
         wait_time_s: int,
         visibility_timeout_s: int | None,
@@ -61,8 +89,11 @@ class Poller:
         self._binding = binding
         self._width = width
         self._deliver = deliver
+        self._whole = whole
         self._helpers_wanted = pollers - 1
         self._helpers: set[asyncio.Task[None]] = set()
+        self._load = Load()
+        self._full_in_a_row = 0
         self._asked = 0
         self._wait_time_s = wait_time_s
         self._visibility_timeout_s = visibility_timeout_s
@@ -97,26 +128,32 @@ class Poller:
             await self.wait_out(error)
             return
         self._outage.over()
-        if received == width:
+        self._full_in_a_row = self._full_in_a_row + 1 if received == self._whole else 0
+        if self._full_in_a_row >= _FULL_IN_A_ROW:
             self._call_for_help()
         elif not received and not self._wait_time_s:
             await self._sleep(_SHORT_POLL_EVERY_S)
 
     def _call_for_help(self) -> None:
-        while len(self._helpers) < self._helpers_wanted and not self._stopped.is_set():
+        if len(self._helpers) < self._helpers_wanted and self._is_help_of_use():
             helper = asyncio.create_task(self._help())
             self._helpers.add(helper)
             helper.add_done_callback(self._helpers.discard)
 
+    def _is_help_of_use(self) -> bool:
+        is_needed = not self._stopped.is_set() and self._width(self._asked) == self._whole
+        return is_needed and not self._load.is_high()
+
     async def _help(self) -> None:
-        """Receive until there is no more, or no room for it; an outage is left to the one who stays."""
-        while not self._stopped.is_set() and (width := self._width(self._asked)):
+        """Receive as long as that is of use; an outage is left to the one who stays."""
+        while self._is_help_of_use():
             try:
-                received = await self._receive_and_deliver(width, min(self._wait_time_s, _HELPER_WAIT_S))
+                received = await self._receive_and_deliver(self._whole, min(self._wait_time_s, _HELPER_WAIT_S))
             except Exception:  # noqa: BLE001 - the loop that stays sees and logs the same
                 return
-            if received < width:
+            if received < self._whole:
                 return
+            self._call_for_help()
 
     async def _receive_and_deliver(self, width: int, wait_s: int) -> int:
         self._asked += width

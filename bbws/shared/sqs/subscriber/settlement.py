@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from faststream.exceptions import StopConsume
@@ -14,7 +15,7 @@ from ..errors import PauseSubscriber, ReturnMessage, SettlementError, SQSError
 from ..limits import VISIBILITY_S
 from ..message import ReceivedMessage
 from ..payloads import Pointer
-from .batching import Batcher
+from .batching import Batcher, Ended
 from .binding import QueueBinding
 from .dead_letters import dead_letter, describe
 from .heartbeat import Heartbeat
@@ -49,7 +50,7 @@ class Settler:
         *,
         retry: Backoff,
         attempts: int | None,
-        held: Callable[[], Iterable[ReceivedMessage]],
+        has_company: Callable[[], bool],
         handler: Callable[[], str],
         log: Log,
     ) -> None:
@@ -57,11 +58,10 @@ class Settler:
         self._heartbeat = heartbeat
         self._retry = retry
         self._attempts = attempts
-        self._held = held
         self._handler = handler
         self._log = log
-        self._deletes = Batcher("delete", binding.delete, self._has_company)
-        self._returns = Batcher("return", binding.change_visibility, self._has_company)
+        self._deletes = Batcher("delete", binding.delete, has_company)
+        self._returns = Batcher("return", binding.change_visibility, has_company)
         # How often a message came back for no fault of its own; SQS counts those receives too.
         self._excused: OrderedDict[str, int] = OrderedDict()
         # Given back with a delay because a dependency is out.
@@ -74,6 +74,22 @@ class Settler:
         await self._delete(raw)
         if raw.pointer is not None:
             await self._discard_payload(raw, raw.pointer)
+
+    def ack_soon(self, raw: ReceivedMessage, ended: Ended) -> bool:
+        """Begin to delete it; `ended` is called when that is confirmed or has failed for good.
+
+        False, and nothing done, where more than the delete has to be waited for, or it is settled already.
+        """
+        if raw.settled or raw.pointer is not None or not self._heartbeat.let_go(raw):
+            return False
+        raw.settled = raw.leaving = True
+        self._deletes.post(raw.receipt_handle, partial(self._deleted, raw, ended))
+        return True
+
+    def _deleted(self, raw: ReceivedMessage, ended: Ended, error: SettlementError | None) -> None:
+        if error is None:
+            self._forget(raw)
+        ended(error)
 
     async def _discard_payload(self, raw: ReceivedMessage, at: Pointer) -> None:
         try:
@@ -146,9 +162,6 @@ class Settler:
         raw.settled = True
         return True
 
-    def _has_company(self) -> bool:
-        return any(not raw.settled for raw in self._held())
-
     def failures(self, raw: ReceivedMessage) -> int:
         """How often it has failed before."""
         return self._count(raw) - 1
@@ -168,6 +181,9 @@ class Settler:
     async def _delete(self, raw: ReceivedMessage) -> None:
         await self._heartbeat.drop(raw)
         await self._deletes.add(raw.receipt_handle)
+        self._forget(raw)
+
+    def _forget(self, raw: ReceivedMessage) -> None:
         raw.gone = True
         self._excused.pop(raw.message_id, None)
 

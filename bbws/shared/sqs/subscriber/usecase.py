@@ -94,7 +94,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
             self._heartbeat,
             retry=options.retry,
             attempts=options.attempts,
-            held=self._crew.held,
+            has_company=self._crew.has_unsettled,
             handler=lambda: ",".join(call.name for call in self.calls),
             log=self._note,
         )
@@ -102,6 +102,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
             self._binding,
             width=self._width,
             deliver=self._deliver,
+            whole=options.batch_size,
             pollers=options.pollers,
             wait_time_s=options.wait_time,
             visibility_timeout_s=options.visibility_timeout,
@@ -135,6 +136,11 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
     def max_workers(self) -> int:
         """Handlers that may run at the same time."""
         return self._options.max_workers
+
+    @property
+    def pollers(self) -> int:
+        """Receives that may be under way at the same time."""
+        return self._options.pollers
 
     @property
     def most_per_call(self) -> int:
@@ -188,11 +194,13 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
             self.calls,
             self._outer_config,
             subscriber=self,
-            middlewares=self._broker_middlewares,
+            middlewares=self._outer_config.broker_middlewares,
             ack_policy=self.ack_policy,
             fallback_parser=self._parser,
             log_context=self.get_log_context,
             reply_to=self._reply_publishers,
+            tell=self._note_end,
+            delete_soon=self._delete_soon,
         )
 
     def _reply_publishers(self, message: StreamMessage[ReceivedMessage]) -> Sequence[PublisherProto[Any]]:
@@ -245,7 +253,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         return self._gate.width(min(most, self._crew.room(asked)))
 
     async def _deliver(self, messages: Sequence[dict[str, Any]], lease_s: float) -> None:
-        received = [self._received(message) for message in messages]
+        received = self._received(messages)
         # The gate may have closed while the receive was under way.
         admitted = self._gate.width(len(received)) if self.running else 0
         for raw in received[:admitted]:
@@ -264,7 +272,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
     async def process(self, messages: Sequence[dict[str, Any]]) -> list[Exception]:
         """Handle and settle what one receive brought here and now; what handlers raised is the answer."""
         errors: list[Exception] = []
-        for batch in self._batches([self._received(message) for message in messages]):
+        for batch in self._batches(self._received(messages)):
             if self.queue.fifo and errors:
                 # Those behind a failure come after it.
                 await self._give_back(batch)
@@ -287,9 +295,9 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         # FastStream passes on what it gets: a batch goes to the parser for batches.
         return cast("ReceivedMessage", batch) if self._options.batch else batch[0]
 
-    def _received(self, message: dict[str, Any]) -> ReceivedMessage:
-        now = asyncio.get_running_loop().time()
-        return ReceivedMessage(message, queue=self.queue_name, settler=self._settler, received_at=now)
+    def _received(self, messages: Sequence[dict[str, Any]]) -> list[ReceivedMessage]:
+        now, queue = _now(), self.queue_name
+        return [ReceivedMessage(raw, queue=queue, settler=self._settler, received_at=now) for raw in messages]
 
     async def _give_back(self, received: Sequence[ReceivedMessage]) -> None:
         delay = self._gate.return_after_s if self.running else 0
@@ -301,6 +309,10 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         except asyncio.CancelledError as cut_off:
             for raw in batch:
                 raw.failure = cut_off
+        if not batch[0].leaving:
+            await self._settle_and_end(batch)
+
+    async def _settle_and_end(self, batch: ReceivedBatch) -> None:
         try:
             await self._settle_leftovers(batch)
         except SettlementError as error:
@@ -313,6 +325,9 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
             await self._heartbeat.drop(raw)
         if self.queue.fifo:
             await self._end_in_order(batch)
+        self._leave(batch)
+
+    def _leave(self, batch: ReceivedBatch) -> None:
         self._crew.end(batch)
         for raw in batch:
             self._gate.end(raw)
@@ -362,6 +377,18 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         elif failure is None and all(self._is_through(raw) for raw in batch):
             self._crew.advance(batch)
             self._poller.changed()
+
+    def _delete_soon(self, raw: ReceivedMessage) -> bool:
+        # What stands behind a message in its group must know how it ended.
+        if self.queue.fifo or not self._crew.has(raw.batch):
+            return False
+        return self._settler.ack_soon(raw, partial(self._deleted, raw))
+
+    def _deleted(self, raw: ReceivedMessage, error: SettlementError | None) -> None:
+        if error is not None:
+            self._note(logging.CRITICAL, repr(error), raw)
+        if raw.batch is not None:
+            self._leave(raw.batch)
 
     def _is_through(self, raw: ReceivedMessage) -> bool:
         """Deleted by the handler, or about to be by the policy."""

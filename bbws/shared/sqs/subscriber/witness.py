@@ -1,13 +1,19 @@
 """Sees that a handler has ended, and why it failed, before FastStream settles the message."""
 
-from collections.abc import Callable
 from types import TracebackType
+from typing import Protocol
 
 from faststream.response import PublishCommand
 from typing_extensions import override
 
 from .._internal import BaseMiddleware, ContextRepo
 from ..message import ReceivedBatch, ReceivedMessage
+
+
+class Tell(Protocol):
+    """What was handled has ended: well, or with this failure."""
+
+    def __call__(self, consumed: ReceivedMessage | ReceivedBatch, failure: BaseException | None, /) -> None: ...
 
 
 class Witness(BaseMiddleware[PublishCommand, ReceivedMessage | None]):
@@ -19,7 +25,7 @@ class Witness(BaseMiddleware[PublishCommand, ReceivedMessage | None]):
         /,
         *,
         context: ContextRepo,
-        tell: Callable[[ReceivedMessage | ReceivedBatch, BaseException | None], None],
+        tell: Tell,
     ) -> None:
         super().__init__(msg, context=context)
         self._tell = tell
