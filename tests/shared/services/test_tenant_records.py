@@ -57,6 +57,8 @@ class Archive(Market):
         await self.services.orders.record_payment(paid(order))
         for sort_key, person in ((f"USER#{new_id()}", PAYER), ("HIERARCHY#sales##", "sipho@protea.example")):
             await self.database.write(Put("bbws-tenants", {"PK": f"TENANT#{tenant.id}", "SK": sort_key, "by": person}))
+        # As the sealer writes it: the end of the trail's hash chain.
+        await self.database.write(Put("bbws-tenants", {"PK": f"TENANT#{tenant.id}", "SK": "SEAL", "sequence": 1}))
         await self._beside(order)
         return tenant, order
 
@@ -124,7 +126,7 @@ async def test_export_holds_every_item_of_the_tenant(archive: Archive) -> None:
     lines = [json.loads(line) async for line in await archive.services.tenant_records.export(tenant.id, actor=ADMIN)]
     kinds = [line["item"]["SK"].partition("#")[0] for line in lines]
     assert sorted(set(kinds)) == [
-        "EMAIL", "EVENT", "HIERARCHY", "INVOICE", "ITN", "METADATA", "ORDER", "PAYMENT", "USER"
+        "EMAIL", "EVENT", "HIERARCHY", "INVOICE", "ITN", "METADATA", "ORDER", "PAYMENT", "SEAL", "USER"
     ]  # fmt: skip
     assert len(lines) == len(await archive.stored(tenant, order))
     assert {line["table"] for line in lines} == {"bbws-tenants", "orders"}
@@ -149,7 +151,7 @@ async def test_purge_leaves_nothing_personal_but_the_invoice(archive: Archive) -
     left = await archive.stored(tenant, order)
     assert _personal(left) == []
     kinds = {item["SK"].partition("#")[0] for item in left}
-    assert kinds == {"METADATA", "EVENT", "OP", "ORDER", "PAYMENT", "ITN", "INVOICE", "EMAIL"}
+    assert kinds == {"METADATA", "EVENT", "SEAL", "OP", "ORDER", "PAYMENT", "ITN", "INVOICE", "EMAIL"}
     purged = await archive.services.tenants.get(tenant.id)
     assert (purged.status, purged.organization_name, purged.email) == ("DELETED", None, f"{tenant.id}@erased.example")
     assert purged.purged_at is not None
