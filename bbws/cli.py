@@ -16,6 +16,7 @@ from bbws import __version__
 from bbws.cli_running import configured as _configured
 from bbws.cli_running import run as _run
 from bbws.cli_running import tool_settings as _tool_settings
+from bbws.cli_tenants import tenants
 from bbws.cli_users import token, users
 from bbws.shared.errors import BbwsError
 from bbws.shared.settings import Settings
@@ -54,6 +55,11 @@ def cli(stop_with_parent: bool) -> None:
     """
     if stop_with_parent:
         threading.Thread(target=_stop_when_input_ends, daemon=True).start()
+
+
+cli.add_command(tenants)
+cli.add_command(users)
+cli.add_command(token)
 
 
 @cli.command()
@@ -307,10 +313,6 @@ def stand_in_mailbox(host: str, port: int, mail_dir: Path) -> None:
     from bbws.commands import serve_mailbox
 
     serve_mailbox(host, port, mail_dir)
-
-
-cli.add_command(users)
-cli.add_command(token)
 
 
 def _is_told(error: Exception) -> bool:

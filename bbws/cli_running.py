@@ -1,6 +1,7 @@
-"""How every command runs: settings from the environment, one event loop, answers on standard output alone."""
+"""What every command needs: settings, a log, an event loop, and the name of who asks."""
 
 import asyncio
+import getpass
 import sys
 from collections.abc import Awaitable
 from typing import TypeVar
@@ -29,8 +30,12 @@ def tool_settings(command: str) -> Settings:
 
 
 def run(work: Awaitable[T]) -> T:
+    """What `work` returns; what it changes is audited as done from the command line."""
+    from bbws.shared.audit import acting
+
     async def awaited() -> T:
-        return await work
+        with acting("cli"):
+            return await work
 
     try:
         import uvloop
@@ -38,3 +43,12 @@ def run(work: Awaitable[T]) -> T:
         return asyncio.run(awaited())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(awaited())
+
+
+def person() -> str:
+    """Who asks, as the audit trail names them: the operating system's user."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (KeyError, OSError):
+        # A container may run under a number that has no name.
+        return "cli:unknown"

@@ -164,7 +164,8 @@ def _operation(route: Route, schemas: _Schemas) -> Schema:
         operation["description"] = text
     if route.takes_body:
         schema = schemas.of_request(route.request) if route.request else {"type": "object"}
-        operation["requestBody"] = {"required": True, "content": {route.request_media: {"schema": schema}}}
+        content = {route.request_media: {"schema": schema}}
+        operation["requestBody"] = {"required": not route.body_optional, "content": content}
     return operation
 
 
@@ -225,7 +226,7 @@ def problem_statuses(route: Route) -> list[int]:
         statuses.add(422)
     if route.path_names:
         statuses.add(404)
-    if route.paged:
+    if route.paged or any(parameter.place == "query" for parameter in route.parameters):
         statuses.add(400)
     if route.idempotency != "never":
         statuses |= {400, 409, 422}
@@ -254,6 +255,8 @@ def _headers(answer: Answer, route: Route) -> Schema:
         headers["ETag"] = _ETAG
     if answer.location:
         headers["Location"] = {"description": "The new resource.", "schema": {"type": "string"}}
+    if answer.retry_after:
+        headers["Retry-After"] = {"description": "Seconds until it is worth asking.", "schema": {"type": "integer"}}
     if route.paged:
         headers["Link"] = {"description": 'The next page, `rel="next"`.', "schema": {"type": "string"}}
     if route.idempotency != "never":

@@ -19,7 +19,9 @@ from tests.gateway.demo import demo_services
 DESCRIPTION = document(Settings())
 # From the documents (R-092 and the decisions' C-01), in their manner, for what exists so far.
 EXPECTED_IDS = {
-    "tenant-create", "tenant-get", "registration-create", "product-list", "product-get", "product-create",
+    "tenant-create", "tenant-get", "tenant-list", "tenant-update", "tenant-delete", "tenant-restore", "tenant-park",
+    "tenant-unpark", "tenant-suspend", "tenant-resume", "tenant-status", "tenant-operation-list", "operation-get",
+    "registration-create", "product-list", "product-get", "product-create",
     "product-update", "product-delete", "campaign-get", "campaign-create", "order-create", "order-list", "order-get",
     "order-payment-list", "order-invoice-get", "order-event-stream", "order-document-get", "payfast-itn-receive",
 }  # fmt: skip

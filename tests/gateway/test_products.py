@@ -1,4 +1,4 @@
-"""Products, campaigns and tenants: made, changed under If-Match, read."""
+"""Products and campaigns: made, changed under If-Match, read."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -96,20 +96,6 @@ async def test_campaign_is_found_by_its_code(api: Api) -> None:
     assert (backwards.status, backwards.pointers) == (422, {"#"})
     unknown = await api.post("/v1.0/campaigns", draft | {"productId": new_id(), "code": "OTHER"})
     assert (unknown.status, unknown.pointers) == (422, {"#/productId"})
-
-
-async def test_tenant_is_created_with_links_and_unique(api: Api) -> None:
-    """R-113 and R-089; the fields that another tenant has are named by pointer (C-09)."""
-    draft = {"organizationName": "Protea Bakery", "contactEmail": "owner@protea.example", "environment": "prod"}
-    created = await api.post("/v1.0/tenants", draft)
-    assert (created.status, created.json["email"]) == (201, "owner@protea.example")
-    here = created.headers["Location"]
-    assert created.json["_links"] == {"self": {"href": here}, "orders": {"href": f"{here}/orders"}}
-    assert (await api.get(here)).json["organizationName"] == "Protea Bakery"
-    for changed, pointer in (("contactEmail", "#/organizationName"), ("organizationName", "#/email")):
-        again = await api.post("/v1.0/tenants", draft | {changed: "other@protea.example"})
-        assert (again.status, again.pointers) == (409, {pointer})
-    assert (await api.get("/v1.0/tenants/nobody")).status == 404
 
 
 @pytest.mark.parametrize("code", ["A" * 3000, "A", "%20", "-ABC", "A.B", "S%C3%84LE", "%F0%9F%8E%81%F0%9F%8E%81"])

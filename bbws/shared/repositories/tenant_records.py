@@ -16,6 +16,10 @@ from bbws.shared.repositories.tenants import METADATA
 from bbws.shared.repositories.tenants import TABLE as TENANTS
 
 ERASED = "erased"
+# The audit entry that says why those before it have no details; it has nothing personal to lose.
+PURGED = "TENANT_PURGED"
+# The tenant itself, its operations, and the end of the hash chain of its trail.
+_KEPT = frozenset({METADATA, "OP", "SEAL"})
 # An ITN that nobody has judged yet is needed as it came; judging takes as long as PayFast is out of reach.
 _NOTICE_RETRY_S = 60.0
 
@@ -33,6 +37,10 @@ class StoredRecord:
     def kind(self) -> str:
         """`USER`, `ORDER`, `EVENT` …: what the sort key starts with."""
         return str(self.item["SK"]).partition("#")[0]
+
+    @property
+    def is_audit_entry(self) -> bool:
+        return self.table == TENANTS and self.kind == "EVENT"
 
 
 class TenantRecordRepository:
@@ -83,11 +91,10 @@ def erasure(record: StoredRecord, tenant_id: str, *, now: datetime, actor: str) 
 
 def _of_tenant(record: StoredRecord) -> Write | None:
     """Audit entries stay, with the digest of their details, on which the hash chain stands; who was a user goes."""
-    if record.kind == "EVENT":
-        return Update(record.table, record.key, {"details": None}) if "details" in record.item else None
-    if record.kind in (METADATA, "OP"):
-        return None
-    return Delete(record.table, record.key)
+    if record.is_audit_entry:
+        is_told = "details" in record.item and record.item["action"] != PURGED
+        return Update(record.table, record.key, {"details": None}) if is_told else None
+    return None if record.kind in _KEPT else Delete(record.table, record.key)
 
 
 def _order(record: StoredRecord, tenant_id: str, now: datetime, actor: str) -> Write | None:

@@ -40,7 +40,11 @@ class TenantRepository:
 
     async def list_by_email(self, email: str, page: PageRequest) -> Page[Tenant]:
         """AP-1, through `EmailIndex`, which holds addresses in lower case as the contracts make them."""
-        partition, only_tenants = ("email", email.strip().lower()), ("entityType", "TENANT")
+        address = email.strip().lower()
+        if not address:
+            # DynamoDB refuses to look for an empty key.
+            return Page([])
+        partition, only_tenants = ("email", address), ("entityType", "TENANT")
         return _tenants(
             await self._database.page(TABLE, page, partition=partition, index="EmailIndex", sort_prefix=only_tenants)
         )

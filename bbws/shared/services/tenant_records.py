@@ -22,7 +22,13 @@ from bbws.shared.integrations.document_store import DocumentStore
 from bbws.shared.logging import get_logger
 from bbws.shared.outbox import Outbox
 from bbws.shared.repositories.operations import OperationChanged, OperationRepository
-from bbws.shared.repositories.tenant_records import StoredRecord, TenantRecordRepository, erasure, stand_in_email
+from bbws.shared.repositories.tenant_records import (
+    PURGED,
+    StoredRecord,
+    TenantRecordRepository,
+    erasure,
+    stand_in_email,
+)
 from bbws.shared.repositories.tenants import TenantRepository
 from bbws.shared.services.tenant_changes import Change, TenantChanges
 
@@ -122,10 +128,12 @@ class TenantRecords:
         key = f"exports/{tenant.id}/{operation.id}.jsonl"
         # Written once: after a crash there is less to export than at first.
         await self._documents.put_once(key, b"".join([line async for line in self._lines(tenant.id)]), JSON_LINES)
-        # Again until there is nothing left: an order may have been on its way when the tenant was deleted.
-        while await self._erase(tenant.id):
-            pass
-        await self._finish(tenant, operation, key)
+        await self._erase(tenant.id, audit_entries=False)
+        if tenant.purged_at is None:
+            await self._forget(tenant)
+        # Last, when the trail says why they are missing.
+        await self._erase(tenant.id, audit_entries=True)
+        await self._next(operation, None, status="SUCCEEDED", document_key=key, error=None)
         log.info("tenant purged", tenant_id=tenant.id, operation_id=operation.id)
 
     async def _lines(self, tenant_id: str) -> AsyncIterator[bytes]:
@@ -133,15 +141,19 @@ class TenantRecords:
             line = {"table": record.table, "item": record.item}
             yield orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE)
 
-    async def _erase(self, tenant_id: str) -> int:
-        """How many records held something personal that they hold no more."""
-        erased = 0
-        async for record in self._records.everything(tenant_id):
-            write = erasure(record, tenant_id, now=self._clock(), actor=PURGER)
-            if write:
-                await self._write(write, record)
-                erased += 1
-        return erased
+    async def _erase(self, tenant_id: str, *, audit_entries: bool) -> None:
+        """Nothing personal is left in what the tenant has, or in its audit entries.
+
+        Looks again until it finds nothing: an order may have been on its way when the tenant was deleted.
+        """
+        found = True
+        while found:
+            found = False
+            async for record in self._records.everything(tenant_id):
+                write = erasure(record, tenant_id, now=self._clock(), actor=PURGER)
+                if write and record.is_audit_entry == audit_entries:
+                    await self._write(write, record)
+                    found = True
 
     async def _write(self, write: Write, record: StoredRecord) -> None:
         try:
@@ -149,8 +161,8 @@ class TenantRecords:
         except ConditionFailed:
             log.info("a record changed while it was erased", table=record.table, kind=record.kind)
 
-    async def _finish(self, tenant: Tenant, operation: Operation, document_key: str) -> None:
-        """One transaction: the tenant without a name, its guards gone, the audit entry, the operation's end."""
+    async def _forget(self, tenant: Tenant) -> None:
+        """The tenant has no name any more and its guards are gone; the trail says that it was purged."""
         now = self._clock()
         assert tenant.deleted is not None, "only what is deleted is purged"
         purged = tenant.changed(
@@ -167,11 +179,8 @@ class TenantRecords:
         )
         subject = f"tenants/{tenant.id}"
         # Without before and after: they would hold what was just erased.
-        entry = self._audit.entry("TENANT_PURGED", tenant_id=tenant.id, subject=subject, actor=PURGER)
-        done = self._changed(operation, status="SUCCEEDED", document_key=document_key, error=None)
-        await self._database.transact(
-            [*self._tenants.changed(tenant, purged), self._operations.changed(done, None), entry]
-        )
+        entry = self._audit.entry(PURGED, tenant_id=tenant.id, subject=subject, actor=PURGER)
+        await self._database.transact([*self._tenants.changed(tenant, purged), entry])
 
     def _ordered(self, tenant: Tenant, operation_id: str, now: datetime, actor: str) -> Change:
         operation = Operation(
