@@ -55,7 +55,7 @@ async def _refused(aws: Aws, *arguments: str, given: str = "", environment: dict
 
 async def test_users_of_a_tenant_are_assigned_listed_and_removed(services: Services, aws: Aws) -> None:
     """What an operator does for a customer on the telephone, with their own name in the trail."""
-    tenant = await services.tenants.register(Registration(email=f"{new_id()}@protea.example"), tenant_id=new_id())
+    tenant = await services.registrations.for_customer(Registration(email=f"{new_id()}@protea.example"))
     (owner,) = await _told(aws, "users", "assign", tenant.id, "thandi@protea.example", "--role", "owner")
     assert (owner["role"], owner["lastUpdatedBy"][:4]) == ("OWNER", "cli:")
     await _told(aws, "users", "assign", tenant.id, "sipho@protea.example", "--role", "viewer")
@@ -97,7 +97,7 @@ async def test_staff_are_granted_and_revoked_and_sign_in_with_the_password_given
 
 async def test_a_token_of_a_role_can_be_had_for_any_tenant(services: Services, aws: Aws) -> None:
     """Somebody who looks into a customer's tenant on their own machine gets a member of it."""
-    tenant = await services.tenants.register(Registration(email=f"{new_id()}@protea.example"), tenant_id=new_id())
+    tenant = await services.registrations.for_customer(Registration(email=f"{new_id()}@protea.example"))
     done = await _bbws(aws, "token", "--role", "member", "--tenant", tenant.id)
     (line,) = done.stdout.splitlines()
     claims = await services.tokens.verify(line)

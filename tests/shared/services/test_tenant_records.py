@@ -22,7 +22,7 @@ from bbws.shared.errors import Conflict, NotFound, PreconditionFailed, Unavailab
 from bbws.shared.ids import new_id
 from bbws.shared.integrations.aws import AwsClients
 from bbws.shared.repositories.items import item_of
-from bbws.shared.repositories.mails import MailRepository
+from bbws.shared.repositories.mails import MailRepository, mail_of_order
 from bbws.shared.repositories.payments import ItnRepository
 from bbws.shared.services.tenant_records import LEASE, MOST_FAILURES, RETRY_AFTER
 from bbws.shared.services.tenants import GRACE
@@ -67,8 +67,9 @@ class Archive(Market):
         key = (f"TENANT#{order.tenant_id}#ORDER#{order.id}", f"INVOICE#{invoice.number}")
         await self.database.write(Put("orders", item_of(invoice, key)))
         mails, now = MailRepository(self.database), self.clock()
-        await mails.claim(order.tenant_id, order.id, "receipt", now=now, lease_until=now)
-        await mails.sent(order.tenant_id, order.id, "receipt", message_id="m", recipients=PAYER, now=now)
+        place = mail_of_order(order.tenant_id, order.id, "receipt")
+        await mails.claim(place, "receipt", now=now, lease_until=now)
+        await mails.sent(place, message_id="m", recipients=PAYER, now=now)
         await self.notice(order, state="VERIFIED")
 
     async def notice(self, order: Order, **fields: Any) -> Itn:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from bbws.shared.contracts.tenants import Email, Registration, Tenant, TenantDraft, TenantPatch
+from bbws.shared.contracts.pages import PageRequest
+from bbws.shared.contracts.tenants import Email, Tenant, TenantDraft, TenantPatch
 from bbws.shared.errors import Conflict, NotFound, PreconditionFailed
 from bbws.shared.ids import new_id
 from tests.support.market import OPERATOR, Market
@@ -24,17 +25,21 @@ def _pointers(answers: Sequence[Any]) -> set[str]:
     return {error.pointer for answer in answers if isinstance(answer, Conflict) for error in answer.errors}
 
 
-async def test_email_is_unique_under_parallel_registrations(shared_market: Market) -> None:
+def _draft(**fields: Any) -> TenantDraft:
+    return TenantDraft(**{"organization_name": f"Organisation {new_id()}", **fields})
+
+
+async def test_email_is_unique_under_parallel_creates(shared_market: Market) -> None:
     """An index would let two through (C-09): of fifty at once one wins, 49 are told which field is taken."""
     tenants, email = shared_market.services.tenants, f"{new_id()}@example.com"
     answers = await asyncio.gather(
-        *(tenants.register(Registration(email=email), tenant_id=new_id()) for _ in range(RIVALS)),
+        *(tenants.create(_draft(email=email), actor=OPERATOR, tenant_id=new_id()) for _ in range(RIVALS)),
         return_exceptions=True,
     )
     (winner,) = _winners(answers)
     assert [type(answer) for answer in answers].count(Conflict) == RIVALS - 1
     assert _pointers(answers) == {"#/email"}
-    assert await tenants.for_customer(Registration(email=email)) == winner
+    assert (await tenants.list_by_email(email, PageRequest())).items == [winner]
 
 
 async def test_organization_is_unique_under_parallel_creates(shared_market: Market) -> None:
@@ -63,7 +68,7 @@ async def test_every_taken_field_is_named_at_once(shared_market: Market) -> None
 async def test_loser_leaves_nothing_behind(shared_market: Market) -> None:
     """A refused tenant must not keep the organisation's name it asked for: tenant and guards are one transaction."""
     tenants, taken, name = shared_market.services.tenants, f"{new_id()}@example.com", f"Org {new_id()}"
-    await tenants.register(Registration(email=taken), tenant_id=new_id())
+    await tenants.create(_draft(email=taken), actor=OPERATOR, tenant_id=new_id())
     refused = new_id()
     with pytest.raises(Conflict):
         await tenants.create(TenantDraft(organization_name=name, email=taken), actor=OPERATOR, tenant_id=refused)
@@ -76,39 +81,21 @@ async def test_loser_leaves_nothing_behind(shared_market: Market) -> None:
 async def test_email_is_known_in_any_spelling(shared_market: Market) -> None:
     """Customers write their address with capitals and blanks; it is the same customer."""
     tenants, name = shared_market.services.tenants, new_id()
-    known = await tenants.register(Registration(email=f"{name}@example.com"), tenant_id=new_id())
-    shouted = Registration(email=f" {name.upper()}@EXAMPLE.com ", organization_name=f"New {name}")
-    assert await tenants.for_customer(shouted) == known
-    with pytest.raises(Conflict):
-        await tenants.register(shouted, tenant_id=new_id())
+    await tenants.create(_draft(email=f"{name}@example.com"), actor=OPERATOR, tenant_id=new_id())
+    shouted = _draft(email=f" {name.upper()}@EXAMPLE.com ", organization_name=f"New {name}")
+    with pytest.raises(Conflict) as refused:
+        await tenants.create(shouted, actor=OPERATOR, tenant_id=new_id())
+    assert [error.pointer for error in refused.value.errors] == ["#/email"]
 
 
 async def test_same_id_again_is_the_same_tenant(shared_market: Market) -> None:
     """A request that is repeated after a crash, or five times at once, finds its tenant."""
     tenants, tenant_id = shared_market.services.tenants, new_id()
-    registration = Registration(email=f"{new_id()}@example.com")
-    first = await asyncio.gather(*(tenants.register(registration, tenant_id=tenant_id) for _ in range(5)))
-    again = await tenants.register(registration, tenant_id=tenant_id)
+    draft = _draft(email=f"{new_id()}@example.com")
+    first = await asyncio.gather(*(tenants.create(draft, actor=OPERATOR, tenant_id=tenant_id) for _ in range(5)))
+    again = await tenants.create(draft, actor=OPERATOR, tenant_id=tenant_id)
     assert {tenant.id for tenant in (*first, again)} == {tenant_id}
     assert await tenants.get(tenant_id) == again
-
-
-async def test_new_customer_at_two_tills_is_one_tenant(shared_market: Market) -> None:
-    """Two clicks on "order" at the same moment must not show a new customer an error."""
-    registration = Registration(email=f"{new_id()}@example.com")
-    found = await asyncio.gather(*(shared_market.services.tenants.for_customer(registration) for _ in range(10)))
-    assert len({tenant.id for tenant in found}) == 1
-
-
-async def test_new_customer_of_a_known_organization_is_told(shared_market: Market) -> None:
-    """An e-mail that is not known does not open another tenant's account, whatever organisation it names."""
-    name = f"Org {new_id()}"
-    await shared_market.tenant(organization_name=name)
-    with pytest.raises(Conflict) as refused:
-        await shared_market.services.tenants.for_customer(
-            Registration(email=f"{new_id()}@example.com", organization_name=name)
-        )
-    assert [error.pointer for error in refused.value.errors] == ["#/organizationName"]
 
 
 async def test_change_moves_what_the_tenant_calls_itself(shared_market: Market) -> None:
@@ -118,9 +105,9 @@ async def test_change_moves_what_the_tenant_calls_itself(shared_market: Market) 
     patch = TenantPatch(email=f"{second.upper()}@example.com", organization_name=f"Org {second}")
     changed = await tenants.update(tenant.id, patch, version=1, actor=OPERATOR)
     assert (changed.email, changed.organization_name, changed.version) == (f"{second}@example.com", f"Org {second}", 2)
-    taken = Registration(email=changed.email, organization_name=changed.organization_name)
+    taken = _draft(email=changed.email, organization_name=changed.organization_name)
     with pytest.raises(Conflict) as refused:
-        await tenants.register(taken, tenant_id=new_id())
+        await tenants.create(taken, actor=OPERATOR, tenant_id=new_id())
     assert [error.pointer for error in refused.value.errors] == ["#/email", "#/organizationName"]
     await shared_market.tenant(email=tenant.email, organization_name=tenant.organization_name)
 
