@@ -100,7 +100,8 @@ async def _password_form(
         mailed = await services(request).confirmations.link(link)
     except Invalid:
         return await _link_form(request, {WHOLE_FORM: _DEAD}, status=422)
-    context = {"link": link, "email": mailed.email, "purpose": mailed.purpose}
+    shortest = services(request).topology.user_pool.password_min_length
+    context = {"link": link, "email": mailed.email, "purpose": mailed.purpose, "shortest": shortest}
     return await _page(request, "password", context, errors, status=status)
 
 

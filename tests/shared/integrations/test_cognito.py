@@ -12,6 +12,7 @@ from bbws.shared.errors import Invalid, NotFound, Unauthenticated, Unavailable
 from bbws.shared.ids import new_id
 from bbws.shared.integrations.aws import AwsClients
 from bbws.shared.integrations.cognito import UserDirectory, UserPool, find_user_pool
+from bbws.shared.integrations.tokens import DEPENDENCY as IDENTITY
 from bbws.shared.settings import Settings
 from bbws.shared.topology import Topology
 from tests.support.emulator import Aws
@@ -153,4 +154,4 @@ async def test_a_process_on_an_emulator_finds_the_pool_by_its_name(
     async with bootstrap(settings) as services:
         assert services.settings.cognito_user_pool_id == pool.pool_id
         assert services.settings.cognito_client_ids == (pool.client_id,)
-        await services.tokens.ping()
+        await services.pings[IDENTITY]()
