@@ -136,7 +136,7 @@ async def test_notify_tells_its_events_apart(shared_market: Market, monkeypatch:
 
 
 async def test_notify_mails_a_link_once_from_the_customers_queue_alone(shared_market: Market) -> None:
-    """The wish comes straight from the bus, with no order in it; delivered twice it is one mail, and the team gets none."""
+    """The wish comes straight from the bus, with no order in it; delivered twice it is one mail, for one queue."""
     tenant = await shared_market.tenant()
     event = registration_requested(tenant)
     _, test_broker = _built(shared_market, "notify")
