@@ -1,11 +1,11 @@
 """What AWS must be told so that a resource is as declared: requests, attributes and policies, without any call."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from bbws.shared.topology import DEAD_LETTER_RETENTION_S, PRIMARY_KEY, Queue, Table
+from bbws.shared.topology import DEAD_LETTER_RETENTION_S, PRIMARY_KEY, Pool, Queue, Table
 
 NO_PUBLIC_ACCESS = dict.fromkeys(
     ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
@@ -49,7 +49,7 @@ def lifecycle(days: int) -> dict[str, Any]:
 
 def topic_policy(arn: str) -> str:
     """EventBridge may publish. Without a condition: where an SNS policy has one, EventBridge's deliveries fail."""
-    return _allow("events.amazonaws.com", "sns:Publish", arn)
+    return _policy(_allow("events.amazonaws.com", "sns:Publish", arn))
 
 
 def topic_arn(queue_arn: str, topic: str) -> str:
@@ -57,15 +57,28 @@ def topic_arn(queue_arn: str, topic: str) -> str:
     return queue_arn.replace(":sqs:", ":sns:").rsplit(":", 1)[0] + f":{topic}"
 
 
-def queue_attributes(queue: Queue, arn: str, dead_letter_arn: str) -> dict[str, str]:
+def queue_arn(other_queue_arn: str, queue: str) -> str:
+    """The ARN of a queue that lives beside another one."""
+    return other_queue_arn.rsplit(":", 1)[0] + f":{queue}"
+
+
+def rule_arn(queue_arn: str, bus: str, rule: str) -> str:
+    """The ARN of a rule on a bus that lives beside a queue."""
+    return queue_arn.replace(":sqs:", ":events:").rsplit(":", 1)[0] + f":rule/{bus}/{rule}"
+
+
+def queue_attributes(queue: Queue, arn: str, dead_letter_arn: str, rule_arns: Sequence[str] = ()) -> dict[str, str]:
+    """SNS may send here from the queue's topic, and EventBridge from each of the rules."""
     redrive = {"deadLetterTargetArn": dead_letter_arn, "maxReceiveCount": queue.max_receive_count}
     attributes = {
         "VisibilityTimeout": str(queue.visibility_timeout_s),
         "MessageRetentionPeriod": str(queue.retention_s),
         "RedrivePolicy": _json(redrive),
     }
-    if queue.topic:
-        attributes["Policy"] = _may_send("sns.amazonaws.com", arn, topic_arn(arn, queue.topic))
+    senders = [("sns.amazonaws.com", topic_arn(arn, queue.topic))] if queue.topic else []
+    senders += [("events.amazonaws.com", rule) for rule in rule_arns]
+    if senders:
+        attributes["Policy"] = _policy(*(_may_send(service, arn, source) for service, source in senders))
     return attributes
 
 
@@ -76,7 +89,7 @@ def dead_letter_attributes(queue: Queue, arn: str, source_arn: str) -> dict[str,
         "RedriveAllowPolicy": _json({"redrivePermission": "byQueue", "sourceQueueArns": [source_arn]}),
     }
     if queue.topic:
-        attributes["Policy"] = _may_send("sns.amazonaws.com", arn, topic_arn(arn, queue.topic))
+        attributes["Policy"] = _policy(_may_send("sns.amazonaws.com", arn, topic_arn(arn, queue.topic)))
     return attributes
 
 
@@ -84,7 +97,7 @@ def rule_dead_letter_attributes(arn: str, rule_arn: str) -> dict[str, str]:
     """EventBridge may put here what this one rule could not deliver."""
     return {
         "MessageRetentionPeriod": str(DEAD_LETTER_RETENTION_S),
-        "Policy": _may_send("events.amazonaws.com", arn, rule_arn),
+        "Policy": _policy(_may_send("events.amazonaws.com", arn, rule_arn)),
     }
 
 
@@ -98,15 +111,48 @@ def subscription_attributes(queue: Queue, dead_letter_arn: str) -> Mapping[str, 
     }
 
 
-def _may_send(service: str, queue_arn: str, source_arn: str) -> str:
+def user_pool_settings(pool: Pool) -> dict[str, Any]:
+    """What can be changed of a pool that stands."""
+    kinds = ("RequireLowercase", "RequireUppercase", "RequireNumbers", "RequireSymbols")
+    policy = {"MinimumLength": pool.password_min_length, **dict.fromkeys(kinds, False)}
+    return {
+        "Policies": {"PasswordPolicy": policy},
+        "AdminCreateUserConfig": {"AllowAdminCreateUserOnly": True},
+        "AutoVerifiedAttributes": ["email"],
+    }
+
+
+def user_pool_request(pool: Pool) -> dict[str, Any]:
+    sign_in = {"UsernameAttributes": ["email"], "UsernameConfiguration": {"CaseSensitive": False}}
+    return {"PoolName": pool.name, **sign_in, **user_pool_settings(pool)}
+
+
+def app_client_settings(pool: Pool) -> dict[str, Any]:
+    return {
+        "ClientName": pool.client,
+        # The portal signs in by password, and so do our own tools, which are known to AWS.
+        "ExplicitAuthFlows": [
+            "ALLOW_ADMIN_USER_PASSWORD_AUTH",
+            "ALLOW_REFRESH_TOKEN_AUTH",
+            "ALLOW_USER_PASSWORD_AUTH",
+        ],
+        # A wrong password and an unknown e-mail get the same answer.
+        "PreventUserExistenceErrors": "ENABLED",
+    }
+
+
+def _may_send(service: str, queue_arn: str, source_arn: str) -> dict[str, Any]:
     condition = {"ArnEquals": {"aws:SourceArn": source_arn}}
     return _allow(service, "sqs:SendMessage", queue_arn, Condition=condition)
 
 
-def _allow(service: str, action: str, arn: str, **more: Any) -> str:
-    """A resource policy that lets one AWS service do one thing."""
-    statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": action, "Resource": arn, **more}
-    return _json({"Version": "2012-10-17", "Statement": [statement]})
+def _allow(service: str, action: str, arn: str, **more: Any) -> dict[str, Any]:
+    """The statement of a resource policy that lets one AWS service do one thing."""
+    return {"Effect": "Allow", "Principal": {"Service": service}, "Action": action, "Resource": arn, **more}
+
+
+def _policy(*statements: Mapping[str, Any]) -> str:
+    return _json({"Version": "2012-10-17", "Statement": statements})
 
 
 def _json(value: Any) -> str:

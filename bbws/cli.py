@@ -1,12 +1,10 @@
 """The command `bbws`: arguments only, every command calls one function."""
 
-import asyncio
 import functools
 import os
 import signal
-import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -15,6 +13,11 @@ import orjson
 from pydantic import ValidationError
 
 from bbws import __version__
+from bbws.cli_running import configured as _configured
+from bbws.cli_running import run as _run
+from bbws.cli_running import tool_settings as _tool_settings
+from bbws.cli_tenants import tenants
+from bbws.cli_users import token, users
 from bbws.shared.errors import BbwsError
 from bbws.shared.settings import Settings
 
@@ -52,6 +55,11 @@ def cli(stop_with_parent: bool) -> None:
     """
     if stop_with_parent:
         threading.Thread(target=_stop_when_input_ends, daemon=True).start()
+
+
+cli.add_command(tenants)
+cli.add_command(users)
+cli.add_command(token)
 
 
 @cli.command()
@@ -121,7 +129,10 @@ def consumer(name: str, drain: bool) -> None:
 @cli.command()
 @click.option("--check", is_flag=True, help="Change nothing; print what differs and exit with 1 if anything does.")
 def provision(check: bool) -> None:
-    """Create what topology declares: tables, buckets, templates, bus, topics, queues, rules."""
+    """Create what topology declares: tables, buckets, templates, bus, topics, queues, rules.
+
+    The user pool too, on an emulator; on AWS Terraform makes it, and --check tells what differs.
+    """
     from bbws.commands import run_provision
 
     differences = _run(run_provision(_tool_settings("provision"), check=check))
@@ -302,35 +313,6 @@ def stand_in_mailbox(host: str, port: int, mail_dir: Path) -> None:
     from bbws.commands import serve_mailbox
 
     serve_mailbox(host, port, mail_dir)
-
-
-def _configured(process: str) -> Settings:
-    from bbws.shared.logging import configure
-
-    settings = Settings()
-    configure(settings, process)
-    return settings
-
-
-def _tool_settings(command: str) -> Settings:
-    """Settings of a command whose standard output is its answer; it logs to standard error."""
-    from bbws.shared.logging import configure
-
-    settings = Settings()
-    configure(settings, command, sys.stderr)
-    return settings
-
-
-def _run(work: Awaitable[T]) -> T:
-    async def awaited() -> T:
-        return await work
-
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(awaited())
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(awaited())
 
 
 def _is_told(error: Exception) -> bool:

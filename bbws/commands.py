@@ -24,6 +24,7 @@ from bbws.consumers.app import build
 from bbws.dead_letters import DeadLetter, DeadLetters, Wanted
 from bbws.demo import DemoFailed, sell
 from bbws.demo_data import seed
+from bbws.demo_users import PASSWORD, USERS
 from bbws.provision import Provisioner
 from bbws.shared.bootstrap import aws_clients, bootstrap
 from bbws.shared.hosts import host_names
@@ -202,8 +203,18 @@ def _addresses(system: System) -> str:
     }
     addresses = [f"  {name:<18}{url}" for name, url in rows.items()]
     credentials = f"AWS_ACCESS_KEY_ID={ACCOUNT} AWS_SECRET_ACCESS_KEY={SECRET_ACCESS_KEY}"
-    tools = f"  other commands    AWS_ENDPOINT_URL={system.emulator_url} {credentials} bbws dlq list"
-    return "\n".join(["", *addresses, "", tools, "", "  Ctrl-C stops it.", ""])
+    environment = f"AWS_ENDPOINT_URL={system.emulator_url} {credentials}"
+    tools = f"  other commands    {environment} bbws dlq list"
+    return "\n".join(["", *addresses, "", tools, *_how_to_log_in(environment), "", "  Ctrl-C stops it.", ""])
+
+
+def _how_to_log_in(environment: str) -> list[str]:
+    return [
+        f"  token for curl    {environment} bbws token --role operator",
+        "",
+        *(f"  {role:<18}{user.email}" for role, user in USERS.items()),
+        f"  {'their password':<18}{PASSWORD}",
+    ]
 
 
 def _empty(home: Path) -> None:

@@ -1,10 +1,14 @@
-"""`bbws demo`: sells one hosting product through the public HTTP API, as a customer would, and shows what happened."""
+"""`bbws demo`: sells one hosting product through the public HTTP API, as a customer would, and shows what happened.
+
+The customer registers, follows the link in the mail, signs in at the user pool, orders, pays, and reads the invoice.
+"""
 
 import asyncio
 import email.policy
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from email import message_from_bytes
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -17,7 +21,9 @@ from bbws.dead_letters import DeadLetters
 from bbws.demo_data import CAMPAIGN_CODE
 from bbws.shared.bootstrap import aws_clients
 from bbws.shared.ids import new_id
+from bbws.shared.integrations.cognito import UserDirectory
 from bbws.shared.integrations.queues import Queues
+from bbws.shared.services.registrations import MAIL_KIND
 from bbws.shared.services.timeline import MAILS_OF_AN_ORDER
 from bbws.shared.topology import Topology
 from bbws.up import System
@@ -27,6 +33,7 @@ CUSTOMER = {
     "organizationName": "Protea Bakery",
     "email": "thandi@protea-bakery.example",
 }
+PASSWORD = "five small loaves a day"  # noqa: S105 - of a customer who exists for a minute
 ADDRESS = {"name": "Thandi Nkosi", "line1": "5 Long Street", "city": "Cape Town", "postalCode": "8001"}
 
 Say = Callable[[str], None]
@@ -40,7 +47,9 @@ async def sell(system: System, say: Say) -> None:
     """One product is ordered, paid, invoiced and mailed. Raises DemoFailed where it is not, in reasonable time."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
         customer = _Customer(session, system.base_url)
-        order = await customer.place_order(say)
+        tenant = await customer.register(system.mail_dir, say)
+        await customer.sign_in(system, say)
+        order = await customer.place_order(tenant, say)
         await customer.pay(order, say)
         await customer.watch(order, say)
         await _save_invoice(customer, order, system.home, say)
@@ -52,10 +61,27 @@ class _Customer:
     def __init__(self, session: aiohttp.ClientSession, base_url: str) -> None:
         self._session = session
         self._base_url = base_url
+        self._bearer: dict[str, str] = {}
 
-    async def place_order(self, say: Say) -> dict[str, Any]:
-        tenant = await self._post("/v1.0/registrations", CUSTOMER)
-        say(f"registered      {CUSTOMER['organizationName']} as tenant {tenant['id']}")
+    async def register(self, mail_dir: Path, say: Say) -> dict[str, Any]:
+        """The tenant, once the link in the mail was followed."""
+        await self._post("/v1.0/registrations", CUSTOMER)
+        say(f"registered      {CUSTOMER['organizationName']}, {CUSTOMER['email']}; a link comes by mail")
+        token = await _mailed_token(mail_dir)
+        tenant = await self._post("/v1.0/registrations/confirmations", {"token": token, "password": PASSWORD})
+        say(f"link followed   the password is set, tenant {tenant['id']} is {tenant['registrationStatus']}")
+        return tenant
+
+    async def sign_in(self, system: System, say: Say) -> None:
+        """Every later request to the API carries the token that the user pool gives for the password."""
+        pool, client_id = system.settings.cognito_user_pool_id, system.settings.cognito_client_ids[0]
+        async with aws_clients(system.settings) as clients:
+            directory = UserDirectory(lambda: clients.get("cognito-idp"), pool)
+            token = await directory.sign_in(client_id, CUSTOMER["email"], PASSWORD)
+        self._bearer = {"Authorization": f"Bearer {token}"}
+        say(f"signed in       at the user pool {pool}")
+
+    async def place_order(self, tenant: Mapping[str, Any], say: Say) -> dict[str, Any]:
         products = (await self.get("/v1.0/products"))["items"]
         product = next(entry for entry in products if entry["name"] == "WordPress Business")
         body = {
@@ -96,7 +122,8 @@ class _Customer:
         )
 
     async def get(self, path: str) -> dict[str, Any]:
-        document: dict[str, Any] = orjson.loads(await self._text("GET", urljoin(self._base_url, path)))
+        text = await self._text("GET", urljoin(self._base_url, path), headers=self._bearer)
+        document: dict[str, Any] = orjson.loads(text)
         return document
 
     async def download(self, url: str) -> bytes:
@@ -106,13 +133,13 @@ class _Customer:
             return await answer.read()
 
     async def _events(self, path: str) -> AsyncIterator[dict[str, Any]]:
-        async with self._session.get(urljoin(self._base_url, path)) as answer:
+        async with self._session.get(urljoin(self._base_url, path), headers=self._bearer) as answer:
             async for line in answer.content:
                 if line.startswith(b"data:"):
                     yield orjson.loads(line.removeprefix(b"data:"))
 
     async def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        headers = {"Content-Type": "application/json", "Idempotency-Key": f'"{new_id()}"'}
+        headers = {"Content-Type": "application/json", "Idempotency-Key": f'"{new_id()}"', **self._bearer}
         text = await self._text("POST", urljoin(self._base_url, path), data=orjson.dumps(body), headers=headers)
         document: dict[str, Any] = orjson.loads(text)
         return document
@@ -137,9 +164,38 @@ async def _save_invoice(customer: _Customer, order: Mapping[str, Any], home: Pat
     say(f"invoice         {path}")
 
 
+async def _mailed_token(folder: Path) -> str:
+    """What the link in the registration mail holds, once it is there."""
+    try:
+        async with asyncio.timeout(DONE_WITHIN_S):
+            while True:
+                if mail := _registration_mail(folder):
+                    return _token_in(mail)
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        raise DemoFailed(f"no registration mail came within {DONE_WITHIN_S:.0f} s") from None
+
+
+def _registration_mail(folder: Path) -> EmailMessage | None:
+    mails = map(_read_mail, folder.glob("*.eml"))
+    return next((m for m in mails if m["X-BBWS-Mail"] == MAIL_KIND and m["To"] == CUSTOMER["email"]), None)
+
+
+def _token_in(mail: EmailMessage) -> str:
+    text = mail.get_body(("plain",))
+    link = re.search(r"\?token=(\S+)", text.get_content()) if text else None
+    if link is None:
+        raise DemoFailed("the registration mail has no link")
+    return link[1]
+
+
+def _read_mail(path: Path) -> EmailMessage:
+    return message_from_bytes(path.read_bytes(), policy=email.policy.default)
+
+
 def _tell_mails(folder: Path, say: Say) -> None:
     for path in sorted(folder.glob("*.eml")):
-        mail = message_from_bytes(path.read_bytes(), policy=email.policy.default)
+        mail = _read_mail(path)
         attached = ", ".join(part.get_filename() or "" for part in mail.iter_attachments())
         say(f"mail            {mail['To']}: {mail['Subject']}{f' [{attached}]' if attached else ''}")
         say(f"                {path}")

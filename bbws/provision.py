@@ -8,8 +8,10 @@ from typing import Any
 import orjson
 
 from bbws import aws_resources as aws
+from bbws import provision_users
 from bbws.shared.aws_errors import find_or_none
 from bbws.shared.integrations.aws import AwsClients
+from bbws.shared.integrations.cognito import UserPool
 from bbws.shared.settings import Settings
 from bbws.shared.templating import packaged_documents
 from bbws.shared.topology import PRIMARY_KEY, Bucket, Queue, Rule, Table, Topology
@@ -27,12 +29,13 @@ class Provisioner:
         self._settings = settings
         self._topology = topology
 
-    async def apply(self) -> None:
-        await self.make_resources()
+    async def apply(self) -> UserPool | None:
+        pool = await self.make_resources()
         await self.push_templates()
+        return pool
 
-    async def make_resources(self) -> None:
-        """Everything but what lies in the template bucket."""
+    async def make_resources(self) -> UserPool | None:
+        """Everything but what lies in the template bucket. On AWS senders and user pools are not made here."""
         for table in self._topology.tables:
             await self._make_table(table)
         for bucket in self._topology.buckets:
@@ -44,8 +47,10 @@ class Provisioner:
             await self._make_queue(queue)
         for rule in self._topology.rules:
             await self._make_rule(rule)
-        if self._settings.aws_endpoint_url:
-            await self._verify_sender()
+        if not self._settings.aws_endpoint_url:
+            return None
+        await self._verify_sender()
+        return await provision_users.make_user_pool(self._clients, self._topology.user_pool)
 
     async def differences(self) -> list[str]:
         """A line for each thing that is missing or other than declared."""
@@ -62,7 +67,7 @@ class Provisioner:
             found += await self._queue_differences(queue)
         for rule in self._topology.rules:
             found += await self._rule_differences(rule)
-        return found
+        return found + await provision_users.user_pool_differences(self._clients, self._topology.user_pool)
 
     # DynamoDB
 
@@ -208,7 +213,8 @@ class Provisioner:
         await events.put_targets(Rule=rule.name, EventBusName=bus, Targets=[await self._target(rule, dead_letters)])
 
     async def _target(self, rule: Rule, dead_letter_arn: str) -> dict[str, Any]:
-        target = {"Id": rule.topic, "Arn": await self._topic_arn(rule.topic), "InputPath": rule.input_path}
+        arn = await self._topic_arn(rule.topic) if rule.topic else aws.queue_arn(dead_letter_arn, rule.target)
+        target = {"Id": rule.target, "Arn": arn, "InputPath": rule.input_path}
         return {**target, "DeadLetterConfig": {"Arn": dead_letter_arn}}
 
     async def _rule_differences(self, rule: Rule) -> list[str]:
@@ -226,7 +232,8 @@ class Provisioner:
         targets = await events.list_targets_by_rule(Rule=rule.name, EventBusName=self._topology.bus)
         wanted = await self._target(rule, dead["QueueArn"])
         if not any(all(target.get(name) == wanted[name] for name in wanted) for target in targets["Targets"]):
-            found.append(f"rule {rule.name} does not send to topic {rule.topic} as declared")
+            kind = "topic" if rule.topic else "queue"
+            found.append(f"rule {rule.name} does not send to {kind} {rule.target} as declared")
         declared = aws.rule_dead_letter_attributes(dead["QueueArn"], standing["Arn"])
         return found + _attribute_differences(f"queue {rule.dead_letter_queue}", dead, declared)
 
@@ -236,11 +243,16 @@ class Provisioner:
         sqs = await self._clients.get("sqs")
         url, dead_letter_url = await self._made_queue(queue.name), await self._made_queue(queue.dead_letter_name)
         arn, dead_letters = await self._queue_arn(url), await self._queue_arn(dead_letter_url)
-        await sqs.set_queue_attributes(QueueUrl=url, Attributes=aws.queue_attributes(queue, arn, dead_letters))
+        attributes = aws.queue_attributes(queue, arn, dead_letters, self._rule_arns(queue, arn))
+        await sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
         attributes = aws.dead_letter_attributes(queue, dead_letters, arn)
         await sqs.set_queue_attributes(QueueUrl=dead_letter_url, Attributes=attributes)
         if queue.topic:
             await self._subscribe(queue, queue.topic, arn, dead_letters)
+
+    def _rule_arns(self, queue: Queue, queue_arn: str) -> list[str]:
+        rules = self._topology.rules_into(queue.name)
+        return [aws.rule_arn(queue_arn, self._topology.bus, rule.name) for rule in rules]
 
     async def _made_queue(self, name: str) -> str:
         """The address of a queue that exists now; its attributes are left alone."""
@@ -263,7 +275,9 @@ class Provisioner:
         standing, dead = await self._attributes(url), await self._attributes(dead_letter_url)
         arn, dead_letters = standing["QueueArn"], dead["QueueArn"]
         found = _attribute_differences(
-            f"queue {queue.name}", standing, aws.queue_attributes(queue, arn, dead_letters)
+            f"queue {queue.name}",
+            standing,
+            aws.queue_attributes(queue, arn, dead_letters, self._rule_arns(queue, arn)),
         ) + _attribute_differences(
             f"queue {queue.dead_letter_name}", dead, aws.dead_letter_attributes(queue, dead_letters, arn)
         )

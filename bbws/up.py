@@ -20,8 +20,10 @@ import orjson
 
 from bbws.consumers import CONSUMERS
 from bbws.demo_data import seed
+from bbws.demo_users import seed_users
 from bbws.provision import Provisioner
-from bbws.shared.bootstrap import aws_clients, bootstrap
+from bbws.shared.bootstrap import aws_clients, bootstrap, with_user_pool
+from bbws.shared.integrations.cognito import UserPool
 from bbws.shared.integrations.local.emulator_process import Emulator
 from bbws.shared.settings import Settings
 from bbws.shared.topology import Topology
@@ -118,6 +120,7 @@ class System:
         self._visibility_timeout_s = visibility_timeout_s
         self._payfast_retry_base_s = payfast_retry_base_s
         self._extra = dict(settings or {})
+        self._user_pool: UserPool | None = None
         self._emulator = Emulator(home / "aws", self.mail_dir, port=self.ports.emulator, fresh=fresh)
         self._children: dict[str, Child] = {}
         self._watchers: list[asyncio.Task[None]] = []
@@ -141,7 +144,7 @@ class System:
 
     @property
     def settings(self) -> Settings:
-        """What every process of the system is told."""
+        """What every process of the system is told; the user pool only once the system has started."""
         values: dict[str, Any] = {
             "aws_endpoint_url": self.emulator_url,
             "aws_access_key_id": ACCOUNT,
@@ -155,7 +158,8 @@ class System:
             "receive_wait_s": 2,
             "log_format": "json",
         }
-        return Settings(**values | self._extra)
+        settings = Settings(**values | self._extra)
+        return with_user_pool(settings, self._user_pool) if self._user_pool else settings
 
     async def __aenter__(self) -> Self:
         try:
@@ -207,9 +211,11 @@ class System:
         if self._visibility_timeout_s:
             topology = topology.with_visibility_timeout(self._visibility_timeout_s)
         async with aws_clients(settings) as clients:
-            await Provisioner(clients, settings, topology).apply()
-        async with bootstrap(settings) as services:
+            self._user_pool = await Provisioner(clients, settings, topology).apply()
+        async with bootstrap(self.settings) as services:
             await seed(services)
+            if self._user_pool:
+                await seed_users(services)
 
     def _launch(self, name: str, arguments: Sequence[str]) -> None:
         child = Child(name, arguments)

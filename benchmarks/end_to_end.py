@@ -17,6 +17,7 @@ import aiohttp
 import click
 import orjson
 
+from bbws import user_commands
 from bbws.demo import ADDRESS
 from bbws.shared.bootstrap import Services, bootstrap
 from bbws.shared.ids import new_id
@@ -53,10 +54,12 @@ class Passage:
 
 
 class Shop:
-    """Customers of a running system, and what became of their orders."""
+    """Customers of a running system, for whom an operator orders, and what became of their orders."""
 
-    def __init__(self, system: System, session: aiohttp.ClientSession, services: Services) -> None:
+    def __init__(self, system: System, session: aiohttp.ClientSession, services: Services, token: str) -> None:
+        """`token` is the operator's."""
         self._system = system
+        self._bearer = {"Authorization": f"Bearer {token}"}
         self._session = session
         self._services = services
         self._limit = asyncio.Semaphore(PAYING_AT_ONCE)
@@ -65,7 +68,7 @@ class Shop:
     async def place(self, count: int) -> list[Placed]:
         number = new_id()
         customer = {"organizationName": f"Customer {number}", "email": f"{number}@example.com"}
-        tenant = await self._post("/v1.0/registrations", customer)
+        tenant = await self._post("/v1.0/tenants", customer)
         products = await self._get("/v1.0/products")
         lines = [{"productId": products["items"][0]["id"], "quantity": 1}]
         return [await self._place(tenant["id"], lines, customer["email"]) for _ in range(count)]
@@ -109,13 +112,13 @@ class Shop:
             await asyncio.sleep(0.05)
 
     async def _get(self, path: str) -> dict[str, Any]:
-        async with self._session.get(urljoin(self._system.base_url, path)) as answer:
+        async with self._session.get(urljoin(self._system.base_url, path), headers=self._bearer) as answer:
             answer.raise_for_status()
             document: dict[str, Any] = await answer.json()
             return document
 
     async def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        headers = {"Content-Type": "application/json", "Idempotency-Key": f'"{new_id()}"'}
+        headers = {"Content-Type": "application/json", "Idempotency-Key": f'"{new_id()}"', **self._bearer}
         url = urljoin(self._system.base_url, path)
         async with self._session.post(url, data=orjson.dumps(body), headers=headers) as answer:
             answer.raise_for_status()
@@ -130,7 +133,8 @@ async def measure(orders: int, alone: int) -> None:
             aiohttp.ClientSession() as session,
             bootstrap(system.settings) as services,
         ):
-            shop = Shop(system, session, services)
+            token = await user_commands.token(system.settings, "operator", None, None, None)
+            shop = Shop(system, session, services, token)
             click.echo("warming up: one order")
             await shop.pay(await shop.place(1))
             click.echo(f"one after the other: {alone} orders")

@@ -98,7 +98,10 @@ async def test_letters_are_counted_by_reason_and_contract(dead_letters: DeadLett
     found = {summary.queue: summary for summary in await dead_letters.summaries()}
     assert list(found) == [
         f"{name}-dlq"
-        for name in ("customer-notify", "internal-notify", "order-events-rule", "order-pdf", "order-record")
+        for name in (
+            *("customer-notify", "internal-notify", "order-events-rule", "order-pdf", "order-record"),
+            "registration-mail-rule",
+        )
     ]
     summary = found[f"{QUEUE}-dlq"]
     assert (summary.depth, summary.oldest is not None) == (14, True)

@@ -8,9 +8,12 @@ import pytest
 
 from bbws.provision import Provisioner
 from bbws.shared.integrations.aws import AwsClients
+from bbws.shared.integrations.cognito import find_app_client, find_pool_id
+from bbws.shared.integrations.event_bus import EventBus
 from bbws.shared.settings import Settings
 from bbws.shared.topology import DEAD_LETTER_RETENTION_S, Topology
 from tests.shared.test_topology import shuffled_document
+from tests.support.builders import order_created, registration_requested, tenant_created
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.needs("dynamodb", "s3", "events", "sns", "sqs", "sesv2")
@@ -91,16 +94,21 @@ async def test_an_index_that_is_missing_is_reported_and_not_touched(
     assert await provisioner.differences() == expected
 
 
-async def test_only_the_topic_may_send_to_a_queue_and_only_its_queue_to_its_dead_letters(
+async def test_only_topic_and_rules_may_send_to_a_queue_and_only_its_queue_to_its_dead_letters(
     clients: AwsClients, provisioned: Settings, topology: Topology
 ) -> None:
     """Without the first nothing arrives on AWS; without the second anybody's dead letters do."""
+    events = await clients.get("events")
     for queue in topology.queues:
         attributes = await _queue(clients, queue.name)
-        (statement,) = orjson.loads(attributes["Policy"])["Statement"]
-        assert statement["Principal"] == {"Service": "sns.amazonaws.com"}
-        assert (statement["Action"], statement["Resource"]) == ("sqs:SendMessage", attributes["QueueArn"])
-        assert statement["Condition"]["ArnEquals"]["aws:SourceArn"].endswith(f":{TOPIC}")
+        (by_topic, *by_rules) = _senders(attributes)
+        assert by_topic[0] == "sns.amazonaws.com"
+        assert by_topic[1].endswith(f":{TOPIC}")
+        rules = [
+            await events.describe_rule(Name=rule.name, EventBusName=topology.bus)
+            for rule in topology.rules_into(queue.name)
+        ]
+        assert by_rules == [("events.amazonaws.com", rule["Arn"]) for rule in rules]
         dead = await _queue(clients, queue.dead_letter_name)
         redrive = orjson.loads(attributes["RedrivePolicy"])
         assert redrive == {"deadLetterTargetArn": dead["QueueArn"], "maxReceiveCount": queue.max_receive_count}
@@ -142,15 +150,38 @@ async def test_what_sns_cannot_deliver_goes_to_the_queues_own_dead_letters(
 async def test_what_eventbridge_cannot_deliver_goes_to_the_rules_dead_letters(
     clients: AwsClients, provisioned: Settings, topology: Topology
 ) -> None:
-    """Without them EventBridge drops an event that the topic refuses."""
+    """Without them EventBridge drops an event that the target refuses."""
     events = await clients.get("events")
-    (rule,) = topology.rules
-    dead = await _queue(clients, rule.dead_letter_queue)
-    (target,) = (await events.list_targets_by_rule(Rule=rule.name, EventBusName=topology.bus))["Targets"]
-    assert target["DeadLetterConfig"] == {"Arn": dead["QueueArn"]}
-    described = await events.describe_rule(Name=rule.name, EventBusName=topology.bus)
-    assert _senders(dead) == [("events.amazonaws.com", described["Arn"])]
-    assert int(dead["MessageRetentionPeriod"]) == DEAD_LETTER_RETENTION_S
+    for rule in topology.rules:
+        dead = await _queue(clients, rule.dead_letter_queue)
+        (target,) = (await events.list_targets_by_rule(Rule=rule.name, EventBusName=topology.bus))["Targets"]
+        assert target["Arn"].endswith(f":{rule.target}")
+        assert target["DeadLetterConfig"] == {"Arn": dead["QueueArn"]}
+        described = await events.describe_rule(Name=rule.name, EventBusName=topology.bus)
+        assert _senders(dead) == [("events.amazonaws.com", described["Arn"])]
+        assert int(dead["MessageRetentionPeriod"]) == DEAD_LETTER_RETENTION_S
+
+
+async def test_a_queue_with_a_topic_and_a_rule_gets_the_same_shape_from_both(
+    clients: AwsClients, provisioned: Settings, topology: Topology
+) -> None:
+    """`customer-notify` is fed through SNS and straight by EventBridge: its consumer need not tell the ways apart."""
+    sqs = await clients.get("sqs")
+    through_topic, straight, unwanted = order_created(), registration_requested(), tenant_created()
+    for event in (through_topic, unwanted, straight):
+        await EventBus(lambda: clients.get("events"), topology.bus).publish(event, event.to_json())
+    url = await _url(clients, "customer-notify")
+    bodies: list[bytes] = []
+
+    async def both_are_there() -> bool:
+        answer = await sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
+        bodies.extend(message["Body"].encode() for message in answer.get("Messages", ()))
+        return len(bodies) >= 2
+
+    await eventually(both_are_there, what="both messages in customer-notify")
+    assert {orjson.loads(body)["id"]: orjson.loads(body) for body in bodies} == {
+        event.id: orjson.loads(event.to_json()) for event in (through_topic, straight)
+    }
 
 
 def _senders(queue: dict[str, str]) -> list[tuple[str, str]]:
@@ -274,6 +305,18 @@ async def _untargeted_rule(clients: AwsClients, topology: Topology) -> None:
     await events.remove_targets(Rule="order-events-rule", EventBusName=topology.bus, Ids=[TOPIC])
 
 
+async def _untargeted_queue(clients: AwsClients, topology: Topology) -> None:
+    events = await clients.get("events")
+    rule = {"Rule": "registration-mail-rule", "EventBusName": topology.bus}
+    await events.remove_targets(**rule, Ids=["customer-notify"])
+
+
+async def _closed_to_the_rule(clients: AwsClients, _: Topology) -> None:
+    policy = orjson.loads((await _queue(clients, "customer-notify"))["Policy"])
+    del policy["Statement"][1]
+    await _set(clients, "customer-notify", Policy=orjson.dumps(policy).decode())
+
+
 async def _other_pattern(clients: AwsClients, topology: Topology) -> None:
     events = await clients.get("events")
     await events.put_rule(Name="order-events-rule", EventBusName=topology.bus, EventPattern='{"source":["other"]}')
@@ -308,6 +351,80 @@ async def _no_backups(clients: AwsClients, _: Topology) -> None:
     await dynamodb.update_continuous_backups(TableName="orders", PointInTimeRecoverySpecification=off)
 
 
+async def _pool_id(clients: AwsClients, topology: Topology) -> str:
+    found = await find_pool_id(await clients.get("cognito-idp"), topology.user_pool.name)
+    assert found is not None
+    return found
+
+
+async def _weak_passwords(clients: AwsClients, topology: Topology) -> None:
+    cognito, policy = await clients.get("cognito-idp"), {"PasswordPolicy": {"MinimumLength": 6}}
+    await cognito.update_user_pool(UserPoolId=await _pool_id(clients, topology), Policies=policy)
+
+
+async def _self_sign_up(clients: AwsClients, topology: Topology) -> None:
+    cognito, pool_id = await clients.get("cognito-idp"), await _pool_id(clients, topology)
+    await cognito.update_user_pool(UserPoolId=pool_id, AdminCreateUserConfig={"AllowAdminCreateUserOnly": False})
+
+
+async def _no_group(clients: AwsClients, topology: Topology) -> None:
+    cognito, pool_id = await clients.get("cognito-idp"), await _pool_id(clients, topology)
+    await cognito.delete_group(UserPoolId=pool_id, GroupName="Admin")
+
+
+async def _app(clients: AwsClients, topology: Topology) -> dict[str, str]:
+    pool_id = await _pool_id(clients, topology)
+    client_id = await find_app_client(await clients.get("cognito-idp"), pool_id, topology.user_pool.client)
+    assert client_id is not None
+    return {"UserPoolId": pool_id, "ClientId": client_id}
+
+
+async def _no_app(clients: AwsClients, topology: Topology) -> None:
+    await (await clients.get("cognito-idp")).delete_user_pool_client(**await _app(clients, topology))
+
+
+async def _telling_app(clients: AwsClients, topology: Topology) -> None:
+    cognito, app = await clients.get("cognito-idp"), await _app(clients, topology)
+    await cognito.update_user_pool_client(**app, PreventUserExistenceErrors="LEGACY")
+
+
+_USER_DRIFTS: tuple[tuple[Drift, str], ...] = (
+    (_weak_passwords, "user pool bbws-users-local: Policies is"),
+    (_self_sign_up, "user pool bbws-users-local: AdminCreateUserConfig is False, declared True"),
+    (_no_group, "user pool bbws-users-local: group Admin is missing"),
+    (_no_app, "user pool bbws-users-local: app bbws-portal is missing"),
+    (_telling_app, "app bbws-portal: PreventUserExistenceErrors is LEGACY, declared ENABLED"),
+)
+
+
+@pytest.mark.needs("cognito")
+async def test_every_drift_of_the_user_pool_is_named_and_mended(
+    clients: AwsClients, provisioner: Provisioner, topology: Topology
+) -> None:
+    """A pool where anybody signs up, or with short passwords, is an open door; nobody looks at it by chance."""
+    for drift, complaint in _USER_DRIFTS:
+        await drift(clients, topology)
+        found = await provisioner.differences()
+        assert len(found) == 1, f"{drift.__name__}: {found}"
+        assert complaint in found[0]
+        await provisioner.apply()
+        assert await provisioner.differences() == [], drift.__name__
+
+
+@pytest.mark.needs("cognito")
+async def test_a_pool_that_stands_is_told_again_and_keeps_its_users(
+    clients: AwsClients, provisioner: Provisioner, topology: Topology
+) -> None:
+    """Whoever provisions twice must not end with two pools of one name, each with half of the users."""
+    first = await provisioner.make_resources()
+    assert first is not None
+    cognito = await clients.get("cognito-idp")
+    await cognito.admin_create_user(UserPoolId=first.pool_id, Username="olga@bbws.example", MessageAction="SUPPRESS")
+    assert await provisioner.make_resources() == first
+    assert len((await cognito.list_users(UserPoolId=first.pool_id))["Users"]) == 1
+    assert len((await cognito.list_user_pools(MaxResults=10))["UserPools"]) == 1
+
+
 _DRIFTS: tuple[tuple[Drift, str], ...] = (
     (_shorter_visibility, "queue order-pdf: VisibilityTimeout is 1, declared 60"),
     (_other_receive_count, "queue order-pdf: RedrivePolicy"),
@@ -323,6 +440,8 @@ _DRIFTS: tuple[tuple[Drift, str], ...] = (
     (_other_filter, 'subscription of order-pdf: FilterPolicy is {"type":["NOTHING"]}'),
     (_open_topic, "topic bbws-order-events: Policy"),
     (_untargeted_rule, "rule order-events-rule does not send to topic bbws-order-events"),
+    (_untargeted_queue, "rule registration-mail-rule does not send to queue customer-notify"),
+    (_closed_to_the_rule, "queue customer-notify: Policy"),
     (_other_pattern, "rule order-events-rule matches something else"),
     (_disabled_rule, "rule order-events-rule matches something else, or is off"),
     (_unversioned_bucket, "is not versioned"),

@@ -7,6 +7,7 @@ from faststream import BaseMiddleware
 from faststream.exceptions import IgnoredException, RejectMessage
 from pydantic import ValidationError
 
+from bbws.shared.contracts.envelope import Envelope
 from bbws.shared.contracts.events import InvoiceIssued, OrderCreated
 from bbws.shared.errors import NotYet, Rejected, Unavailable
 from bbws.shared.logging import bind, bound, get_logger
@@ -20,12 +21,13 @@ UNASKABLE_RETURN_S = 30
 log = get_logger(__name__)
 
 
-def bind_flow(event: OrderCreated | InvoiceIssued) -> None:
+def bind_flow(event: Envelope) -> None:
     """Every later log line of this message carries the ids of its flow."""
+    if isinstance(event, OrderCreated | InvoiceIssued):
+        bind(order_id=event.data.order.id)
     bind(
         correlation_id=event.correlationid,
         tenant_id=event.tenantid,
-        order_id=event.data.order.id,
         event_id=event.id,
         event_type=event.type,
         traceparent=event.traceparent,

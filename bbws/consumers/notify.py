@@ -1,18 +1,24 @@
-"""Reads `customer-notify` and `internal-notify` (ORDER_CREATED, INVOICE_ISSUED); publishes nothing.
+"""Reads `customer-notify` and `internal-notify` (ORDER_CREATED, INVOICE_ISSUED), and from the first also
+REGISTRATION_REQUESTED; publishes nothing.
 
-A repeat is harmless: each kind of mail is claimed per order before it is sent (`services/notifications.py`).
+A repeat is harmless: each mail is claimed, per order and kind or per event, before it is sent (`shared/mailing.py`).
 """
 
 from bbws.consumers.app import Consumer
 from bbws.consumers.middlewares import bind_flow
-from bbws.shared.contracts.events import InvoiceIssued, OrderCreated, OrderEvent
+from bbws.shared.contracts.events import CustomerEvent, InvoiceIssued, OrderCreated, OrderEvent
+from bbws.shared.contracts.tenant_events import RegistrationRequested
 from bbws.shared.services.notifications import Audience
 
 
 def register(consumer: Consumer) -> None:
     @consumer.subscriber("customer-notify")
-    async def mail_customer(event: OrderEvent) -> None:
-        await _confirm(consumer, event, "customer")
+    async def mail_customer(event: CustomerEvent) -> None:
+        if isinstance(event, RegistrationRequested):
+            bind_flow(event)
+            await consumer.services.registrations.mail_link(event)
+        else:
+            await _confirm(consumer, event, "customer")
 
     @consumer.subscriber("internal-notify")
     async def mail_team(event: OrderEvent) -> None:

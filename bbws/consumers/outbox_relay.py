@@ -1,9 +1,12 @@
-"""Reads no queue: looks every few seconds for what a crash left in the outbox, and for ITNs that are not judged yet.
+"""Reads no queue: looks every few seconds for what a crash left in the outbox, for ITNs that are not judged yet, and
+for tenants that are to be purged.
 
-A repeat is harmless: an event published twice has one id, and an ITN is judged once by the condition of its write.
+A repeat is harmless: an event published twice has one id, an ITN is judged once by the condition of its write, and what
+is purged already stays so.
 """
 
 from bbws.consumers.app import Consumer
+from bbws.shared.audit import acting
 from bbws.shared.bootstrap import Services
 
 
@@ -11,6 +14,8 @@ def register(consumer: Consumer) -> None:
     interval_s = consumer.settings.outbox_sweep_interval_s
     consumer.loop("outbox", _sweep_outbox, interval_s)
     consumer.loop("payment-notices", _judge_notices, interval_s)
+    consumer.loop("tenant-purges", _purge_tenants, interval_s)
+    consumer.loop("staff-groups", _apply_staff, interval_s)
 
 
 async def _sweep_outbox(services: Services) -> int:
@@ -19,3 +24,13 @@ async def _sweep_outbox(services: Services) -> int:
 
 async def _judge_notices(services: Services) -> int:
     return await services.payments.judge_due()
+
+
+async def _purge_tenants(services: Services) -> int:
+    with acting("outbox-relay"):
+        return await services.tenant_records.order_due_purges() + await services.tenant_records.purge_due()
+
+
+async def _apply_staff(services: Services) -> int:
+    """Groups of the user pool that an outage or a crash left other than the staff's records wish."""
+    return await services.staff.apply_due()

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from aiohttp import web
 from pydantic import BaseModel
 
-from bbws.gateway.permissions import Access
+from bbws.gateway.permissions import Access, Right
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -24,7 +24,8 @@ class Answer:
     """One successful answer of an operation.
 
     `resource` answers carry `_links` and an ETag, `collection` answers `items` and `_links`, `plain` ones the model as
-    it is. `media` lists other media types than JSON; their bodies have no model.
+    it is. `media` lists other media types than JSON; their bodies have no model. `retry_after`: it says when to come
+    again.
     """
 
     description: str
@@ -33,6 +34,7 @@ class Answer:
     media: tuple[str, ...] = ()
     etag: bool = False
     location: bool = False
+    retry_after: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,10 @@ class Parameter:
 class Route:
     """One method on one path.
 
-    `access` is the right that its caller needs, or `public`. `errors` are the statuses with which the operation's own
-    rules refuse; those that follow from the other fields (a right: 401, 403; a body: 400, 413, 415, 422; If-Match: 412,
-    428 …) need not be repeated. `max_body_bytes` of None is the limit of the settings. `cacheable` answers hold nothing
+    `access` is the right that its caller needs, `public`, or `order-key` for pages of one order. `errors` are the
+    statuses with which the operation's own rules refuse; those that follow from the other fields (a right: 401, 403; a
+    body: 400, 413, 415, 422; If-Match: 412, 428 …) need not be repeated. Where `body_optional`, every field of
+    `request` has a default. `max_body_bytes` of None is the limit of the settings. `cacheable` answers hold nothing
     personal. `page` routes answer people: they allow styles and scripts of this origin, and are not part of the API's
     description.
     """
@@ -66,6 +69,7 @@ class Route:
     description: str = ""
     request: type[BaseModel] | None = None
     request_media: str = JSON
+    body_optional: bool = False
     answers: Mapping[int, Answer] = field(default_factory=lambda: MappingProxyType({}))
     errors: tuple[int, ...] = ()
     parameters: tuple[Parameter, ...] = ()
@@ -90,7 +94,11 @@ class Route:
         return tuple(part[1:-1] for part in self.path.split("/") if part.startswith("{"))
 
     def __post_init__(self) -> None:
+        if not isinstance(self.access, Right) and self.access not in {"public", "order-key"}:
+            raise ValueError(f"{self.operation_id}: {self.access!r} says nobody who may")
         if self.idempotency != "never" and self.method != "POST":
             raise ValueError(f"{self.operation_id}: only POST takes an Idempotency-Key")
         if self.if_match and self.method not in {"PUT", "PATCH", "DELETE"}:
             raise ValueError(f"{self.operation_id}: If-Match belongs to PUT, PATCH and DELETE")
+        if self.body_optional and self.request is None:
+            raise ValueError(f"{self.operation_id}: a body that may be missing needs a model that stands for it")

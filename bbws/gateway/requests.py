@@ -2,8 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import orjson
 from aiohttp import web
@@ -17,14 +17,13 @@ from bbws.gateway.problems import ClientError
 from bbws.shared.contracts.base import Record
 from bbws.shared.contracts.pages import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, PageRequest
 from bbws.shared.errors import BadRequest, FieldError, Invalid, NotFound, PreconditionFailed, PreconditionRequired
-from bbws.shared.ids import new_id
+from bbws.shared.ids import is_id, new_id
 from bbws.shared.integrations.payfast_sources import sender_address
 
 # Who sends a body slower than this holds a connection for nothing.
 BODY_TIMEOUT_S = 30.0
 MAX_CURSOR_CHARS = 2048
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ENTITY_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 _CURSOR = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -85,6 +84,8 @@ async def _read_within(request: web.Request, limit: int) -> bytes:
 
 def require_media_type(request: web.Request) -> None:
     """Raises ClientError 415 for a body that is not of the route's media type."""
+    if declared(request).body_optional and not request.body_exists:
+        return
     expected, given = declared(request).request_media, request.content_type
     is_json = expected == JSON and given.startswith("application/") and given.endswith("+json")
     if given != expected and not is_json:
@@ -93,8 +94,13 @@ def require_media_type(request: web.Request) -> None:
 
 
 async def parsed_body(request: web.Request, model: type[M]) -> M:
-    """The body as `model`. Raises BadRequest when it is not JSON, Invalid with every field error at once."""
+    """The body as `model`, which stands for itself where none was sent and none need be.
+
+    Raises BadRequest when it is not JSON, Invalid with every field error at once.
+    """
     raw = await raw_body(request)
+    if not raw and declared(request).body_optional:
+        return model()
     try:
         orjson.loads(raw)
         # Strict: "2" is no number and 1 is no date. Names as documented: camelCase, not Python's.
@@ -149,26 +155,47 @@ def resource_id(request: web.Request) -> str:
 def path_id(request: web.Request, name: str) -> str:
     """A UUID of the path; what is no UUID names nothing that exists."""
     value = request.match_info[name].lower()
-    if not _UUID.fullmatch(value):
+    if not is_id(value):
         raise NotFound(f"There is no {name.removesuffix('Id')} with this id.")
     return value
 
 
 def page(request: web.Request) -> PageRequest:
-    """`limit` and `cursor` of a list. Raises BadRequest for anything else in the query."""
+    """`limit` and `cursor` of a list. Raises BadRequest for anything in the query that the route does not declare."""
     if not declared(request).paged:
         raise LookupError(f"{declared(request).operation_id} is not declared as paged")
-    query = _single_values(request, {"limit", "cursor"})
-    return PageRequest(_limit(query.get("limit")), _cursor(query.get("cursor")))
+    given = query(request)
+    return PageRequest(_limit(given.get("limit")), _cursor(given.get("cursor")))
 
 
-def _single_values(request: web.Request, known: set[str]) -> dict[str, str]:
-    for name in request.query:
+def query(request: web.Request) -> dict[str, str]:
+    """The query parameters that were given.
+
+    Raises BadRequest for one that the route does not declare, one that comes twice, and for a value against the `enum`
+    or `maxLength` of its schema.
+    """
+    known = _query_schemas(declared(request))
+    for name, value in request.query.items():
         if name not in known:
-            raise BadRequest(f"This list does not know the query parameter {name[:80]!r}; it knows limit and cursor.")
+            named = " and ".join(known) or "none"
+            raise BadRequest(f"This operation does not know the query parameter {name[:80]!r}; it knows {named}.")
         if len(request.query.getall(name)) > 1:
             raise BadRequest(f"The query parameter {name} is given more than once.")
+        _hold_against_schema(name, value, known[name])
     return dict(request.query)
+
+
+def _query_schemas(route: Route) -> dict[str, Mapping[str, Any]]:
+    own = {each.name: each.schema for each in route.parameters if each.place == "query"}
+    return ({"limit": {}, "cursor": {}} if route.paged else {}) | own
+
+
+def _hold_against_schema(name: str, value: str, schema: Mapping[str, Any]) -> None:
+    choices, longest = schema.get("enum", [value]), schema.get("maxLength", len(value))
+    if value not in choices:
+        raise BadRequest(f"{name} is one of {', '.join(choices)}.")
+    if len(value) > longest:
+        raise BadRequest(f"{name} has at most {longest} characters.")
 
 
 def _limit(text: str | None) -> int:

@@ -37,6 +37,7 @@ def resource(
     etag: str | None = None,
     status: int = 200,
     location: str | None = None,
+    retry_after_s: int | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> web.Response:
     """`value` with `_links`; 304 without a body for a GET whose If-None-Match holds `etag`."""
@@ -45,6 +46,8 @@ def resource(
         return web.Response(status=304, headers=headers)
     if location:
         headers["Location"] = location
+    if retry_after_s is not None:
+        headers["Retry-After"] = str(retry_after_s)
     document = {**value.model_dump(mode="json"), **(extra or {}), "_links": links}
     return json_answer(document, status=status, headers=headers)
 
@@ -56,7 +59,7 @@ def collection(
     links = {"self": link(request.path_qs)}
     headers = {}
     if page.next_cursor is not None:
-        following = str(request.rel_url.with_query(limit=str(asked.limit), cursor=page.next_cursor))
+        following = str(request.rel_url.update_query(limit=str(asked.limit), cursor=page.next_cursor))
         links["next"] = link(following)
         headers["Link"] = f'<{following}>; rel="next"'
     return json_answer({"items": list(items), "_links": links}, headers=headers)

@@ -8,9 +8,10 @@ from functools import partial
 from typing import Any
 
 import orjson
+from botocore.exceptions import ClientError
 
 from bbws.shared.audit import AuditTrail
-from bbws.shared.aws_errors import cause
+from bbws.shared.aws_errors import cause, reaching
 from bbws.shared.clock import Clock, utc_now
 from bbws.shared.contracts.invoices import Seller
 from bbws.shared.dynamo.cursor import CursorSigner
@@ -18,6 +19,8 @@ from bbws.shared.dynamo.database import Database
 from bbws.shared.errors import Rejected, Unavailable
 from bbws.shared.idempotency import IdempotencyKeys
 from bbws.shared.integrations.aws import AwsClients
+from bbws.shared.integrations.cognito import DEPENDENCY as DIRECTORY
+from bbws.shared.integrations.cognito import UserDirectory, UserPool, find_user_pool
 from bbws.shared.integrations.document_store import DocumentStore
 from bbws.shared.integrations.event_bus import EventBus
 from bbws.shared.integrations.mail import MailFolder, MailTransport, Ses, SesV2
@@ -27,17 +30,25 @@ from bbws.shared.integrations.pdf import PdfRenderer
 from bbws.shared.integrations.queues import Queues
 from bbws.shared.integrations.tokens import DEPENDENCY as IDENTITY
 from bbws.shared.integrations.tokens import Jwks, TokenVerifier
+from bbws.shared.logging import get_logger
+from bbws.shared.mailing import Mailer
 from bbws.shared.outbox import Outbox
 from bbws.shared.repositories.audit import AuditRepository
 from bbws.shared.repositories.orders import TABLE as ORDERS
 from bbws.shared.repositories.tenants import TABLE as TENANTS
 from bbws.shared.services.campaigns import Campaigns
+from bbws.shared.services.confirmations import Confirmations
 from bbws.shared.services.documents import Documents
+from bbws.shared.services.hierarchies import Hierarchies
 from bbws.shared.services.invoices import Invoices
 from bbws.shared.services.notifications import Notifications
+from bbws.shared.services.operations import Operations
 from bbws.shared.services.orders import Orders
 from bbws.shared.services.payments import Payments
 from bbws.shared.services.products import Products
+from bbws.shared.services.registrations import Registrations
+from bbws.shared.services.staff import Staff
+from bbws.shared.services.tenant_records import TenantRecords
 from bbws.shared.services.tenants import Tenants
 from bbws.shared.services.users import Users
 from bbws.shared.settings import Settings, secret
@@ -45,6 +56,8 @@ from bbws.shared.templating import S3Templates, Templates
 from bbws.shared.topology import Topology
 
 Ping = Callable[[], Awaitable[None]]
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +68,13 @@ class Services:
     clock: Clock
     topology: Topology
     tenants: Tenants
+    registrations: Registrations
+    confirmations: Confirmations
+    tenant_records: TenantRecords
+    operations: Operations
     users: Users
+    staff: Staff
+    hierarchies: Hierarchies
     products: Products
     campaigns: Campaigns
     orders: Orders
@@ -67,6 +86,7 @@ class Services:
     tenant_outbox: Outbox
     audit: AuditTrail
     tokens: TokenVerifier
+    directory: UserDirectory
     idempotency: IdempotencyKeys
     queues: Queues
     pings: Mapping[str, Ping]
@@ -93,7 +113,7 @@ async def bootstrap(settings: Settings, *, clock: Clock = utc_now, warm_pdf: boo
     """`warm_pdf` starts the PDF workers at once, for a process that draws PDFs all the time."""
     async with AsyncExitStack() as stack:
         clients = await stack.enter_async_context(aws_clients(settings))
-        settings = await _with_secrets(settings, clients)
+        settings = await _with_local_user_pool(await _with_secrets(settings, clients), clients)
         pdf = await stack.enter_async_context(PdfRenderer(settings.pdf_processes, warm=warm_pdf))
         asked_at = settings.payfast_server_url or settings.payfast_url
         server = Payfast(asked_at, timeout_s=settings.payfast_validate_timeout_s)
@@ -118,7 +138,6 @@ async def _services(
     bus = EventBus(partial(clients.get, "events"), topology.bus)
     link_client = partial(links.get, "s3")
     store = DocumentStore(partial(clients.get, "s3"), topology.bucket("documents").name, link_client)
-    transport = _transport(settings, clients)
     templates = Templates(
         S3Templates(
             await clients.get("s3"),
@@ -131,25 +150,35 @@ async def _services(
     tenant_outbox = Outbox(database, bus, clock, table=TENANTS, grace=grace)
     audit = AuditTrail(AuditRepository(database), clock)
     tokens = TokenVerifier(jwks, settings.cognito_issuer, settings.cognito_client_ids, clock)
+    directory = UserDirectory(partial(clients.get, "cognito-idp"), settings.cognito_user_pool_id)
     seller = _seller(settings)
+    transport = _transport(settings, clients)
+    mailer = Mailer(database, clock, settings, templates, transport)
     sources = SourceCheck(settings.payfast_source_ranges, settings.payfast_source_hosts)
     return Services(
         settings=settings,
         clock=clock,
         topology=topology,
         tenants=Tenants(database, tenant_outbox, audit, clock),
-        users=Users(database),
+        registrations=Registrations(database, tenant_outbox, audit, clock, mailer, settings, seller),
+        confirmations=Confirmations(database, tenant_outbox, audit, clock, directory),
+        tenant_records=TenantRecords(database, tenant_outbox, audit, clock, store),
+        operations=Operations(database),
+        users=Users(database, directory, tenant_outbox, audit, clock),
+        staff=Staff(database, directory, audit, clock),
+        hierarchies=Hierarchies(database, audit, clock),
         products=Products(database, clock),
         campaigns=Campaigns(database, clock),
         orders=Orders(database, clock, settings),
         payments=Payments(database, outbox, clock, settings, server, sources),
         invoices=Invoices(database, outbox, clock, templates, pdf, store, seller),
-        notifications=Notifications(database, clock, settings, templates, store, transport, seller),
+        notifications=Notifications(mailer, settings, store, seller),
         documents=Documents(database, settings, templates, pdf, seller),
         outbox=outbox,
         tenant_outbox=tenant_outbox,
         audit=audit,
         tokens=tokens,
+        directory=directory,
         idempotency=IdempotencyKeys(database, clock),
         queues=Queues(partial(clients.get, "sqs")),
         pings={
@@ -157,7 +186,8 @@ async def _services(
             "s3": store.ping,
             "events": bus.ping,
             "ses": transport.ping,
-            IDENTITY: tokens.ping,
+            # Where no pool is set nothing is out: public operations are all that this process has.
+            **({IDENTITY: jwks.ping} if jwks else {}),
         },
     )
 
@@ -203,3 +233,30 @@ async def _with_secrets(settings: Settings, clients: AwsClients) -> Settings:
     if unknown := sorted(values.keys() - Settings.model_fields.keys()):
         raise Rejected(f"the secret {settings.secrets_name} has keys that are no settings: {', '.join(unknown)}")
     return Settings(**(settings.model_dump(exclude_unset=True) | {"secrets_name": None} | values))
+
+
+async def _with_local_user_pool(settings: Settings, clients: AwsClients) -> Settings:
+    """On an emulator the pool is found by its name, where nobody said its id; without one nobody can sign in.
+
+    Raises Unavailable: a process that went on without would never find it.
+    """
+    if settings.cognito_user_pool_id or settings.environment != "local" or not settings.aws_endpoint_url:
+        return settings
+    declared = Topology.for_settings(settings).user_pool
+    try:
+        with reaching(DIRECTORY):
+            pool = await find_user_pool(await clients.get("cognito-idp"), declared.name, declared.client)
+    except ClientError as error:
+        log.warning("no user pool was found: nobody can sign in", reason=cause(error))
+        return settings
+    return with_user_pool(settings, pool) if pool else settings
+
+
+def with_user_pool(settings: Settings, pool: UserPool) -> Settings:
+    """The same settings for a pool of an emulator, whose keys are at its own address."""
+    told = {
+        "cognito_user_pool_id": pool.pool_id,
+        "cognito_client_ids": (pool.client_id,),
+        "cognito_jwks_url": f"{settings.aws_endpoint_url}/{pool.pool_id}/.well-known/jwks.json",
+    }
+    return Settings(**settings.model_dump(exclude_unset=True) | told)

@@ -1,4 +1,4 @@
-"""The twelve documents and every page, rendered by jinja2 in a sandbox.
+"""Every document and every page, rendered by jinja2 in a sandbox.
 
 A template sees the fields of its context and three filters, nothing else: no files, no network, no globals, no
 methods of our models, no underscore names. Values are escaped; a name that the context lacks is an error.
@@ -72,7 +72,7 @@ def templates_dir() -> Path:
 
 
 def packaged_documents() -> dict[str, bytes]:
-    """What belongs in the template bucket: the twelve documents and all that they extend, include or import."""
+    """What belongs in the template bucket: the documents and all that they extend, include or import."""
     documents: dict[str, bytes] = {}
     waiting = list(DOCUMENTS)
     while waiting:

@@ -1,6 +1,6 @@
-"""Every bus, topic, queue, rule, table, index and bucket, read from `topology.json`; Terraform reads the same file.
+"""Every bus, topic, queue, rule, table, index, bucket and user pool, read from `topology.json`.
 
-A value refuses impossible settings when it is made. The order of entries means nothing.
+Terraform reads the same file. A value refuses impossible settings when it is made. The order of entries means nothing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -35,12 +35,25 @@ class Topic(Contract):
 
 
 class Rule(Contract):
+    """What matches `pattern` goes to a topic, which spreads it, or straight to one queue."""
+
     name: Name
     pattern: dict[str, Any]
-    topic: Name
+    topic: Name | None = None
+    queue: QueueName | None = None
     input_path: str
-    # Where EventBridge puts what it cannot hand to the topic; without one it drops it.
+    # Where EventBridge puts what it cannot hand to the target; without one it drops it.
     dead_letter_queue: QueueName
+
+    @property
+    def target(self) -> str:
+        return self.topic or self.queue or ""
+
+    @model_validator(mode="after")
+    def _has_one_target(self) -> Self:
+        if (self.topic is None) == (self.queue is None):
+            raise ValueError(f"{self.name}: a rule has either a topic or a queue as its target")
+        return self
 
 
 class Queue(Contract):
@@ -102,6 +115,16 @@ class Bucket(Contract):
     noncurrent_version_days: Mapping[str, Annotated[int, Field(ge=1)]] = {}
 
 
+class Pool(Contract):
+    """Users sign in by e-mail with a password of at least so many characters; length, not kinds of characters, is what
+    keeps a password from being guessed (NIST SP 800-63B). Nobody signs up there by themselves."""
+
+    name: Name
+    client: Name
+    groups: Annotated[tuple[Name, ...], Field(min_length=1)]
+    password_min_length: Annotated[int, Field(ge=8, le=99)]
+
+
 class Topology(Contract):
     bus: Name
     topics: tuple[Topic, ...]
@@ -109,6 +132,7 @@ class Topology(Contract):
     queues: tuple[Queue, ...]
     tables: tuple[Table, ...]
     buckets: tuple[Bucket, ...]
+    user_pool: Pool
 
     @classmethod
     def for_settings(cls, settings: Settings) -> Self:
@@ -128,6 +152,10 @@ class Topology(Contract):
     def bucket(self, role: Literal["templates", "documents"]) -> Bucket:
         return next(bucket for bucket in self.buckets if bucket.role == role)
 
+    def rules_into(self, queue: str) -> tuple[Rule, ...]:
+        """The rules that send straight to a queue."""
+        return tuple(rule for rule in self.rules if rule.queue == queue)
+
     def queues_of(self, consumer: str) -> tuple[Queue, ...]:
         return tuple(queue for queue in self.queues if queue.consumer == consumer)
 
@@ -139,9 +167,12 @@ class Topology(Contract):
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
         topics = {topic.name for topic in self.topics}
-        wanted = {rule.topic for rule in self.rules} | {queue.topic for queue in self.queues if queue.topic}
+        wanted = {r.topic for r in self.rules if r.topic} | {q.topic for q in self.queues if q.topic}
         if wanted - topics:
             raise ValueError(f"topics that nothing declares: {sorted(wanted - topics)}")
+        targets = {rule.queue for rule in self.rules if rule.queue}
+        if unknown := targets - {queue.name for queue in self.queues}:
+            raise ValueError(f"queues that nothing declares: {sorted(unknown)}")
         for group in (self.topics, self.rules, self.tables, self.buckets):
             _refuse_twice([item.name for item in group])
         of_rules = [rule.dead_letter_queue for rule in self.rules]

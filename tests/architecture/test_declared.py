@@ -12,9 +12,11 @@ from bbws.shared.settings import Settings
 from bbws.shared.topology import Topology
 
 # The operations of the documents' inventory of Lambdas, without the suffix. Built ones are moved here from NOT_BUILT.
-BUILT = {"tenant-create", "tenant-get"}
+BUILT = {
+    *("tenant-create", "tenant-get", "tenant-list", "tenant-update", "tenant-delete", "tenant-park", "tenant-unpark"),
+    "tenant-status",
+}
 NOT_BUILT = {
-    *("tenant-list", "tenant-update", "tenant-delete", "tenant-park", "tenant-unpark", "tenant-status"),
     *("site-create", "site-get", "site-list", "site-update", "site-delete", "site-clone", "site-promote"),
     *("site-health", "template-list", "template-apply", "plugin-list", "plugin-install"),
     *("instance-create", "instance-get", "instance-list", "instance-update", "instance-delete"),

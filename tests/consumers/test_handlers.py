@@ -13,6 +13,8 @@ from bbws.shared.services.notifications import Notifications
 from bbws.shared.services.orders import Orders
 from bbws.shared.sqs import SQSBroker, SQSQueue, TestSQSBroker
 from bbws.shared.sqs.message import SQSMessage
+from tests.support.builders import registration_requested
+from tests.support.links import mails_to, token_in
 from tests.support.market import Market, paid
 
 REASON = "dead-letter-reason"
@@ -131,6 +133,22 @@ async def test_notify_tells_its_events_apart(shared_market: Market, monkeypatch:
         await _deliver(running, "customer-notify", strange)
         assert len(await test_broker.messages("customer-notify-dlq")) == 1
     assert told == ["ORDER_CREATED to customer"]
+
+
+async def test_notify_mails_a_link_once_from_the_customers_queue_alone(shared_market: Market) -> None:
+    """The wish comes straight from the bus, with no order in it; delivered twice it is one mail, for one queue."""
+    tenant = await shared_market.tenant()
+    event = registration_requested(tenant)
+    _, test_broker = _built(shared_market, "notify")
+    async with test_broker as running:
+        for _ in range(2):
+            await _deliver(running, "customer-notify", event)
+        await _deliver(running, "internal-notify", event)
+        letter = await _only(test_broker, "internal-notify-dlq")
+        assert await test_broker.messages("customer-notify-dlq") == []
+    (mail,) = await mails_to(shared_market.aws, tenant.email)
+    assert mail["X-BBWS-Mail"] == "registration_customer"
+    assert token_in(mail).encode() not in letter.body + event.to_json()
 
 
 def test_every_queue_has_one_consumer_with_its_figures(shared_market: Market) -> None:

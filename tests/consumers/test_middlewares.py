@@ -8,8 +8,8 @@ from bbws.consumers.middlewares import Ping, verdict
 from bbws.shared.contracts.events import OrderCreated
 from bbws.shared.contracts.orders import Payment
 from bbws.shared.errors import Conflict, Invalid, NotFound, Rejected, Unavailable
+from bbws.shared.mailing import MailUnderWay
 from bbws.shared.repositories.items import BrokenItem, model_of
-from bbws.shared.services.notifications import MailUnderWay
 from bbws.shared.sqs import PauseSubscriber, ReturnMessage
 
 

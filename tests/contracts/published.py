@@ -11,17 +11,27 @@ from pydantic import BaseModel
 
 from bbws.shared.contracts.campaigns import Campaign, CampaignDraft
 from bbws.shared.contracts.events import EVENTS
+from bbws.shared.contracts.hierarchies import HierarchyUnit, HierarchyUnitDraft, HierarchyUnitPatch
 from bbws.shared.contracts.invoices import Invoice
+from bbws.shared.contracts.operations import Operation
 from bbws.shared.contracts.orders import Order, OrderDraft, Payment
 from bbws.shared.contracts.payments import Itn
 from bbws.shared.contracts.products import Product, ProductDraft
-from bbws.shared.contracts.tenants import Registration, Tenant, TenantDraft
+from bbws.shared.contracts.registrations import Confirmation, MailedLink
+from bbws.shared.contracts.tenants import OptionalReason, Reason, Registration, Tenant, TenantDraft, TenantPatch
+from bbws.shared.contracts.users import StaffMember, UserAssignment, UserAssignmentDraft, UserRolePatch
 
 SAMPLES = Path(__file__).parent / "samples"
 SCHEMAS = Path(__file__).parent / "schemas"
 
-RESOURCES: tuple[type[BaseModel], ...] = (Campaign, Invoice, Itn, Order, Payment, Product, Tenant)
-DRAFTS: tuple[type[BaseModel], ...] = (CampaignDraft, OrderDraft, ProductDraft, Registration, TenantDraft)
+RESOURCES: tuple[type[BaseModel], ...] = (
+    *(Campaign, HierarchyUnit, Invoice, Itn, MailedLink, Operation, Order, Payment, Product, StaffMember, Tenant),
+    UserAssignment,
+)
+DRAFTS: tuple[type[BaseModel], ...] = (
+    *(CampaignDraft, Confirmation, HierarchyUnitDraft, HierarchyUnitPatch, OptionalReason, OrderDraft, ProductDraft),
+    *(Reason, Registration, TenantDraft, TenantPatch, UserAssignmentDraft, UserRolePatch),
+)
 
 PUBLISHED: dict[str, type[BaseModel]] = {
     **{f"{event.TYPE}.v{event.VERSION}": event for event in EVENTS.values()},

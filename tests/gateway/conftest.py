@@ -1,17 +1,20 @@
 """The gateway over real HTTP: with demonstration routes and nothing behind them, and whole on an account of its own."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from botocore.exceptions import ClientError
 
 from bbws.gateway.app import create_app
 from bbws.gateway.streams import StreamLimits
 from bbws.provision import Provisioner
-from bbws.shared.bootstrap import Services
+from bbws.shared.bootstrap import Services, bootstrap
 from bbws.shared.integrations.aws import AwsClients
+from bbws.shared.integrations.cognito import find_pool_id
 from bbws.shared.settings import Settings
 from bbws.shared.topology import Topology
 from tests.gateway.demo import ROUTES as DEMO_ROUTES
@@ -46,6 +49,16 @@ async def provisioned(settings: Settings, clients: AwsClients) -> Settings:
     """Without the templates, which take as long as all else, and which only documents need."""
     await Provisioner(clients, settings, Topology.for_settings(settings)).make_resources()
     return settings
+
+
+@pytest_asyncio.fixture
+async def services(provisioned: Settings, clients: AwsClients) -> AsyncIterator[Services]:
+    """All services. Users live in the account's own pool, while tokens come from the one that tests sign for."""
+    async with bootstrap(provisioned) as built:
+        with suppress(ClientError):
+            declared = built.topology.user_pool
+            built.directory._pool_id = await find_pool_id(await clients.get("cognito-idp"), declared.name)
+        yield built
 
 
 @pytest_asyncio.fixture

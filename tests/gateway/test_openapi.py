@@ -19,7 +19,9 @@ from tests.gateway.demo import demo_services
 DESCRIPTION = document(Settings())
 # From the documents (R-092 and the decisions' C-01), in their manner, for what exists so far.
 EXPECTED_IDS = {
-    "tenant-create", "tenant-get", "registration-create", "product-list", "product-get", "product-create",
+    "tenant-create", "tenant-get", "tenant-list", "tenant-update", "tenant-delete", "tenant-restore", "tenant-park",
+    "tenant-unpark", "tenant-suspend", "tenant-resume", "tenant-status", "tenant-operation-list", "operation-get",
+    "registration-create", "product-list", "product-get", "product-create",
     "product-update", "product-delete", "campaign-get", "campaign-create", "order-create", "order-list", "order-get",
     "order-payment-list", "order-invoice-get", "order-event-stream", "order-document-get", "payfast-itn-receive",
 }  # fmt: skip
@@ -89,10 +91,22 @@ async def _nothing(request: web.Request) -> web.Response:
     return web.Response()
 
 
-@pytest.mark.parametrize("wrong", [{"method": "GET", "idempotency": "optional"}, {"method": "POST", "if_match": True}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"idempotency": "optional"},
+        {"method": "POST", "if_match": True},
+        {"access": None},
+        {"access": "orders:read"},
+        {"access": ""},
+    ],
+)
 def test_route_refuses_what_cannot_be(wrong: dict[str, object]) -> None:
     """A mistake in the table of routes shows when the process starts, not when a customer calls."""
-    settings = {"path": "/x", "operation_id": "x-do", "handler": _nothing, "summary": "", "tag": ""} | wrong
+    settings = {
+        "method": "GET", "path": "/x", "operation_id": "x-do", "handler": _nothing, "summary": "", "tag": "",
+        "access": "public", **wrong,
+    }  # fmt: skip
     with pytest.raises(ValueError, match="x-do"):
         Route(**settings, answers={200: Answer("Done")})  # type: ignore[arg-type]
 

@@ -1,15 +1,13 @@
-"""Products, campaigns and tenants: made, changed under If-Match, read."""
+"""Products and campaigns: made, changed under If-Match, read."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 
-from bbws.gateway.app import create_app
 from bbws.shared.ids import new_id
-from bbws.shared.settings import Settings
-from tests.gateway.demo import demo_services
-from tests.gateway.support import Api
+from tests.gateway.support import Api, as_operator
+from tests.support.identity import Identity
 
 DRAFT = {"name": "WordPress Business", "priceCents": 249_00}
 
@@ -65,10 +63,13 @@ async def test_change_needs_the_newest_version(api: Api) -> None:
         ({"id": "mine"}, "#/id"),
     ],
 )
-async def test_wrong_types_are_never_guessed_at(wrong: dict[str, Any], pointer: str) -> None:
+async def test_wrong_types_are_never_guessed_at(wrong: dict[str, Any], pointer: str, shared_identity: Identity) -> None:
     """A price of "249" could be rand or cents; nothing is converted silently."""
-    app = create_app(Settings(), demo_services())
-    async with TestClient(TestServer(app)) as client, client.post("/v1.0/products", json=DRAFT | wrong) as response:
+    services = SimpleNamespace(pings={}, orders=SimpleNamespace(timeline=None))
+    async with (
+        as_operator(shared_identity, services) as client,
+        client.post("/v1.0/products", json=DRAFT | wrong) as response,
+    ):
         problem = await response.json(content_type=None)
     assert response.status == 422
     assert [error["pointer"] for error in problem["errors"]] == [pointer]
@@ -95,20 +96,6 @@ async def test_campaign_is_found_by_its_code(api: Api) -> None:
     assert (backwards.status, backwards.pointers) == (422, {"#"})
     unknown = await api.post("/v1.0/campaigns", draft | {"productId": new_id(), "code": "OTHER"})
     assert (unknown.status, unknown.pointers) == (422, {"#/productId"})
-
-
-async def test_tenant_is_created_with_links_and_unique(api: Api) -> None:
-    """R-113 and R-089; the fields that another tenant has are named by pointer (C-09)."""
-    draft = {"organizationName": "Protea Bakery", "contactEmail": "owner@protea.example", "environment": "prod"}
-    created = await api.post("/v1.0/tenants", draft)
-    assert (created.status, created.json["email"]) == (201, "owner@protea.example")
-    here = created.headers["Location"]
-    assert created.json["_links"] == {"self": {"href": here}, "orders": {"href": f"{here}/orders"}}
-    assert (await api.get(here)).json["organizationName"] == "Protea Bakery"
-    for changed, pointer in (("contactEmail", "#/organizationName"), ("organizationName", "#/email")):
-        again = await api.post("/v1.0/tenants", draft | {changed: "other@protea.example"})
-        assert (again.status, again.pointers) == (409, {pointer})
-    assert (await api.get("/v1.0/tenants/nobody")).status == 404
 
 
 @pytest.mark.parametrize("code", ["A" * 3000, "A", "%20", "-ABC", "A.B", "S%C3%84LE", "%F0%9F%8E%81%F0%9F%8E%81"])

@@ -11,6 +11,7 @@ from bbws.shared.contracts.invoices import Invoice, Seller, invoice_number
 from bbws.shared.contracts.money import Money, vat_rate_percent
 from bbws.shared.contracts.orders import BillingAddress, Order, OrderItem, Payment, PaymentDetails
 from bbws.shared.contracts.products import Entitlements, Product
+from bbws.shared.contracts.tenant_events import RegistrationData, RegistrationRequested, TenantCreated, TenantData
 from bbws.shared.contracts.tenants import Tenant
 from bbws.shared.ids import new_id
 
@@ -185,9 +186,25 @@ def invoice_issued(invoice: Invoice | None = None, **fields: Any) -> InvoiceIssu
     return InvoiceIssued.of(data, **{**_envelope(invoice.order), **fields})
 
 
+def tenant_created(tenant: Tenant | None = None) -> TenantCreated:
+    tenant = tenant or a_tenant()
+    return TenantCreated.of(TenantData(tenant=tenant), **_envelope_of(tenant))
+
+
+def registration_requested(tenant: Tenant | None = None, **fields: Any) -> RegistrationRequested:
+    """The event that has a link mailed to the tenant's own address; `fields` are those of its data."""
+    tenant = tenant or a_tenant()
+    asked = {"email": tenant.email, "purpose": "REGISTRATION", "organization_name": tenant.organization_name}
+    return RegistrationRequested.of(RegistrationData.model_validate({**asked, **fields}), **_envelope_of(tenant))
+
+
 def _record(moment: datetime, by: str) -> dict[str, Any]:
     return {"date_created": moment, "date_last_updated": moment, "last_updated_by": by}
 
 
 def _envelope(order: Order) -> dict[str, Any]:
     return {"tenant_id": order.tenant_id, "time": PAID_AT, "correlation_id": order.id}
+
+
+def _envelope_of(tenant: Tenant) -> dict[str, Any]:
+    return {"tenant_id": tenant.id, "time": PLACED_AT, "correlation_id": tenant.id}

@@ -1,4 +1,6 @@
-"""One context for each of the twelve templates, made of one order."""
+"""One context for each template of a document, made of one order."""
+
+from typing import Any
 
 from bbws.shared.contracts.base import Contract
 from bbws.shared.contracts.documents import (
@@ -8,11 +10,12 @@ from bbws.shared.contracts.documents import (
     OrderDocument,
     PaymentConfirmation,
     ReceiptDocument,
+    RegistrationMail,
     SiteCreation,
 )
 from bbws.shared.contracts.invoices import Seller
 from bbws.shared.contracts.orders import Order
-from tests.support.builders import a_paid_order, a_payment, a_seller, an_invoice
+from tests.support.builders import PLACED_AT, a_paid_order, a_payment, a_seller, an_invoice
 
 NOTIFICATIONS = [name for name in DOCUMENTS if name.startswith("notifications/")]
 PAPERS = [name for name in DOCUMENTS if name not in NOTIFICATIONS]
@@ -30,6 +33,7 @@ def a_context(name: str, order: Order | None = None, seller: Seller | None = Non
             order=order, payment=payment, seller=seller, order_url=order_url, invoice_number="INV-000042"
         ),
         SiteCreation: a_site_creation(order.billing_address.name, seller),
+        RegistrationMail: a_registration_mail(seller, organization_name=order.billing_address.name),
     }
     return contexts[DOCUMENTS[name]]
 
@@ -43,3 +47,18 @@ def a_site_creation(organization_name: str, seller: Seller) -> SiteCreation:
         customer_email="thandi@protea.example",
         seller=seller,
     )
+
+
+def a_registration_mail(seller: Seller, **fields: Any) -> RegistrationMail:
+    """An invitation, unless `situation` says otherwise."""
+    situation = fields.get("situation", "INVITED")
+    defaults: dict[str, Any] = {
+        "situation": situation,
+        "email": "thandi@protea.example",
+        "organization_name": "Protea & Sons" if situation == "INVITED" else None,
+        "organization_is_taken": False,
+        "link_url": f"https://bbws.example/registration?token={'t' * 43}",
+        "valid_until": PLACED_AT,
+        "seller": seller,
+    }
+    return RegistrationMail(**{**defaults, **fields})

@@ -16,7 +16,7 @@ from bbws.shared.contracts.campaigns import Campaign, CampaignDraft
 from bbws.shared.contracts.events import InvoiceIssued, OrderCreated
 from bbws.shared.contracts.orders import Order, OrderDraft, OrderLine, PaymentDetails
 from bbws.shared.contracts.products import Product, ProductDraft
-from bbws.shared.contracts.tenants import Registration, Tenant
+from bbws.shared.contracts.tenants import Tenant, TenantDraft
 from bbws.shared.dynamo.codec import decode_item
 from bbws.shared.ids import new_id
 from bbws.shared.repositories.orders import beside
@@ -48,8 +48,9 @@ class Market:
     services: Services
 
     async def tenant(self, **fields: Any) -> Tenant:
-        registration = Registration(**{"email": f"{new_id()}@example.com", **fields})
-        return await self.services.tenants.register(registration, tenant_id=new_id())
+        defaults = {"email": f"{new_id()}@example.com", "organization_name": f"Organisation {new_id()}"}
+        draft = TenantDraft(**{**defaults, **fields})
+        return await self.services.tenants.create(draft, actor=OPERATOR, tenant_id=new_id())
 
     async def product(self, **fields: Any) -> Product:
         return await self.services.products.create(product_draft(**fields), actor=OPERATOR, product_id=new_id())

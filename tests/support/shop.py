@@ -1,4 +1,7 @@
-"""A customer of the running system, and what there is to see of an order from outside: API, buckets, queues, mails."""
+"""Customers of the running system, and what there is to see of an order from outside: API, buckets, queues, mails.
+
+An operator orders for them: what registering takes is the subject of other tests.
+"""
 
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -10,6 +13,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from bbws import user_commands
 from bbws.shared.ids import new_id
 from bbws.shared.integrations.local.payfast_itns import Behaviour
 from bbws.shared.topology import Topology
@@ -39,15 +43,17 @@ class Placed:
 
 
 class Shop:
-    def __init__(self, system: System, session: aiohttp.ClientSession) -> None:
+    def __init__(self, system: System, session: aiohttp.ClientSession, token: str) -> None:
+        """`token` is an operator's."""
         self.system = system
+        self._bearer = {"Authorization": f"Bearer {token}"}
         self.aws = Aws(system.emulator_url, ACCOUNT, SECRET_ACCESS_KEY)
         self._session = session
 
     async def order(self) -> Placed:
         """A new customer orders one product."""
         name = new_id()
-        tenant = await self.post("/v1.0/registrations", {"email": f"{name}@example.com", "organizationName": name})
+        tenant = await self.post("/v1.0/tenants", {"email": f"{name}@example.com", "organizationName": name})
         return await self.order_again(tenant["id"], f"{name}@example.com")
 
     async def order_again(self, tenant_id: str, email: str) -> Placed:
@@ -94,12 +100,12 @@ class Shop:
         await self.until_up()
 
     async def get(self, path: str) -> dict[str, Any]:
-        async with self._session.get(self.system.base_url + path) as answer:
+        async with self._session.get(self.system.base_url + path, headers=self._bearer) as answer:
             document: dict[str, Any] = orjson.loads(await answer.read())
             return document
 
     async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        headers = {"Content-Type": "application/json", "Idempotency-Key": f'"{new_id()}"'}
+        headers = {"Content-Type": "application/json", "Idempotency-Key": f'"{new_id()}"', **self._bearer}
         async with self._session.post(self.system.base_url + path, data=orjson.dumps(body), headers=headers) as answer:
             document: dict[str, Any] = orjson.loads(await answer.read())
             assert answer.status < 300, document
@@ -182,5 +188,6 @@ async def _depth(sqs: Any, name: str) -> int:
 
 @asynccontextmanager
 async def open_shop(system: System) -> AsyncIterator[Shop]:
+    token = await user_commands.token(system.settings, "operator", None, None, None)
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
-        yield Shop(system, session)
+        yield Shop(system, session, token)

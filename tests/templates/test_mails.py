@@ -1,15 +1,17 @@
-"""The six notifications: subject, HTML and plain text."""
+"""The notifications: subject, HTML and plain text."""
 
 from html.parser import HTMLParser
 
 import pytest
 
+from bbws.shared.contracts.documents import Situation
 from bbws.shared.templating import MailText, PackagedTemplates, Templates
 from tests.support.builders import a_billing_address, a_paid_order, a_product, a_seller, an_item
-from tests.support.documents import NOTIFICATIONS, a_context
+from tests.support.documents import NOTIFICATIONS, a_context, a_registration_mail
 
 TEMPLATES = Templates(PackagedTemplates())
-ORDERS = [name for name in NOTIFICATIONS if "site_creation" not in name]
+ORDERS = [name for name in NOTIFICATIONS if "site_creation" not in name and "registration" not in name]
+REGISTRATION = "notifications/registration_customer.html"
 
 
 async def mail(name: str, **changes: object) -> MailText:
@@ -99,6 +101,22 @@ async def test_a_hostile_name_stays_a_name(name: str) -> None:
     assert "\u202e" not in sent.subject + sent.text + sent.html
     assert "<b>x" not in sent.html
     assert len(sent.subject) < 200
+
+
+@pytest.mark.parametrize("situation", ["NEW", "KNOWN", "INVITED"])
+async def test_a_registration_mail_leads_to_the_link_in_each_part(situation: Situation) -> None:
+    """Whoever reads text alone needs the link as much, and must see what to do when they asked for nothing."""
+    context = a_registration_mail(a_seller(), situation=situation, organization_is_taken=situation == "NEW")
+    sent = await TEMPLATES.render_mail(REGISTRATION, context)
+    links = [attributes["href"] for tag, attributes in Elements(sent.html).found if tag == "a"]
+    assert links == [context.link_url, context.link_url]
+    assert context.link_url in sent.text.split()
+    for part in (sent.text, sent.html):
+        words = " ".join(part.split())
+        assert "do nothing" in words
+        assert "21 November 2026, 19:30 SAST" in words
+        assert ("Protea & Sons" in words.replace("&amp;", "&")) == (situation == "INVITED")
+        assert ("was left out" in words) == (situation == "NEW")
 
 
 async def test_internal_mails_are_recognised_in_the_list() -> None:

@@ -40,9 +40,10 @@ def new_browser_secret() -> str:
     return secrets.token_urlsafe(32)
 
 
-def remember_browser(response: web.StreamResponse, secret: str, settings: Settings) -> None:
+def remember_browser(response: web.StreamResponse, secret: str, settings: Settings, path: str) -> None:
+    """The cookie that belongs to the forms under `path`."""
     secure = settings.public_base_url.startswith("https://")
-    response.set_cookie(COOKIE, secret, path="/order", httponly=True, samesite="Strict", secure=secure)
+    response.set_cookie(COOKIE, secret, path=path, httponly=True, samesite="Strict", secure=secure)
 
 
 def new_token(secret: str, settings: Settings) -> str:

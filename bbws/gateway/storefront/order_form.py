@@ -127,11 +127,6 @@ def _sentences(refused: Rejected) -> Iterable[tuple[str, str]]:
 
 def _sentence(field: Field, error: FieldError, refused: Rejected) -> str:
     match error.pointer, error.detail:
-        case "#/organizationName", "is taken":
-            return (
-                "This company is registered with another e-mail address. Order with that address, or leave the "
-                "company out."
-            )
         case "#/items", amount:
             return f"These items {amount}: {refused.detail}."
         case "#/campaignCode", detail if detail.startswith("is "):

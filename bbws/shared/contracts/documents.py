@@ -1,6 +1,8 @@
-"""The twelve documents, and what each template may ask for: any other name in a template is an error."""
+"""Every document, and what its template may ask for: any other name in a template is an error."""
 
-from bbws.shared.contracts.base import Contract
+from typing import Literal
+
+from bbws.shared.contracts.base import Contract, Timestamp
 from bbws.shared.contracts.invoices import Invoice, InvoiceNumber, Seller
 from bbws.shared.contracts.orders import Order, Payment
 from bbws.shared.contracts.tenants import Email
@@ -53,6 +55,24 @@ class SiteCreation(Contract):
     seller: Seller
 
 
+Situation = Literal["NEW", "KNOWN", "INVITED"]
+
+
+class RegistrationMail(Contract):
+    """`organization_name` is given to who is invited only: what an unknown person typed is not mailed to anybody.
+
+    `organization_is_taken`: the name that was asked for belongs to another tenant.
+    """
+
+    situation: Situation
+    email: Email
+    organization_name: str | None
+    organization_is_taken: bool
+    link_url: str
+    valid_until: Timestamp
+    seller: Seller
+
+
 DOCUMENTS: dict[str, type[Contract]] = {
     "receipts/receipt.html": ReceiptDocument,
     "receipts/receipt_internal.html": ReceiptDocument,
@@ -64,6 +84,7 @@ DOCUMENTS: dict[str, type[Contract]] = {
     "notifications/payment_confirmation_internal.html": PaymentConfirmation,
     "notifications/site_creation_customer.html": SiteCreation,
     "notifications/site_creation_internal.html": SiteCreation,
+    "notifications/registration_customer.html": RegistrationMail,
     "invoices/invoice.html": InvoiceDocument,
     "invoices/invoice_internal.html": InvoiceDocument,
 }

@@ -8,7 +8,7 @@ from bbws.shared.contracts.base import Contract
 from bbws.shared.contracts.envelope import Envelope
 from bbws.shared.contracts.invoices import InvoiceNumber
 from bbws.shared.contracts.orders import Order, Payment
-from bbws.shared.contracts.tenant_events import TENANT_EVENTS
+from bbws.shared.contracts.tenant_events import TENANT_EVENTS, RegistrationRequested
 
 PAYMENT_SOURCE = "bbws.payment"
 
@@ -53,4 +53,6 @@ class InvoiceIssued(Envelope):
 _PUBLISHED: tuple[type[Envelope], ...] = (OrderCreated, InvoiceIssued, *TENANT_EVENTS)
 EVENTS: dict[str, type[Envelope]] = {event.schema_urn(): event for event in _PUBLISHED}
 
+# What a queue carries.
 OrderEvent = Annotated[OrderCreated | InvoiceIssued, Field(discriminator="type")]
+CustomerEvent = Annotated[OrderCreated | InvoiceIssued | RegistrationRequested, Field(discriminator="type")]

@@ -1,14 +1,22 @@
-"""A tenant is a customer of the hosting company."""
+"""A tenant is a customer of the hosting company.
 
-from typing import Annotated, Literal
+What keeps a tenant from being simply active are holds, independent of each other: parked (a wished pause), suspended
+(non-payment or abuse), deleted. `status` follows from them.
+"""
 
-from pydantic import AfterValidator, AliasChoices, EmailStr, Field
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from bbws.shared.contracts.base import Contract, Line, Record, Uuid
+from pydantic import AfterValidator, AliasChoices, EmailStr, Field, field_validator, model_validator
+
+from bbws.shared.contracts.base import Contract, Line, Record, Timestamp, Uuid
 
 RegistrationStatus = Literal["UNVALIDATED", "VALIDATED", "REGISTERED"]
 TenantStatus = Literal["ACTIVE", "PARKED", "SUSPENDED", "DELETED"]
 Environment = Literal["dev", "sit", "prod"]
+HoldKind = Literal["parked", "suspended", "deleted"]
+# What tenants are listed by; each is an index.
+TenantIndex = Literal["status", "environment", "organizationName", "email"]
 
 
 def _ascii_before_the_at(address: str) -> str:
@@ -21,11 +29,18 @@ def _ascii_before_the_at(address: str) -> str:
 Email = Annotated[EmailStr, Field(max_length=254), AfterValidator(_ascii_before_the_at)]
 
 
+# One spelling for one mailbox, or an index would not find it.
+OneSpelling = Annotated[Email, AfterValidator(str.lower)]
+# Either name is taken for the field, `email` is returned.
+OwnEmail = Annotated[OneSpelling, Field(validation_alias=AliasChoices("email", "contactEmail", "contact_email"))]
+OrganizationName = Annotated[Line, Field(max_length=120)]
+
+
 class TenantDraft(Contract):
     """`POST /v1.0/tenants`, by an operator."""
 
-    organization_name: Annotated[Line, Field(max_length=120)]
-    email: Annotated[Email, Field(validation_alias=AliasChoices("email", "contactEmail", "contact_email"))]
+    organization_name: OrganizationName
+    email: OwnEmail
     environment: Environment = "prod"
     destination_email: Email | None = None
 
@@ -33,11 +48,61 @@ class TenantDraft(Contract):
 class Registration(Contract):
     """`POST /v1.0/registrations`, by a new customer."""
 
-    email: Annotated[Email, Field(validation_alias=AliasChoices("email", "contactEmail", "contact_email"))]
-    organization_name: Annotated[Line, Field(max_length=120)] | None = None
+    email: OwnEmail
+    organization_name: OrganizationName | None = None
+
+
+class TenantPatch(Contract):
+    """`PATCH /v1.0/tenants/{tenantId}`, as a JSON merge patch (RFC 7396): what is left out stays as it is.
+
+    Only `destinationEmail` may be null, which removes it.
+    """
+
+    email: Annotated[
+        OneSpelling | None, Field(validation_alias=AliasChoices("email", "contactEmail", "contact_email"))
+    ] = None
+    organization_name: OrganizationName | None = None
+    environment: Environment | None = None
+    destination_email: Email | None = None
+
+    @field_validator("email", "organization_name", "environment")
+    @classmethod
+    def _is_there(cls, value: str | None) -> str:
+        """Not asked for a field that is left out."""
+        if value is None:
+            raise ValueError("cannot be removed")
+        return value
+
+    @property
+    def changes(self) -> dict[str, object]:
+        """The fields that were given, by their Python names."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class Reason(Contract):
+    """Why something is done to a tenant, for the audit trail and for those who ask later."""
+
+    reason: Line
+
+
+class OptionalReason(Contract):
+    reason: Line | None = None
+
+
+class Hold(Contract):
+    since: Timestamp
+    by: str
+    reason: Line | None = None
 
 
 class Tenant(Record):
+    """`status` follows from the holds, and `active` is false once it is deleted.
+
+    A deleted tenant is purged at `purgeAt` unless it is restored before; with `purgeOperationId` its purge has been
+    ordered, and it cannot be restored any more. After `purgedAt` nothing personal is left, and `email` is a stand-in
+    that reaches nobody.
+    """
+
     id: Uuid
     email: Email
     organization_name: str | None = None
@@ -45,3 +110,46 @@ class Tenant(Record):
     environment: Environment = "prod"
     status: TenantStatus = "ACTIVE"
     registration_status: RegistrationStatus = "UNVALIDATED"
+    parked: Hold | None = None
+    suspended: Hold | None = None
+    deleted: Hold | None = None
+    purge_at: Timestamp | None = None
+    purge_operation_id: Uuid | None = None
+    purged_at: Timestamp | None = None
+
+    def changed(self, **changes: object) -> "Tenant":
+        """The tenant with these fields, and with the status that follows from its holds."""
+        fields = self.model_dump(by_alias=False) | changes
+        return Tenant.model_validate(fields | {"status": _status(fields), "active": fields["deleted"] is None})
+
+    @model_validator(mode="after")
+    def _status_follows_from_holds(self) -> Self:
+        if self.status != _status({"parked": self.parked, "suspended": self.suspended, "deleted": self.deleted}):
+            raise ValueError(f"status {self.status} does not follow from the holds")
+        return self
+
+
+class TenantState(Contract):
+    """`GET /v1.0/tenants/{tenantId}/status`: what holds the tenant, without the rest of it."""
+
+    tenant_id: Uuid
+    status: TenantStatus
+    registration_status: RegistrationStatus
+    parked: Hold | None = None
+    suspended: Hold | None = None
+    deleted: Hold | None = None
+    purge_at: Timestamp | None = None
+    purged_at: Timestamp | None = None
+
+    @classmethod
+    def of(cls, tenant: Tenant) -> Self:
+        common = cls.model_fields.keys() - {"tenant_id"}
+        return cls.model_validate({"tenant_id": tenant.id} | {name: getattr(tenant, name) for name in common})
+
+
+def _status(holds: Mapping[str, Any]) -> TenantStatus:
+    if holds["deleted"]:
+        return "DELETED"
+    if holds["suspended"]:
+        return "SUSPENDED"
+    return "PARKED" if holds["parked"] else "ACTIVE"

@@ -16,6 +16,12 @@ class UserAssignmentDraft(Contract):
     role: TenantRole
 
 
+class UserRolePatch(Contract):
+    """`PATCH /v1.0/tenants/{tenantId}/users/{userId}`."""
+
+    role: TenantRole
+
+
 class UserAssignment(Record):
     """`user_id` is the user's `sub` in the user pool."""
 
@@ -23,3 +29,14 @@ class UserAssignment(Record):
     user_id: Uuid
     email: Email
     role: TenantRole
+
+
+class StaffMember(Record):
+    """Somebody of the company that runs BBWS. This record is the truth; the groups of the user pool follow it.
+
+    Without any role the member is no longer `active`.
+    """
+
+    user_id: Uuid
+    email: Email
+    roles: tuple[StaffRole, ...]

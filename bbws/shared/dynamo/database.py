@@ -69,7 +69,19 @@ class Delete:
     conflict: Exception | None = None
 
 
-Write = Put | Update | Delete
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Changes nothing, but lets no transaction through where `condition` does not hold; in transactions alone."""
+
+    table: str
+    key: Key
+    condition: str = "attribute_exists(PK)"
+    names: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+    conflict: Exception | None = None
+
+
+Write = Put | Update | Delete | Check
 
 
 class Database:
@@ -132,10 +144,16 @@ class Database:
         return Page([decode_item(item) for item in answer["Items"]], cursor)
 
     async def partition(
-        self, table: str, partition: tuple[str, str], *, index: str | None = None, up_to: tuple[str, str] | None = None
+        self,
+        table: str,
+        partition: tuple[str, str],
+        *,
+        index: str | None = None,
+        sort_prefix: tuple[str, str] | None = None,
+        up_to: tuple[str, str] | None = None,
     ) -> list[Item]:
         """All items of a partition that is known to be small; `up_to` bounds its sort key from above."""
-        request = _query(table, partition, index, None)
+        request = _query(table, partition, index, sort_prefix)
         if up_to:
             request["KeyConditionExpression"] += " AND #s <= :s"
             request["ExpressionAttributeNames"]["#s"] = up_to[0]
@@ -169,12 +187,14 @@ def _action(write: Write) -> tuple[str, dict[str, Any]]:
         case Update():
             return "Update", _update(write)
         case Delete():
-            return "Delete", _delete(write)
+            return "Delete", _keyed(write)
+        case Check():
+            return "ConditionCheck", _keyed(write)
 
 
-def _delete(delete: Delete) -> dict[str, Any]:
-    condition = _condition(delete.condition, delete.names, delete.values)
-    return {"TableName": delete.table, "Key": _key(delete.key), **condition}
+def _keyed(write: Delete | Check) -> dict[str, Any]:
+    condition = _condition(write.condition, write.names, write.values)
+    return {"TableName": write.table, "Key": _key(write.key), **condition}
 
 
 def _put(put: Put) -> dict[str, Any]:

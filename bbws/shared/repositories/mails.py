@@ -1,4 +1,4 @@
-"""`EMAIL#{kind}` beside the order: whether a mail of this kind is being sent or was (C-38)."""
+"""`EMAIL#{kind}` beside what a mail is about: whether it is being sent or was (C-38)."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -6,7 +6,28 @@ from datetime import datetime
 
 from bbws.shared.clock import iso
 from bbws.shared.dynamo.database import ConditionFailed, Database, Key, Put, Update
-from bbws.shared.repositories.orders import TABLE, beside
+from bbws.shared.repositories.orders import TABLE as ORDERS
+from bbws.shared.repositories.orders import beside
+from bbws.shared.repositories.tenants import METADATA
+from bbws.shared.repositories.tenants import TABLE as TENANTS
+
+
+@dataclass(frozen=True, slots=True)
+class MailPlace:
+    """Where it stands whether a mail was sent; DynamoDB forgets it at `forgotten_at`, where that is given."""
+
+    table: str
+    key: Key
+    forgotten_at: datetime | None = None
+
+
+def mail_of_order(tenant_id: str, order_id: str, kind: str) -> MailPlace:
+    return MailPlace(ORDERS, (beside(tenant_id, order_id), f"EMAIL#{kind}"))
+
+
+def mail_of_event(event_id: str, forgotten_at: datetime) -> MailPlace:
+    """For a mail that follows an event and belongs to nothing that stays."""
+    return MailPlace(TENANTS, (f"EMAIL#{event_id}", METADATA), forgotten_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +43,19 @@ class MailRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def find(self, tenant_id: str, order_id: str, kind: str) -> MailRecord | None:
-        item = await self._database.find(TABLE, _key(tenant_id, order_id, kind))
+    async def find(self, place: MailPlace) -> MailRecord | None:
+        item = await self._database.find(place.table, place.key)
         return MailRecord(item["state"] == "SENT", item["leaseUntil"]) if item else None
 
-    async def claim(self, tenant_id: str, order_id: str, kind: str, *, now: datetime, lease_until: datetime) -> bool:
+    async def claim(self, place: MailPlace, kind: str, *, now: datetime, lease_until: datetime) -> bool:
         """True: this process may send it, until the lease ends. False: sent, or another one is at it."""
-        partition, sort = _key(tenant_id, order_id, kind)
+        partition, sort = place.key
+        forgotten = {"expiresAt": int(place.forgotten_at.timestamp())} if place.forgotten_at else {}
         claim = Put(
-            TABLE,
+            place.table,
             {
                 "PK": partition, "SK": sort, "kind": kind, "state": "SENDING",
-                "leaseUntil": iso(lease_until), "dateCreated": iso(now),
+                "leaseUntil": iso(lease_until), "dateCreated": iso(now), **forgotten,
             },
             condition="attribute_not_exists(PK) OR (#state = :sending AND leaseUntil <= :now)",
             names={"#state": "state"},
@@ -45,11 +67,11 @@ class MailRepository:
             return False
         return True
 
-    async def release(self, tenant_id: str, order_id: str, kind: str, *, now: datetime, lease_until: datetime) -> None:
+    async def release(self, place: MailPlace, *, now: datetime, lease_until: datetime) -> None:
         """Nothing was sent: whoever comes next may try at once. A lease that another process took over stays."""
         release = Update(
-            TABLE,
-            _key(tenant_id, order_id, kind),
+            place.table,
+            place.key,
             {"leaseUntil": iso(now)},
             condition="leaseUntil = :mine",
             values={":mine": iso(lease_until)},
@@ -57,12 +79,6 @@ class MailRepository:
         with suppress(ConditionFailed):
             await self._database.write(release)
 
-    async def sent(
-        self, tenant_id: str, order_id: str, kind: str, *, message_id: str, recipients: str, now: datetime
-    ) -> None:
+    async def sent(self, place: MailPlace, *, message_id: str, recipients: str, now: datetime) -> None:
         changes = {"state": "SENT", "messageId": message_id, "recipients": recipients, "sentAt": iso(now)}
-        await self._database.write(Update(TABLE, _key(tenant_id, order_id, kind), changes))
-
-
-def _key(tenant_id: str, order_id: str, kind: str) -> Key:
-    return beside(tenant_id, order_id), f"EMAIL#{kind}"
+        await self._database.write(Update(place.table, place.key, changes))

@@ -1,17 +1,28 @@
 """Tenants in `bbws-tenants`. E-mail and organisation are unique by guard items, not by an index (C-09)."""
 
+import zlib
+from datetime import datetime
+
 from bbws.shared.clock import iso
-from bbws.shared.contracts.tenants import Tenant
-from bbws.shared.dynamo.database import Database, Put, Write
+from bbws.shared.contracts.pages import Page, PageRequest
+from bbws.shared.contracts.tenants import Environment, Tenant, TenantStatus
+from bbws.shared.dynamo.codec import Item
+from bbws.shared.dynamo.database import Check, Database, Delete, Key, Put, Update, Write
 from bbws.shared.errors import Conflict, FieldError
 from bbws.shared.repositories.items import item_of, model_of
 
 TABLE = "bbws-tenants"
 METADATA = "METADATA"
+# Deleted tenants wait for their purge in so many partitions of the due index.
+PURGE_SHARDS = 4
 
 
 class TenantExists(Exception):
     """A tenant of this id stands already."""
+
+
+class TenantChanged(Exception):
+    """The tenant has another version than the one that was read."""
 
 
 class TenantRepository:
@@ -27,17 +38,81 @@ class TenantRepository:
         guard = await self._database.find(TABLE, (f"UNIQUE#EMAIL#{normal_email(email)}", METADATA))
         return await self.find(guard["tenantId"]) if guard else None
 
+    async def list_by_email(self, email: str, page: PageRequest) -> Page[Tenant]:
+        """AP-1, through `EmailIndex`, which holds addresses in lower case as the contracts make them."""
+        address = email.strip().lower()
+        if not address:
+            # DynamoDB refuses to look for an empty key.
+            return Page([])
+        partition, only_tenants = ("email", address), ("entityType", "TENANT")
+        return _tenants(
+            await self._database.page(TABLE, page, partition=partition, index="EmailIndex", sort_prefix=only_tenants)
+        )
+
+    async def list_by_organization(self, name: str, page: PageRequest) -> Page[Tenant]:
+        """R-126; capitals and spaces make no other organisation."""
+        partition = ("GSI1PK", f"ORG#{normal_organization(name)}")
+        return _tenants(await self._database.page(TABLE, page, partition=partition, index="GSI1"))
+
+    async def list_by_status(self, status: TenantStatus, page: PageRequest) -> Page[Tenant]:
+        """R-127, the one that changed last first."""
+        partition = ("GSI2PK", f"STATUS#{status}")
+        return _tenants(await self._database.page(TABLE, page, partition=partition, index="GSI2", newest_first=True))
+
+    async def list_by_environment(self, environment: Environment, page: PageRequest) -> Page[Tenant]:
+        """C-07, newest first."""
+        partition = ("GSI3PK", f"ENV#{environment}")
+        return _tenants(await self._database.page(TABLE, page, partition=partition, index="GSI3", newest_first=True))
+
+    async def list_to_purge(self, now: datetime) -> list[Tenant]:
+        """The deleted tenants whose days of grace are over, and whose purge nobody ordered yet."""
+        due: list[Item] = []
+        for shard in range(PURGE_SHARDS):
+            partition = ("dueKey", f"PURGE#{shard}")
+            due += await self._database.partition(TABLE, partition, index="DueIndex", up_to=("dueAt", iso(now)))
+        return [model_of(Tenant, item) for item in due]
+
     def new(self, tenant: Tenant) -> list[Write]:
         """The tenant and its guards; a taken e-mail or organisation raises Conflict naming the field, a
         taken id TenantExists."""
-        writes: list[Write] = [
-            Put(TABLE, _item(tenant), conflict=TenantExists(tenant.id)),
-            _guard(tenant, f"UNIQUE#EMAIL#{normal_email(tenant.email)}", "email"),
-        ]
-        if tenant.organization_name:
-            name = normal_organization(tenant.organization_name)
-            writes.append(_guard(tenant, f"UNIQUE#ORG#{name}", "organizationName"))
-        return writes
+        guards = [_guard(tenant, key, field) for key, field in _guards(tenant).items()]
+        return [Put(TABLE, _item(tenant), conflict=TenantExists(tenant.id)), *guards]
+
+    def changed(self, before: Tenant, after: Tenant) -> list[Write]:
+        """`after` over `before`, and the guards of what they call themselves moved with it.
+
+        Raises TenantChanged where another change came first, Conflict naming each field that another tenant has.
+        Never the whole item: what a newer process stored beside must survive an older one.
+        """
+        item, old, new = _item(after), _guards(before), _guards(after)
+        key = (item.pop("PK"), item.pop("SK"))
+        gone = dict.fromkeys(_item(before).keys() - {"PK", "SK"} - item.keys())
+        update = Update(
+            TABLE,
+            key,
+            gone | item,
+            condition="#version = :before",
+            names={"#version": "version"},
+            values={":before": before.version},
+            conflict=TenantChanged(f"tenant {before.id} is no longer at version {before.version}"),
+        )
+        taken = [_guard(after, name, field) for name, field in new.items() if name not in old]
+        return [update, *taken, *(_freed(before, name) for name in old if name not in new)]
+
+    def still_open(self, tenant_id: str) -> Check:
+        """For transactions on what belongs to the tenant. Raises Conflict where it was deleted meanwhile."""
+        return Check(
+            TABLE,
+            (f"TENANT#{tenant_id}", METADATA),
+            condition="attribute_exists(PK) AND #status <> :deleted",
+            names={"#status": "status"},
+            values={":deleted": "DELETED"},
+            conflict=tenant_deleted(tenant_id),
+        )
+
+
+def tenant_deleted(tenant_id: str) -> Conflict:
+    return Conflict(f"tenant {tenant_id} is deleted; restore it first")
 
 
 def normal_email(email: str) -> str:
@@ -48,20 +123,43 @@ def normal_organization(name: str) -> str:
     return " ".join(name.split()).casefold()
 
 
-def _item(tenant: Tenant) -> dict[str, object]:
+def _tenants(found: Page[Item]) -> Page[Tenant]:
+    return Page([model_of(Tenant, item) for item in found.items], found.next_cursor)
+
+
+def _item(tenant: Tenant) -> Item:
+    organization = tenant.organization_name and normal_organization(tenant.organization_name)
+    waits_for_purge = tenant.purge_at and not tenant.purge_operation_id
     return item_of(
         tenant,
         (f"TENANT#{tenant.id}", METADATA),
         entityType="TENANT",
-        GSI1PK=f"ORG#{normal_organization(tenant.organization_name)}" if tenant.organization_name else None,
-        GSI1SK=f"TENANT#{tenant.id}" if tenant.organization_name else None,
+        GSI1PK=f"ORG#{organization}" if organization else None,
+        GSI1SK=f"TENANT#{tenant.id}" if organization else None,
         GSI2PK=f"STATUS#{tenant.status}",
         GSI2SK=f"{iso(tenant.date_last_updated)}#{tenant.id}",
         GSI3PK=f"ENV#{tenant.environment}",
         GSI3SK=f"{iso(tenant.date_created)}#{tenant.id}",
+        dueKey=f"PURGE#{zlib.crc32(tenant.id.encode()) % PURGE_SHARDS}" if waits_for_purge else None,
+        dueAt=iso(tenant.purge_at) if tenant.purge_at and waits_for_purge else None,
     )
+
+
+def _guards(tenant: Tenant) -> dict[str, str]:
+    """The keys that keep what the tenant calls itself, each with its field; a purged tenant keeps nothing."""
+    if tenant.purged_at:
+        return {}
+    guards = {f"UNIQUE#EMAIL#{normal_email(tenant.email)}": "email"}
+    if tenant.organization_name:
+        guards[f"UNIQUE#ORG#{normal_organization(tenant.organization_name)}"] = "organizationName"
+    return guards
 
 
 def _guard(tenant: Tenant, key: str, field: str) -> Put:
     taken = Conflict(f"this {field} belongs to another tenant", [FieldError(f"#/{field}", "is taken")])
     return Put(TABLE, {"PK": key, "SK": METADATA, "tenantId": tenant.id}, conflict=taken)
+
+
+def _freed(tenant: Tenant, guard: str) -> Delete:
+    key: Key = (guard, METADATA)
+    return Delete(TABLE, key, condition="attribute_not_exists(PK) OR tenantId = :id", values={":id": tenant.id})

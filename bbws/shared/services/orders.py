@@ -8,10 +8,12 @@ from bbws.shared.contracts.events import OrderCreated
 from bbws.shared.contracts.money import Money
 from bbws.shared.contracts.orders import Checkout, Order, OrderDraft, OrderLine, Payment, TimelineEntry
 from bbws.shared.contracts.pages import Page, PageRequest
+from bbws.shared.contracts.tenants import Tenant
 from bbws.shared.dynamo.database import Database, Write
-from bbws.shared.errors import FieldError, Invalid, NotFound
+from bbws.shared.errors import Conflict, FieldError, Invalid, NotFound
 from bbws.shared.integrations import payfast
 from bbws.shared.logging import get_logger
+from bbws.shared.order_keys import order_url
 from bbws.shared.repositories.campaigns import CampaignRepository
 from bbws.shared.repositories.orders import OrderChanged, OrderRepository, PaymentRecorded
 from bbws.shared.repositories.products import ProductRepository
@@ -41,11 +43,14 @@ class Orders:
     async def place(self, tenant_id: str, draft: OrderDraft, *, actor: str, order_id: str) -> Order:
         """A PENDING_PAYMENT order with all amounts fixed; the same order again where `order_id` was used before.
 
-        Raises NotFound for an unknown tenant, Invalid with every field error at once.
+        A tenant that is parked or suspended may order, for it must be able to pay. Raises NotFound for an unknown
+        tenant, Conflict for a deleted one, Invalid with every field error at once.
         """
-        await self._tenant_must_exist(tenant_id)
+        tenant = await self._existing(tenant_id)
         if repeated := await self._orders.find(tenant_id, order_id):
             return repeated
+        if tenant.deleted:
+            raise Conflict(f"tenant {tenant_id} is deleted; restore it first")
         order = await self._priced(tenant_id, draft, actor, order_id)
         try:
             await self._database.write(self._orders.new(order))
@@ -61,7 +66,7 @@ class Orders:
         return order
 
     async def list(self, tenant_id: str, page: PageRequest) -> Page[Order]:
-        await self._tenant_must_exist(tenant_id)
+        await self._existing(tenant_id)
         return await self._orders.list_of_tenant(tenant_id, page)
 
     async def payments(self, tenant_id: str, order_id: str, page: PageRequest) -> Page[Payment]:
@@ -76,14 +81,13 @@ class Orders:
     def checkout(self, order: Order) -> Checkout:
         """The form that takes the customer to PayFast."""
         base = self._settings.public_base_url
-        page = f"{base}/orders/{order.tenant_id}/{order.id}"
         notify_base = self._settings.payfast_notify_base_url or base
         more = f" and {len(order.items) - 1} more" if len(order.items) > 1 else ""
         fields = payfast.checkout_fields(
             merchant_id=self._settings.payfast_merchant_id,
             merchant_key=self._settings.payfast_merchant_key.get_secret_value(),
-            return_url=page,
-            cancel_url=f"{page}?cancelled=1",
+            return_url=order_url(self._settings, order.tenant_id, order.id),
+            cancel_url=order_url(self._settings, order.tenant_id, order.id, cancelled="1"),
             notify_url=f"{notify_base}/v1.0/payments/payfast/itn",
             email_address=order.customer_email if len(order.customer_email) <= LONGEST_PAYFAST_EMAIL else "",
             m_payment_id=order.id,
@@ -178,9 +182,11 @@ class Orders:
             errors.append(FieldError("#/campaignCode", "is for a product that the order does not hold"))
         return campaign
 
-    async def _tenant_must_exist(self, tenant_id: str) -> None:
-        if await self._tenants.find(tenant_id) is None:
+    async def _existing(self, tenant_id: str) -> Tenant:
+        tenant = await self._tenants.find(tenant_id)
+        if tenant is None:
             raise NotFound(f"there is no tenant {tenant_id}")
+        return tenant
 
 
 def _refuse_too_large(lines: Sequence[pricing.PricedLine]) -> None:

@@ -1,19 +1,42 @@
-"""Who the customers are."""
+"""Who the customers are, and what keeps one of them from being simply active.
 
-from datetime import datetime
+Three holds, each placed and lifted by itself: parked, suspended, deleted. What is so already stays so, and nothing is
+written or published.
+"""
+
+from datetime import datetime, timedelta
 
 from bbws.shared.audit import AuditTrail
 from bbws.shared.clock import Clock
-from bbws.shared.contracts.tenant_events import TenantCreated, TenantData
-from bbws.shared.contracts.tenants import Registration, Tenant, TenantDraft
+from bbws.shared.contracts.pages import Page, PageRequest
+from bbws.shared.contracts.tenant_events import (
+    TenantCreated,
+    TenantDeleted,
+    TenantEvent,
+    TenantParked,
+    TenantRestored,
+    TenantResumed,
+    TenantSuspended,
+    TenantUnparked,
+    TenantUpdated,
+)
+from bbws.shared.contracts.tenants import (
+    Environment,
+    Hold,
+    HoldKind,
+    Tenant,
+    TenantDraft,
+    TenantPatch,
+    TenantStatus,
+)
 from bbws.shared.dynamo.database import Database, Put
-from bbws.shared.errors import Conflict, NotFound
-from bbws.shared.ids import new_id
-from bbws.shared.logging import bound_value
+from bbws.shared.errors import Conflict
 from bbws.shared.outbox import Outbox
 from bbws.shared.repositories.tenants import TenantExists, TenantRepository
+from bbws.shared.services.tenant_changes import Change, TenantChanges, event_of
 
-SELF_REGISTERED = "registration"
+# C-28: a deleted tenant can be restored for so long; then it is purged.
+GRACE = timedelta(days=30)
 
 
 class Tenants:
@@ -21,33 +44,103 @@ class Tenants:
         self._outbox = outbox
         self._audit = audit
         self._tenants = TenantRepository(database)
+        self._changes = TenantChanges(database, outbox, audit, clock)
         self._clock = clock
 
     async def get(self, tenant_id: str) -> Tenant:
-        tenant = await self._tenants.find(tenant_id)
-        if tenant is None:
-            raise NotFound(f"there is no tenant {tenant_id}")
-        return tenant
+        """Also a deleted one. Raises NotFound."""
+        return await self._changes.get(tenant_id)
+
+    async def list_by_status(self, status: TenantStatus, page: PageRequest) -> Page[Tenant]:
+        """The one that changed last first."""
+        return await self._tenants.list_by_status(status, page)
+
+    async def list_by_environment(self, environment: Environment, page: PageRequest) -> Page[Tenant]:
+        """Newest first."""
+        return await self._tenants.list_by_environment(environment, page)
+
+    async def list_by_organization(self, name: str, page: PageRequest) -> Page[Tenant]:
+        """One or none, however the name is spelt."""
+        return await self._tenants.list_by_organization(name, page)
+
+    async def list_by_email(self, email: str, page: PageRequest) -> Page[Tenant]:
+        """One or none, however the address is spelt."""
+        return await self._tenants.list_by_email(email, page)
 
     async def create(self, draft: TenantDraft, *, actor: str, tenant_id: str) -> Tenant:
         """A tenant that an operator made. Raises Conflict naming each field that another tenant has."""
         return await self._create(draft.model_dump(by_alias=False), actor, tenant_id)
 
-    async def register(self, registration: Registration, *, tenant_id: str) -> Tenant:
-        """A tenant that a new customer made. Raises Conflict when the e-mail or the organisation is known."""
-        return await self._create(registration.model_dump(by_alias=False), SELF_REGISTERED, tenant_id)
+    async def update(self, tenant_id: str, patch: TenantPatch, *, version: int, actor: str) -> Tenant:
+        """The tenant says what `patch` says; a new e-mail has yet to be validated, unless somebody signs in already.
 
-    async def for_customer(self, registration: Registration) -> Tenant:
-        """The customer's tenant: the one with this e-mail, or a new one."""
-        if known := await self._tenants.find_by_email(registration.email):
-            return known
-        try:
-            return await self.register(registration, tenant_id=new_id())
-        except Conflict:
-            # The same customer may have come twice at this moment; another one's organisation stays refused.
-            if known := await self._tenants.find_by_email(registration.email):
-                return known
-            raise
+        Raises PreconditionFailed unless `version` is the newest, Conflict for a deleted tenant and, naming each field,
+        for what another tenant has.
+        """
+
+        def decide(tenant: Tenant, _now: datetime) -> Change | None:
+            _refuse_deleted(tenant)
+            fields = {name: value for name, value in patch.changes.items() if value != getattr(tenant, name)}
+            if "email" in fields and tenant.registration_status == "VALIDATED":
+                fields["registration_status"] = "UNVALIDATED"
+            return Change(fields, TenantUpdated) if fields else None
+
+        return await self._changes.make(tenant_id, decide, actor=actor, action=TenantUpdated.TYPE, version=version)
+
+    async def park(self, tenant_id: str, *, reason: str, actor: str) -> Tenant:
+        """A wished pause. Raises Conflict for a tenant that is suspended or deleted."""
+        return await self._hold(tenant_id, "parked", TenantParked, actor, reason)
+
+    async def unpark(self, tenant_id: str, *, reason: str | None = None, actor: str) -> Tenant:
+        return await self._release(tenant_id, "parked", TenantUnparked, actor, reason)
+
+    async def suspend(self, tenant_id: str, *, reason: str, actor: str) -> Tenant:
+        """For non-payment or abuse; also a parked one, which stays parked when it is resumed."""
+        return await self._hold(tenant_id, "suspended", TenantSuspended, actor, reason)
+
+    async def resume(self, tenant_id: str, *, reason: str | None = None, actor: str) -> Tenant:
+        return await self._release(tenant_id, "suspended", TenantResumed, actor, reason)
+
+    async def delete(self, tenant_id: str, *, version: int, actor: str) -> Tenant:
+        """Gone for its users, and purged after 30 days; until then its e-mail and organisation stay taken, and it can
+        be restored. Raises PreconditionFailed unless `version` is the newest."""
+        return await self._hold(tenant_id, "deleted", TenantDeleted, actor, version=version)
+
+    async def restore(self, tenant_id: str, *, reason: str | None = None, actor: str) -> Tenant:
+        """As it was before it was deleted, other holds included. Raises Conflict once its purge was ordered."""
+        return await self._release(tenant_id, "deleted", TenantRestored, actor, reason)
+
+    async def _hold(
+        self,
+        tenant_id: str,
+        kind: HoldKind,
+        event: type[TenantEvent],
+        actor: str,
+        reason: str | None = None,
+        version: int | None = None,
+    ) -> Tenant:
+        def decide(tenant: Tenant, now: datetime) -> Change | None:
+            if kind != "deleted":
+                _refuse_deleted(tenant)
+            if kind == "parked" and tenant.suspended:
+                raise Conflict(f"tenant {tenant.id} is suspended; resume it first")
+            if getattr(tenant, kind):
+                return None
+            hold = Hold(since=now, by=actor, reason=reason)
+            return Change({kind: hold} | ({"purge_at": now + GRACE} if kind == "deleted" else {}), event, reason)
+
+        return await self._changes.make(tenant_id, decide, actor=actor, action=event.TYPE, version=version)
+
+    async def _release(
+        self, tenant_id: str, kind: HoldKind, event: type[TenantEvent], actor: str, reason: str | None
+    ) -> Tenant:
+        def decide(tenant: Tenant, _now: datetime) -> Change | None:
+            (_refuse_purged if kind == "deleted" else _refuse_deleted)(tenant)
+            if getattr(tenant, kind) is None:
+                return None
+            return Change({kind: None} | ({"purge_at": None} if kind == "deleted" else {}), event, reason)
+
+        return await self._changes.make(tenant_id, decide, actor=actor, action=event.TYPE)
 
     async def _create(self, fields: dict[str, object], actor: str, tenant_id: str) -> Tenant:
         if repeated := await self._tenants.find(tenant_id):
@@ -57,7 +150,8 @@ class Tenants:
             fields | {"id": tenant_id, "date_created": now, "date_last_updated": now, "last_updated_by": actor}
         )
         try:
-            await self._outbox.commit([*self._tenants.new(tenant), self._created(tenant, actor)], [_event(tenant, now)])
+            writes = [*self._tenants.new(tenant), self._created(tenant, actor)]
+            await self._outbox.commit(writes, [event_of(TenantCreated, tenant)])
         except TenantExists:
             return await self.get(tenant_id)
         return tenant
@@ -67,11 +161,12 @@ class Tenants:
         return self._audit.entry("TENANT_CREATED", tenant_id=tenant.id, subject=subject, actor=actor, after=tenant)
 
 
-def _event(tenant: Tenant, now: datetime) -> TenantCreated:
-    return TenantCreated.of(
-        TenantData(tenant=tenant),
-        tenant_id=tenant.id,
-        time=now,
-        correlation_id=bound_value("correlation_id") or tenant.id,
-        traceparent=bound_value("traceparent"),
-    )
+def _refuse_deleted(tenant: Tenant) -> None:
+    _refuse_purged(tenant)
+    if tenant.deleted:
+        raise Conflict(f"tenant {tenant.id} is deleted; restore it first")
+
+
+def _refuse_purged(tenant: Tenant) -> None:
+    if tenant.purge_operation_id:
+        raise Conflict(f"tenant {tenant.id} {'was' if tenant.purged_at else 'is being'} purged; nothing brings it back")

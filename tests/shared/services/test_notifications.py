@@ -8,7 +8,8 @@ import pytest
 from bbws.shared.bootstrap import Services, bootstrap
 from bbws.shared.contracts.events import InvoiceIssued, OrderCreated
 from bbws.shared.errors import NotFound, Rejected, Unavailable
-from bbws.shared.services.notifications import Audience, MailUnderWay
+from bbws.shared.mailing import MailUnderWay
+from bbws.shared.services.notifications import Audience
 from bbws.shared.settings import Settings
 from tests.support.builders import a_billing_address
 from tests.support.market import Market, MovedClock, invoiced, paid

@@ -66,6 +66,8 @@ class EmulatorFront:
         self._faults = Faults()
         self._calls = CallCounts()
         self._polls: Counter[str] = Counter()
+        # The emulator looks for a user of the same e-mail and makes one in two steps, in threads; Cognito in one.
+        self._making_users = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -97,6 +99,9 @@ class EmulatorFront:
         answering = self._app(scope, _Replay(request.body, receive), send)
         if request.is_receive:
             await self._poll(request.account, answering, receive)
+        elif request.operation == "AdminCreateUser":
+            async with self._making_users:
+                await answering
         else:
             await answering
 

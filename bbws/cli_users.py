@@ -1,0 +1,117 @@
+"""`bbws users` and `bbws token`: arguments only."""
+
+import sys
+from typing import Any, cast
+
+import click
+
+from bbws.cli_running import run, tool_settings
+
+STAFF_ROLES = click.Choice(["operator", "admin"])
+TENANT_ROLES = click.Choice(["owner", "member", "viewer"])
+ROLES = click.Choice(["operator", "admin", "owner", "member", "viewer"])
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="For programs.")
+_STAFF_ROLE = click.option("--role", type=STAFF_ROLES, required=True)
+_PASSWORD = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+
+
+@click.group()
+def users() -> None:
+    """Who may act for a tenant, and who is of the staff."""
+
+
+@users.command("assign")
+@click.argument("tenant")
+@click.argument("email")
+@click.option("--role", type=TENANT_ROLES, required=True)
+@_JSON
+def users_assign(tenant: str, email: str, role: str, as_json: bool) -> None:
+    """Give EMAIL a role in TENANT; somebody who is not known yet is invited by mail."""
+    from bbws.user_commands import assign
+
+    _tell([run(assign(tool_settings("users"), tenant, email, cast(Any, role.upper())))], as_json)
+
+
+@users.command("list")
+@click.argument("tenant", required=False)
+@_JSON
+def users_list(tenant: str | None, as_json: bool) -> None:
+    """The users of TENANT, or without one the staff."""
+    from bbws.user_commands import users_of
+
+    _tell(run(users_of(tool_settings("users"), tenant)), as_json)
+
+
+@users.command("remove")
+@click.argument("tenant")
+@click.argument("email")
+@_JSON
+def users_remove(tenant: str, email: str, as_json: bool) -> None:
+    """Take EMAIL out of TENANT; the last owner stays."""
+    from bbws.user_commands import remove
+
+    _tell([run(remove(tool_settings("users"), tenant, email))], as_json)
+
+
+@users.command("tenants")
+@click.argument("email")
+@_JSON
+def users_tenants(email: str, as_json: bool) -> None:
+    """The tenants of EMAIL, with the role in each."""
+    from bbws.user_commands import tenants_of
+
+    _tell(run(tenants_of(tool_settings("users"), email)), as_json)
+
+
+@users.command("grant")
+@click.argument("email")
+@_STAFF_ROLE
+@_PASSWORD
+@_JSON
+def users_grant(email: str, role: str, password_stdin: bool, as_json: bool) -> None:
+    """Make EMAIL operator or admin; somebody new needs a password."""
+    from bbws.user_commands import grant
+
+    password = _password() if password_stdin else None
+    _tell([run(grant(tool_settings("users"), email, cast(Any, role.upper()), password))], as_json)
+
+
+@users.command("revoke")
+@click.argument("email")
+@_STAFF_ROLE
+@_JSON
+def users_revoke(email: str, role: str, as_json: bool) -> None:
+    """Take the role of operator or admin from EMAIL; tokens that are out count until they expire."""
+    from bbws.user_commands import revoke
+
+    _tell([run(revoke(tool_settings("users"), email, cast(Any, role.upper())))], as_json)
+
+
+@click.command()
+@click.option("--role", type=ROLES, default="operator", show_default=True, help="Sign in as this demo user.")
+@click.option("--tenant", help="Give the demo user its role in this tenant, not in the demo's own.")
+@click.option("--email", help="Sign in as this user instead; needs --password-stdin.")
+@_PASSWORD
+def token(role: str, tenant: str | None, email: str | None, password_stdin: bool) -> None:
+    """Print an access token for curl: -H "Authorization: Bearer $(bbws token --role operator)".
+
+    Demo users are there in the environment local alone.
+    """
+    from bbws.user_commands import token as access_token
+
+    if (email is None) == password_stdin:
+        raise click.UsageError("--email and --password-stdin belong together")
+    password = _password() if password_stdin else None
+    click.echo(run(access_token(tool_settings("token"), cast(Any, role), tenant, email, password)))
+
+
+def _password() -> str:
+    """The first line of standard input: a password on the command line would be seen by everybody on the machine."""
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+def _tell(records: list[dict[str, Any]], as_json: bool) -> None:
+    from bbws.user_commands import lines
+
+    click.echo(lines(records, as_json=as_json))

@@ -1,0 +1,74 @@
+"""Who may act for a tenant, and for which tenants a user may act."""
+
+from functools import partial
+
+from aiohttp import web
+
+from bbws.gateway.keys import CALLER, services
+from bbws.gateway.permissions import Right
+from bbws.gateway.requests import actor, body, expected_version, page, path_id
+from bbws.gateway.responses import API, Links, collection, embedded, etag_of, link, resource
+from bbws.shared.contracts.users import UserAssignment, UserAssignmentDraft, UserRolePatch
+
+
+def users_path(tenant_id: str) -> str:
+    return f"{API}/tenants/{tenant_id}/users"
+
+
+def _links(request: web.Request, assignment: UserAssignment) -> Links:
+    users = users_path(assignment.tenant_id)
+    here = f"{users}/{assignment.user_id}"
+    links = {"self": link(here), "tenant": link(f"{API}/tenants/{assignment.tenant_id}"), "collection": link(users)}
+    if request[CALLER].may(Right.USERS_MANAGE):
+        links |= {"update": link(here, method="PATCH"), "remove": link(here, method="DELETE")}
+    return links
+
+
+def _answer(request: web.Request, assignment: UserAssignment, *, created: bool = False) -> web.Response:
+    links = _links(request, assignment)
+    return resource(
+        request,
+        assignment,
+        links,
+        etag=etag_of(assignment.version),
+        status=201 if created else 200,
+        location=links["self"]["href"] if created else None,
+    )
+
+
+async def assign_user(request: web.Request) -> web.Response:
+    tenant_id, draft = path_id(request, "tenantId"), body(request, UserAssignmentDraft)
+    assignment, created = await services(request).users.assign(tenant_id, draft, actor=actor(request))
+    return _answer(request, assignment, created=created)
+
+
+async def list_users(request: web.Request) -> web.Response:
+    asked = page(request)
+    found = await services(request).users.list_of_tenant(path_id(request, "tenantId"), asked)
+    return collection(request, asked, found, [embedded(user, _links(request, user)) for user in found.items])
+
+
+async def get_user(request: web.Request) -> web.Response:
+    tenant_id, user_id = path_id(request, "tenantId"), path_id(request, "userId")
+    return _answer(request, await services(request).users.get(tenant_id, user_id))
+
+
+async def update_user(request: web.Request) -> web.Response:
+    users, tenant_id, user_id = services(request).users, path_id(request, "tenantId"), path_id(request, "userId")
+    version = await expected_version(request, partial(users.get, tenant_id, user_id))
+    role = body(request, UserRolePatch).role
+    changed = await users.change_role(tenant_id, user_id, role, version=version, actor=actor(request))
+    return _answer(request, changed)
+
+
+async def remove_user(request: web.Request) -> web.Response:
+    users, tenant_id, user_id = services(request).users, path_id(request, "tenantId"), path_id(request, "userId")
+    version = await expected_version(request, partial(users.get, tenant_id, user_id))
+    await users.remove(tenant_id, user_id, version=version, actor=actor(request))
+    return web.Response(status=204)
+
+
+async def list_tenants_of_user(request: web.Request) -> web.Response:
+    asked = page(request)
+    found = await services(request).users.list_of_user(path_id(request, "userId"), asked)
+    return collection(request, asked, found, [embedded(each, _links(request, each)) for each in found.items])

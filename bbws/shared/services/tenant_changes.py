@@ -1,0 +1,98 @@
+"""One change of one tenant: its new state, its event and its audit entry, all stored or none."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from bbws.shared.audit import AuditTrail
+from bbws.shared.clock import Clock
+from bbws.shared.contracts.tenant_events import TenantData, TenantEvent
+from bbws.shared.contracts.tenants import Tenant
+from bbws.shared.dynamo.database import Database, Write
+from bbws.shared.errors import NotFound, PreconditionFailed, Unavailable
+from bbws.shared.logging import bound_value, get_logger
+from bbws.shared.outbox import Outbox
+from bbws.shared.repositories.tenants import TenantChanged, TenantRepository
+
+# Somebody else changed the tenant between our reading and writing: read it again, at most so often.
+_TRIES = 20
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What becomes of a tenant: its new `fields`, the `event` that tells it, and what else is `written` with it."""
+
+    fields: Mapping[str, object]
+    event: type[TenantEvent] | None
+    reason: str | None = None
+    written: Sequence[Write] = ()
+
+
+# Says what is to be done with the tenant as it is at this moment; None: nothing, it is so already.
+Decide = Callable[[Tenant, datetime], Change | None]
+
+
+class TenantChanges:
+    def __init__(self, database: Database, outbox: Outbox, audit: AuditTrail, clock: Clock) -> None:
+        self._tenants = TenantRepository(database)
+        self._outbox = outbox
+        self._audit = audit
+        self._clock = clock
+
+    async def make(
+        self, tenant_id: str, decide: Decide, *, actor: str, action: str, version: int | None = None
+    ) -> Tenant:
+        """The tenant as it is afterwards. `decide` is asked again whenever another change came first.
+
+        `action` names the change in the audit trail. Raises NotFound, and PreconditionFailed unless `version`, where
+        one is given, is the newest.
+        """
+        for _ in range(_TRIES):
+            tenant = await self.get(tenant_id)
+            if version not in (None, tenant.version):
+                raise PreconditionFailed(f"tenant {tenant_id} is at version {tenant.version}, not {version}")
+            now = self._clock()
+            change = decide(tenant, now)
+            if change is None:
+                return tenant
+            try:
+                return await self._commit(tenant, change, now, actor, action)
+            except TenantChanged:
+                continue
+        raise Unavailable("dynamodb", f"tenant {tenant_id} is being changed by too many at once")
+
+    async def get(self, tenant_id: str) -> Tenant:
+        tenant = await self._tenants.find(tenant_id)
+        if tenant is None:
+            raise NotFound(f"there is no tenant {tenant_id}")
+        return tenant
+
+    async def _commit(self, tenant: Tenant, change: Change, now: datetime, actor: str, action: str) -> Tenant:
+        record = {"date_last_updated": now, "last_updated_by": actor, "version": tenant.version + 1}
+        changed = tenant.changed(**change.fields, **record)
+        entry = self._audit.entry(
+            action,
+            tenant_id=tenant.id,
+            subject=f"tenants/{tenant.id}",
+            actor=actor,
+            before=tenant,
+            after=changed,
+            reason=change.reason,
+        )
+        events = [event_of(change.event, changed, change.reason)] if change.event else []
+        await self._outbox.commit([*self._tenants.changed(tenant, changed), *change.written, entry], events)
+        log.info("tenant changed", tenant_id=tenant.id, action=action, status=changed.status)
+        return changed
+
+
+def event_of(kind: type[TenantEvent], tenant: Tenant, reason: str | None = None) -> TenantEvent:
+    """The event that the tenant, as it is after its change, makes."""
+    return kind.of(
+        TenantData(tenant=tenant, reason=reason),
+        tenant_id=tenant.id,
+        time=tenant.date_last_updated,
+        correlation_id=bound_value("correlation_id") or tenant.id,
+        traceparent=bound_value("traceparent"),
+    )

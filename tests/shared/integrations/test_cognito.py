@@ -1,0 +1,157 @@
+"""The user pool as BBWS uses it, on a real Cognito: people are found by e-mail, made once, and sign in."""
+
+import asyncio
+from functools import partial
+
+import pytest
+import pytest_asyncio
+
+from bbws.provision_users import make_user_pool
+from bbws.shared.bootstrap import bootstrap
+from bbws.shared.errors import Invalid, NotFound, Unauthenticated, Unavailable
+from bbws.shared.ids import new_id
+from bbws.shared.integrations.aws import AwsClients
+from bbws.shared.integrations.cognito import UserDirectory, UserPool, find_user_pool
+from bbws.shared.integrations.tokens import DEPENDENCY as IDENTITY
+from bbws.shared.settings import Settings
+from bbws.shared.topology import Topology
+from tests.support.emulator import Aws
+
+pytestmark = pytest.mark.needs("cognito")
+PASSWORD = "a long enough password"
+
+
+@pytest_asyncio.fixture
+async def pool(settings: Settings, clients: AwsClients) -> UserPool:
+    made = await make_user_pool(clients, Topology.for_settings(settings).user_pool)
+    assert made is not None
+    return made
+
+
+@pytest.fixture
+def directory(pool: UserPool, clients: AwsClients) -> UserDirectory:
+    return UserDirectory(partial(clients.get, "cognito-idp"), pool.pool_id)
+
+
+async def test_a_user_is_made_once_however_the_address_is_written(directory: UserDirectory) -> None:
+    """Two sign-ups at one moment, or one with capitals, must not split a person in two."""
+    addresses = ("Thandi@Protea.example", "thandi@protea.example") * 5
+    made = await asyncio.gather(*(directory.create(email) for email in addresses))
+    assert len({user.user_id for user in made}) == 1
+    assert made[0].email == "thandi@protea.example"
+    assert not made[0].has_password
+    assert await directory.find_by_email(" THANDI@protea.example ") == made[0]
+    assert await directory.get(made[0].user_id) == made[0]
+
+
+async def test_nobody_is_found_by_what_is_no_e_mail_of_theirs(directory: UserDirectory) -> None:
+    """A quote in an address must not widen the search, and an id is no address."""
+    thandi = await directory.create("thandi@protea.example")
+    for text in ('x" or email ^= "', '"@protea.example', '\\" = \\"', thandi.user_id, "sipho@protea.example"):
+        assert await directory.find_by_email(text) is None
+
+
+async def test_an_address_that_is_none_is_refused_naming_the_field(directory: UserDirectory) -> None:
+    """What the pool refuses is the caller's to mend."""
+    with pytest.raises(Invalid) as refused:
+        await directory.create("no address")
+    assert [error.pointer for error in refused.value.errors] == ["#/email"]
+
+
+async def test_only_who_has_a_password_signs_in(directory: UserDirectory, pool: UserPool) -> None:
+    """The pool's own first password is known to nobody; the chosen one counts at once, and the old one no more."""
+    user = await directory.create("thandi@protea.example")
+    await _refused(directory, pool, PASSWORD)
+    await directory.set_password(user.user_id, PASSWORD)
+    assert (await directory.get(user.user_id)).has_password
+    assert await directory.sign_in(pool.client_id, "Thandi@protea.example", PASSWORD)
+    await directory.set_password(user.user_id, "another long password")
+    await _refused(directory, pool, PASSWORD)
+
+
+async def _refused(directory: UserDirectory, pool: UserPool, password: str) -> None:
+    for email in ("thandi@protea.example", "nobody@protea.example"):
+        with pytest.raises(Unauthenticated, match="user pool"):
+            await directory.sign_in(pool.client_id, email, password)
+
+
+@pytest.mark.parametrize("password", ["too short", ""])
+async def test_a_refused_password_is_told_with_what_the_policy_wants(directory: UserDirectory, password: str) -> None:
+    """A customer reads this beside the field; a bare refusal makes them guess."""
+    user = await directory.create("thandi@protea.example")
+    with pytest.raises(Invalid) as refused:
+        await directory.set_password(user.user_id, password)
+    (error,) = refused.value.errors
+    assert error.pointer == "#/password"
+    assert "12 to 256 characters" in error.detail
+
+
+async def test_groups_and_attributes_follow_what_is_said(directory: UserDirectory) -> None:
+    """Doing it twice is what a retry does, and harmless."""
+    user = await directory.create("olga@bbws.example")
+    for _ in range(2):
+        await directory.add_to_group(user.user_id, "Operator")
+    await directory.add_to_group(user.user_id, "Admin")
+    assert await directory.groups_of(user.user_id) == {"Operator", "Admin"}
+    for _ in range(2):
+        await directory.remove_from_group(user.user_id, "Admin")
+    assert await directory.groups_of(user.user_id) == {"Operator"}
+    await directory.update_attributes(user.user_id, {"name": "Olga"})
+    assert await directory.find_by_email("olga@bbws.example") == user
+
+
+async def test_a_user_who_is_not_there_is_not_found(directory: UserDirectory) -> None:
+    """Nobody is made by asking."""
+    stranger = new_id()
+    for asked in (directory.get(stranger), directory.groups_of(stranger), directory.add_to_group(stranger, "Admin")):
+        with pytest.raises(NotFound, match=stranger):
+            await asked
+
+
+async def test_the_token_of_a_sign_in_is_one_that_the_gateway_takes(
+    directory: UserDirectory, settings: Settings, clients: AwsClients, pool: UserPool
+) -> None:
+    """Pool, keys and verifier agree: who signs in is recognised, with the groups that they have."""
+    user = await directory.create("olga@bbws.example")
+    await directory.set_password(user.user_id, PASSWORD)
+    await directory.add_to_group(user.user_id, "Operator")
+    token = await directory.sign_in(pool.client_id, user.email, PASSWORD)
+    async with bootstrap(settings) as services:
+        claims = await services.tokens.verify(token)
+    assert (claims.user_id, claims.groups) == (user.user_id, frozenset({"Operator"}))
+
+
+async def test_an_outage_is_told_as_one_and_ends(directory: UserDirectory, aws: Aws, pool: UserPool) -> None:
+    """Consumers wait for what is Unavailable; anything else would end in the dead letters."""
+    user = await directory.create("olga@bbws.example")
+    await aws.inject("cognito-idp")
+    for asked in (directory.find_by_email(user.email), directory.groups_of(user.user_id), directory.ping(),
+                  directory.sign_in(pool.client_id, user.email, PASSWORD)):  # fmt: skip
+        with pytest.raises(Unavailable) as told:
+            await asked
+        assert told.value.dependency == "cognito-idp"
+    await aws.heal()
+    await directory.ping()
+
+
+async def test_without_a_pool_every_call_says_which_setting_is_missing(clients: AwsClients) -> None:
+    """Somebody who forgot it reads its name; a process that needs no users is not held up."""
+    directory = UserDirectory(partial(clients.get, "cognito-idp"), None)
+    for asked in (directory.find_by_email("a@b.example"), directory.create("a@b.example"), directory.get(new_id())):
+        with pytest.raises(Unavailable, match="BBWS_COGNITO_USER_POOL_ID"):
+            await asked
+    await directory.ping()
+
+
+async def test_a_process_on_an_emulator_finds_the_pool_by_its_name(
+    settings: Settings, pool: UserPool, clients: AwsClients
+) -> None:
+    """A command in another terminal knows the endpoint and no more; the oldest of two pools of one name counts."""
+    client = await clients.get("cognito-idp")
+    declared = Topology.for_settings(settings).user_pool
+    await client.create_user_pool(PoolName=declared.name)
+    assert await find_user_pool(client, declared.name, declared.client) == pool
+    async with bootstrap(settings) as services:
+        assert services.settings.cognito_user_pool_id == pool.pool_id
+        assert services.settings.cognito_client_ids == (pool.client_id,)
+        await services.pings[IDENTITY]()
