@@ -3,7 +3,8 @@
 import asyncio
 import ipaddress
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import partial
 
 import orjson
 from aiohttp import web
@@ -37,6 +38,7 @@ from bbws.shared.bootstrap import Services, bootstrap
 from bbws.shared.hosts import host_names
 from bbws.shared.integrations.payfast_sources import parse_networks
 from bbws.shared.logging import get_logger
+from bbws.shared.order_keys import opens
 from bbws.shared.settings import Settings
 
 # Load balancers keep idle connections for 60 s; the side that ends them first must be the load balancer.
@@ -99,7 +101,7 @@ def _provider(
 
 def _attach(app: web.Application, services: Services, limits: StreamLimits) -> None:
     app[SERVICES] = services
-    app[AUTHORIZER] = Authorizer(services.tokens, services.users.role_in)
+    app[AUTHORIZER] = Authorizer(services.tokens, services.users.role_in, partial(opens, app[SETTINGS]))
     app[DEPENDENCIES] = Dependencies(services.pings)
     app[STREAMS] = TimelineStreams(services.orders.timeline, limits, app[METRICS].open_streams)
 
@@ -146,7 +148,7 @@ async def serve(app: web.Application, settings: Settings, stop: asyncio.Event) -
     try:
         site = web.TCPSite(runner, settings.gateway_host, settings.gateway_port)
         await site.start()
-        _announce(settings.gateway_host, _port_of(runner))
+        _announce(app[SETTINGS], _port_of(runner))
         await stop.wait()
         _log.info("gateway.stopping")
     finally:
@@ -157,14 +159,20 @@ def _port_of(runner: web.AppRunner) -> int:
     return int(runner.addresses[0][1])
 
 
-def _announce(host: str, port: int) -> None:
+def _announce(settings: Settings, port: int) -> None:
+    host = settings.gateway_host
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    if is_loopback(host):
-        why = "reachable from this machine only: access control comes later; BBWS_GATEWAY_HOST changes the address"
-        _log.info("gateway.listening", url=url, host=host, port=port, note=why)
+    write = _log.info if is_loopback(host) else _log.warning
+    write("gateway.listening", url=url, host=host, port=port, note=" ".join(_notes(settings)))
+
+
+def _notes(settings: Settings) -> Iterator[str]:
+    if is_loopback(settings.gateway_host):
+        yield "Reachable from this machine only; BBWS_GATEWAY_HOST changes the address."
     else:
-        risk = "OPEN TO OTHER MACHINES WITHOUT ANY ACCESS CONTROL (that comes later): whoever reaches it may use it"
-        _log.warning("gateway.listening", url=url, host=host, port=port, note=risk)
+        yield "OPEN TO OTHER MACHINES over plain HTTP: tokens can be read on the way unless a proxy in front ends TLS."
+    if settings.cognito_user_pool_id is None:
+        yield "No user pool is set (BBWS_COGNITO_USER_POOL_ID): operations that need a right answer 503."
 
 
 def is_loopback(host: str) -> bool:

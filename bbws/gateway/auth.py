@@ -4,6 +4,7 @@ A tenant in which the caller has no role looks exactly like one that does not ex
 told which right it lacks (403).
 """
 
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -17,15 +18,21 @@ from bbws.gateway.permissions import GRANTS, Right, Role
 from bbws.gateway.problems import ClientError
 from bbws.shared.contracts.users import TenantRole
 from bbws.shared.errors import Forbidden, NotFound, Unauthenticated
+from bbws.shared.ids import is_id
 from bbws.shared.integrations.tokens import Claims, TokenVerifier
+from bbws.shared.order_keys import PARAMETER as ORDER_KEY
 
-# A role that is given or taken in a tenant counts after this at the latest.
+# A role that is taken, or another one, counts after this at the latest; the first one in a tenant at once.
 ROLE_FRESH_S = 30.0
 MOST_ROLES = 10_000
 
 _STAFF = {Role.ADMIN, Role.OPERATOR}
 
+# RFC 6750 section 3: what an error_description may hold.
+_UNQUOTABLE = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
+
 RoleIn = Callable[[str, str], Awaitable[TenantRole | None]]
+Opens = Callable[[str, str, str], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,25 +53,40 @@ class Caller:
 
 
 class Authorizer:
-    """Tells callers apart; `role_in` says which role a user has in a tenant, or None."""
+    """Tells callers apart.
 
-    def __init__(self, tokens: TokenVerifier, role_in: RoleIn, *, now: Callable[[], float] = time.monotonic) -> None:
+    `role_in` says which role a user has in a tenant, or None; `opens` whether a key is that of a tenant's order.
+    """
+
+    def __init__(
+        self, tokens: TokenVerifier, role_in: RoleIn, opens: Opens, *, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._tokens = tokens
         self._role_in = role_in
+        self._opens = opens
         self._now = now
-        self._known: OrderedDict[tuple[str, str], tuple[TenantRole | None, float]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], tuple[TenantRole, float]] = OrderedDict()
 
     async def authorize(self, request: web.Request, route: Route) -> Caller | None:
-        """The caller, who may do this; None for a public operation.
+        """The caller, who may do this; None where nobody need say who they are.
 
         Raises ClientError 401, Forbidden, and NotFound where the caller may not know whether the thing exists.
         """
-        if route.access == "public":
+        if not isinstance(route.access, Right):
+            if route.access == "order-key":
+                self._require_key(request)
             return None
         claims = await self._claims(request)
         caller = Caller(claims.user_id, claims.email, await self._roles(request, claims))
         caller.require(route.access)
         return caller
+
+    def _require_key(self, request: web.Request) -> None:
+        """Raises NotFound, as for an order that does not exist."""
+        tenant_id, order_id = (request.match_info[name].lower() for name in ("tenantId", "orderId"))
+        keys = request.query.getall(ORDER_KEY, [])
+        if len(keys) != 1 or not self._opens(tenant_id, order_id, keys[0]):
+            raise NotFound(f"there is no order {order_id}")
 
     async def _claims(self, request: web.Request) -> Claims:
         given = request.headers.getall("Authorization", [])
@@ -90,20 +112,25 @@ class Authorizer:
     async def _own_role(self, tenant_id: str, user_id: str) -> Role:
         key, now = (tenant_id, user_id), self._now()
         known = self._known.get(key)
-        if known is None or known[1] <= now:
-            known = await self._role_in(tenant_id, user_id), now + ROLE_FRESH_S
-            self._known[key] = known
-            self._known.move_to_end(key)
-            if len(self._known) > MOST_ROLES:
-                self._known.popitem(last=False)
-        if known[0] is None:
+        if known is not None and known[1] > now:
+            return Role[known[0]]
+        role = await self._role_in(tenant_id, user_id) if is_id(tenant_id) else None
+        self._remember(key, role, now)
+        if role is None:
             raise NotFound(f"there is no tenant {tenant_id}")
-        return Role[known[0]]
+        return Role[role]
+
+    def _remember(self, key: tuple[str, str], role: TenantRole | None, now: float) -> None:
+        self._known.pop(key, None)
+        if role is not None:
+            self._known[key] = role, now + ROLE_FRESH_S
+        if len(self._known) > MOST_ROLES:
+            self._known.popitem(last=False)
 
 
 def _unauthenticated(detail: str, error: str | None) -> ClientError:
     """RFC 6750 section 3: without any token the challenge carries no error."""
-    told = f', error="{error}", error_description="{detail}"' if error else ""
+    told = f', error="{error}", error_description="{_UNQUOTABLE.sub("?", detail)}"' if error else ""
     return ClientError(HTTPStatus.UNAUTHORIZED, detail, {"WWW-Authenticate": f'Bearer realm="bbws"{told}'})
 
 

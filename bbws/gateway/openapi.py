@@ -10,7 +10,7 @@ from pydantic.json_schema import JsonSchemaMode, JsonSchemaValue, models_json_sc
 
 import bbws
 from bbws.gateway.operations import JSON, Answer, Route
-from bbws.gateway.permissions import GRANTS, Role
+from bbws.gateway.permissions import GRANTS, Right, Role
 from bbws.gateway.problems import PROBLEM_JSON
 from bbws.gateway.routes import ROUTES
 from bbws.shared.contracts.pages import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
@@ -158,7 +158,7 @@ def _operation(route: Route, schemas: _Schemas) -> Schema:
         "tags": [route.tag],
         "parameters": list(_parameters(route)),
         "responses": _responses(route, schemas),
-        "security": [] if route.access == "public" else [{_SCHEME: [route.access.value]}],
+        "security": [{_SCHEME: [route.access.value]}] if isinstance(route.access, Right) else [],
     }
     if text := _description(route):
         operation["description"] = text
@@ -169,7 +169,7 @@ def _operation(route: Route, schemas: _Schemas) -> Schema:
 
 
 def _description(route: Route) -> str:
-    if route.access == "public":
+    if not isinstance(route.access, Right):
         return route.description
     roles = ", ".join(role.value for role in Role if role in GRANTS[route.access])
     return f"{route.description}\n\nNeeds the right `{route.access.value}`, which these have: {roles}.".lstrip()
@@ -217,7 +217,7 @@ def _responses(route: Route, schemas: _Schemas) -> Schema:
 def problem_statuses(route: Route) -> list[int]:
     """Every status with which the operation may refuse or fail."""
     statuses = {500, 503, *route.errors}
-    if route.access != "public":
+    if isinstance(route.access, Right):
         statuses |= {401, 403}
     if route.takes_body:
         statuses |= {400, 408, 413, 415}

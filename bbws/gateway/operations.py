@@ -8,7 +8,7 @@ from typing import Any, Literal
 from aiohttp import web
 from pydantic import BaseModel
 
-from bbws.gateway.permissions import Access
+from bbws.gateway.permissions import Access, Right
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -49,11 +49,11 @@ class Parameter:
 class Route:
     """One method on one path.
 
-    `access` is the right that its caller needs, or `public`. `errors` are the statuses with which the operation's own
-    rules refuse; those that follow from the other fields (a right: 401, 403; a body: 400, 413, 415, 422; If-Match: 412,
-    428 …) need not be repeated. `max_body_bytes` of None is the limit of the settings. `cacheable` answers hold nothing
-    personal. `page` routes answer people: they allow styles and scripts of this origin, and are not part of the API's
-    description.
+    `access` is the right that its caller needs, `public`, or `order-key` for pages of one order. `errors` are the
+    statuses with which the operation's own rules refuse; those that follow from the other fields (a right: 401, 403; a
+    body: 400, 413, 415, 422; If-Match: 412, 428 …) need not be repeated. `max_body_bytes` of None is the limit of the
+    settings. `cacheable` answers hold nothing personal. `page` routes answer people: they allow styles and scripts of
+    this origin, and are not part of the API's description.
     """
 
     method: Method
@@ -90,6 +90,8 @@ class Route:
         return tuple(part[1:-1] for part in self.path.split("/") if part.startswith("{"))
 
     def __post_init__(self) -> None:
+        if not isinstance(self.access, Right) and self.access not in {"public", "order-key"}:
+            raise ValueError(f"{self.operation_id}: {self.access!r} says nobody who may")
         if self.idempotency != "never" and self.method != "POST":
             raise ValueError(f"{self.operation_id}: only POST takes an Idempotency-Key")
         if self.if_match and self.method not in {"PUT", "PATCH", "DELETE"}:

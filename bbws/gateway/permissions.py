@@ -39,8 +39,8 @@ class Right(StrEnum):
     CATALOGUE_MANAGE = "catalogue:manage"
 
 
-# What an operation asks of its caller; `public` operations ask nothing.
-Access = Right | Literal["public"]
+# What an operation asks of its caller: a right, nothing, or (an order's own pages) the key in the address.
+Access = Right | Literal["public", "order-key"]
 
 _STAFF = frozenset({Role.ADMIN, Role.OPERATOR})
 _OWNERS = _STAFF | {Role.OWNER}

@@ -17,14 +17,13 @@ from bbws.gateway.problems import ClientError
 from bbws.shared.contracts.base import Record
 from bbws.shared.contracts.pages import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, PageRequest
 from bbws.shared.errors import BadRequest, FieldError, Invalid, NotFound, PreconditionFailed, PreconditionRequired
-from bbws.shared.ids import new_id
+from bbws.shared.ids import is_id, new_id
 from bbws.shared.integrations.payfast_sources import sender_address
 
 # Who sends a body slower than this holds a connection for nothing.
 BODY_TIMEOUT_S = 30.0
 MAX_CURSOR_CHARS = 2048
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ENTITY_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 _CURSOR = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -149,7 +148,7 @@ def resource_id(request: web.Request) -> str:
 def path_id(request: web.Request, name: str) -> str:
     """A UUID of the path; what is no UUID names nothing that exists."""
     value = request.match_info[name].lower()
-    if not _UUID.fullmatch(value):
+    if not is_id(value):
         raise NotFound(f"There is no {name.removesuffix('Id')} with this id.")
     return value
 

@@ -157,7 +157,8 @@ async def _services(
             "s3": store.ping,
             "events": bus.ping,
             "ses": transport.ping,
-            IDENTITY: tokens.ping,
+            # Where no pool is set nothing is out: public operations are all that this process has.
+            **({IDENTITY: jwks.ping} if jwks else {}),
         },
     )
 

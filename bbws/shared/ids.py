@@ -1,10 +1,17 @@
 """Identifiers: UUID version 7 (RFC 9562), so that ids sort by the time they were made."""
 
+import re
 import secrets
 import time
 from uuid import UUID, uuid5
 
 _NAMESPACE = UUID("8f0c5a3e-6f0e-5d6b-9d0a-0b5b77737a61")
+_WRITTEN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` is a UUID as we write them: in lower case, with dashes."""
+    return _WRITTEN.fullmatch(text) is not None
 
 
 def new_id() -> str:

@@ -121,16 +121,26 @@ function tryForm(method, path, operation) {
   form.append(make("button", { type: "submit" }, "Send"), output);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    send(form, method, path, output);
+    send(form, method, path, operation, output);
   });
   return form;
 }
 
-async function send(form, method, path, output) {
+/* The right that an operation needs, or nothing. */
+const rightOf = (operation) => operation.security?.flatMap((each) => Object.values(each).flat())[0];
+
+/* The token stays in its field: this page keeps nothing, and sends it only where it is needed. */
+function authorize(headers) {
+  const token = document.getElementById("token").value.trim();
+  if (token) headers.Authorization = `Bearer ${token}`;
+}
+
+async function send(form, method, path, operation, output) {
   output.hidden = false;
   output.textContent = "…";
   try {
     const { url, options } = requestOf(form, method, path);
+    if (rightOf(operation)) authorize(options.headers);
     const answer = await fetch(url, options);
     const streamed = answer.headers.get("Content-Type")?.startsWith("text/event-stream");
     output.textContent = headOf(answer);
@@ -179,7 +189,7 @@ function operationCard(path, method, operation) {
   const card = make("details", { id: operation.operationId });
   const head = make("summary", {}, make("span", { class: `method ${method}` }, method.toUpperCase()),
     make("span", { class: "path" }, path), make("span", { class: "operation-id" }, operation.operationId),
-    make("div", {}, operation.summary));
+    rightOf(operation) ? make("span", { class: "right" }, `needs ${rightOf(operation)}`) : "", make("div", {}, operation.summary));
   card.append(head);
   card.addEventListener("toggle", () => card.open && card.children.length === 1 && card.append(make("div", {},
     make("p", {}, prose(operation.description)), ...parameterTable(operation), ...bodyPart(operation),

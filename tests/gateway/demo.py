@@ -15,6 +15,7 @@ from bbws.shared.contracts.base import Contract, Line
 from bbws.shared.contracts.orders import TimelineEntry
 from bbws.shared.contracts.tenants import TenantDraft
 from bbws.shared.errors import Unavailable
+from bbws.shared.integrations.tokens import TokenVerifier
 
 
 class Part(Contract):
@@ -56,6 +57,10 @@ async def read_timeline(tenant_id: str, order_id: str) -> tuple[TimelineEntry, .
     return ()
 
 
+async def role_in(tenant_id: str, user_id: str) -> None:
+    return None
+
+
 def _route(method: Any, path: str, handler: Any, **more: Any) -> Route:
     settings = {"answers": {200: Answer("Done")}, **more}
     name = path.strip("/") or "root"
@@ -74,7 +79,8 @@ ROUTES = (
 )
 
 
-def demo_services(**pings: Any) -> Services:
-    nobody = SimpleNamespace(role_in=None)
+def demo_services(tokens: TokenVerifier | None = None, **pings: Any) -> Services:
+    """Nothing but a timeline without entries; with `tokens` their callers are known, with no role in any tenant."""
     orders = SimpleNamespace(timeline=read_timeline)
-    return cast(Services, SimpleNamespace(pings=pings, orders=orders, tokens=None, users=nobody))
+    users = SimpleNamespace(role_in=role_in)
+    return cast(Services, SimpleNamespace(pings=pings, orders=orders, tokens=tokens, users=users))

@@ -1,15 +1,18 @@
 """A client that holds every answer against the published OpenAPI document, and requests that tests repeat."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
-from aiohttp import ClientResponse
-from aiohttp.test_utils import TestClient
+from aiohttp import ClientResponse, web
+from aiohttp.test_utils import TestClient, TestServer
 from openapi_schema_validator import OAS31Validator
 from yarl import URL
 
+from bbws.gateway.app import create_app
 from bbws.gateway.openapi import document
 from bbws.gateway.operations import Route
 from bbws.gateway.routes import ROUTES
@@ -78,6 +81,18 @@ class Api:
     async def place(self, tenant: Tenant, product: Product, key: str | None = None, **fields: Any) -> Answer:
         body = {**order_body(product.id), **fields}
         return await self.post(orders_path(tenant), body, Idempotency_Key=key or f'"{new_id()}"')
+
+
+@asynccontextmanager
+async def as_operator(
+    identity: Identity, services: SimpleNamespace, settings: Settings | None = None, **options: Any
+) -> AsyncIterator[TestClient[web.Request, web.Application]]:
+    """A gateway over services that a test made up; an operator sends every request."""
+    async with identity.verifier() as tokens:
+        services.tokens, services.users = tokens, SimpleNamespace(role_in=None)
+        app = create_app(settings or Settings(), cast(Services, services), **options)
+        async with TestClient(TestServer(app), headers=identity.bearer("Operator")) as client:
+            yield client
 
 
 def orders_path(tenant: Tenant) -> str:

@@ -40,13 +40,13 @@ async def test_loopback_is_announced_with_its_reason() -> None:
         (line,) = [line for line in logs if line["event"] == "gateway.listening"]
     assert line["log_level"] == "info"
     assert "BBWS_GATEWAY_HOST" in str(line["note"])
-    assert "access control" in str(line["note"])
+    assert "BBWS_COGNITO_USER_POOL_ID" in str(line["note"])
     assert str(line["url"]).startswith("http://127.0.0.1:")
     assert not str(line["url"]).endswith(":0")
 
 
 async def test_other_addresses_are_warned_about() -> None:
-    """Without access control an open gateway lets everybody read every customer: that must not happen quietly."""
+    """Whoever listens on the way reads tokens, and with them every customer: that must not happen quietly."""
     async with _served("0.0.0.0") as logs:
         (line,) = [line for line in logs if line["event"] == "gateway.listening"]
     assert line["log_level"] == "warning"

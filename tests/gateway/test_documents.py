@@ -2,25 +2,22 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 
-from bbws.gateway.app import create_app
 from bbws.gateway.renderings import MAX_RENDERINGS
-from bbws.shared.bootstrap import Services
 from bbws.shared.contracts.events import OrderCreated
 from bbws.shared.contracts.orders import PaymentDetails
 from bbws.shared.errors import NotFound
 from bbws.shared.ids import new_id
-from bbws.shared.settings import Settings
-from tests.gateway.support import Api
+from tests.gateway.support import Api, as_operator
 from tests.support.builders import PAID_AT, a_payment, order_created
+from tests.support.identity import Identity
 from tests.support.waiting import eventually
 
 
@@ -115,22 +112,21 @@ class _Press:
         return f"{form} of {order_id}".encode()
 
 
-@asynccontextmanager
-async def _printing(press: _Press) -> AsyncIterator[TestClient[web.Request, web.Application]]:
-    orders = SimpleNamespace(timeline=None)
-    services = cast(Services, SimpleNamespace(pings={}, orders=orders, documents=press))
-    async with TestClient(TestServer(create_app(Settings(), services))) as client:
-        yield client
+def _printing(
+    press: _Press, identity: Identity
+) -> AbstractAsyncContextManager[TestClient[web.Request, web.Application]]:
+    services = SimpleNamespace(pings={}, orders=SimpleNamespace(timeline=None), documents=press)
+    return as_operator(identity, services)
 
 
 def _pdf_path(order_id: str) -> str:
     return f"/v1.0/tenants/{new_id()}/orders/{order_id}/documents/order?format=pdf"
 
 
-async def test_abandoned_pdfs_count_until_they_are_drawn() -> None:
+async def test_abandoned_pdfs_count_until_they_are_drawn(shared_identity: Identity) -> None:
     """Whoever asks and leaves, again and again, must not fill the process with work that nobody waits for."""
     press = _Press()
-    async with _printing(press) as client:
+    async with _printing(press, shared_identity) as client:
         for number in range(MAX_RENDERINGS):
             asking = asyncio.create_task(client.get(_pdf_path(new_id())))
             await eventually(lambda n=number: press.asked.total() == n + 1, what="it is drawn")  # type: ignore[misc]
@@ -149,11 +145,13 @@ async def test_abandoned_pdfs_count_until_they_are_drawn() -> None:
 
 
 @pytest.mark.parametrize(("error", "status"), [(None, 200), (NotFound("there is no such order"), 404)])
-async def test_those_who_want_the_same_pdf_share_it(error: Exception | None, status: int) -> None:
+async def test_those_who_want_the_same_pdf_share_it(
+    error: Exception | None, status: int, shared_identity: Identity
+) -> None:
     """A link that many press at once costs one drawing; what fails, fails for all, and is tried anew afterwards."""
     press, path, asked = _Press(), _pdf_path(order_id := new_id()), MAX_RENDERINGS + 2
     press.error = error
-    async with _printing(press) as client:
+    async with _printing(press, shared_identity) as client:
         asking = [asyncio.create_task(client.get(path)) for _ in range(asked)]
 
         async def all_wait() -> bool:

@@ -89,10 +89,22 @@ async def _nothing(request: web.Request) -> web.Response:
     return web.Response()
 
 
-@pytest.mark.parametrize("wrong", [{"method": "GET", "idempotency": "optional"}, {"method": "POST", "if_match": True}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"idempotency": "optional"},
+        {"method": "POST", "if_match": True},
+        {"access": None},
+        {"access": "orders:read"},
+        {"access": ""},
+    ],
+)
 def test_route_refuses_what_cannot_be(wrong: dict[str, object]) -> None:
     """A mistake in the table of routes shows when the process starts, not when a customer calls."""
-    settings = {"path": "/x", "operation_id": "x-do", "handler": _nothing, "summary": "", "tag": ""} | wrong
+    settings = {
+        "method": "GET", "path": "/x", "operation_id": "x-do", "handler": _nothing, "summary": "", "tag": "",
+        "access": "public", **wrong,
+    }  # fmt: skip
     with pytest.raises(ValueError, match="x-do"):
         Route(**settings, answers={200: Answer("Done")})  # type: ignore[arg-type]
 

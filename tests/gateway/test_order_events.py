@@ -1,25 +1,23 @@
 """The event stream of an order: what a browser's EventSource needs, and what protects the process."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import cast
 
 import orjson
 import pytest
 from aiohttp import ClientResponse, web
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 
-from bbws.gateway.app import create_app
 from bbws.gateway.streams import StreamLimits
-from bbws.shared.bootstrap import Services
 from bbws.shared.contracts.orders import TimelineEntry, TimelineKind
 from bbws.shared.errors import NotFound, Unavailable
 from bbws.shared.settings import Settings
-from tests.gateway.support import Api, orders_path
+from tests.gateway.support import Api, as_operator, orders_path
 from tests.support.builders import PLACED_AT
+from tests.support.identity import Identity
 from tests.support.waiting import eventually
 
 HERE = "/v1.0/tenants/019abf6e-5d1c-7c3e-9d7b-3f1f6f3c2a10/orders/019abf6e-5d1c-7c3e-9d7b-3f1f6f3c2a11/events"
@@ -55,18 +53,26 @@ class Story:
             self.tell(name, "MAIL_SENT")
 
 
-@asynccontextmanager
-async def _serving(story: Story) -> AsyncIterator[Client]:
-    services = cast(Services, SimpleNamespace(pings={}, orders=SimpleNamespace(timeline=story.read)))
-    settings = Settings(trusted_proxies="127.0.0.1/32")
-    async with TestClient(TestServer(create_app(settings, services, stream_limits=story.limits))) as client:
-        yield client
+Serving = Callable[[Story], AbstractAsyncContextManager[Client]]
+
+
+@pytest.fixture
+def serving(shared_identity: Identity) -> Serving:
+    """A gateway that tells a story to an operator."""
+
+    def serve(story: Story) -> AbstractAsyncContextManager[Client]:
+        services = SimpleNamespace(pings={}, orders=SimpleNamespace(timeline=story.read))
+        settings = Settings(trusted_proxies="127.0.0.1/32")
+        return as_operator(shared_identity, services, settings, stream_limits=story.limits)
+
+    return serve
 
 
 async def _block(response: ClientResponse) -> dict[str, str]:
     """The next event of the stream; a comment is under `""`, the end of the stream is empty."""
     async with asyncio.timeout(5):
         raw = await response.content.readuntil(b"\n\n")
+    assert raw or response.ok, f"no stream but {response.status}"
     lines = [line for line in raw.decode().splitlines() if line]
     return {name: value for name, _, value in (line.partition(": ") for line in lines)}
 
@@ -83,12 +89,12 @@ async def _ids_to_the_end(response: ClientResponse) -> list[str]:
     return [line[4:] for line in text.splitlines() if line.startswith("id: ")]
 
 
-async def test_events_arrive_as_they_happen() -> None:
+async def test_events_arrive_as_they_happen(serving: Serving) -> None:
     """The status page updates by itself: what was comes at once, what comes later without asking."""
     # No heartbeat within the test: only the change itself may wake the stream.
     story = Story(limits=StreamLimits(poll_s=0.02, heartbeat_s=60, max_open_s=120, max_streams=2))
     story.tell("placed", "ORDER_PLACED")
-    async with _serving(story) as client, client.get(HERE) as response:
+    async with serving(story) as client, client.get(HERE) as response:
         assert response.headers["Content-Type"] == "text/event-stream"
         assert response.headers["Cache-Control"] == "no-store"
         assert response.headers["X-Content-Type-Options"] == "nosniff"
@@ -101,12 +107,12 @@ async def test_events_arrive_as_they_happen() -> None:
         assert data == {"id": "paid", "kind": "ORDER_PAID", "at": "2026-11-21T17:30:00.000Z", "text": "paid happened"}
 
 
-async def test_entry_that_belongs_earlier_is_sent_too() -> None:
+async def test_entry_that_belongs_earlier_is_sent_too(serving: Serving) -> None:
     """Consumers finish in any order: an entry that sorts before one already sent must not get lost."""
     story = Story()
     story.tell("placed")
     story.tell("later")
-    async with _serving(story) as client, client.get(HERE) as response:
+    async with serving(story) as client, client.get(HERE) as response:
         assert [(await _event(response))["id"] for _ in range(2)] == ["placed", "later"]
         story.tell("between")
         story.entries = (story.entries[0], story.entries[2], story.entries[1])
@@ -117,59 +123,59 @@ async def test_entry_that_belongs_earlier_is_sent_too() -> None:
     ("last", "ids"),
     [("placed", ["issued", *MAILS]), ("mail2", ["mail3"]), ("unknown", ["placed", "issued", *MAILS])],
 )
-async def test_stream_resumes_after_the_last_event(last: str, ids: list[str]) -> None:
+async def test_stream_resumes_after_the_last_event(last: str, ids: list[str], serving: Serving) -> None:
     """After a broken connection nothing is missed and nothing known is repeated."""
     story = Story()
     story.tell_all()
-    async with _serving(story) as client, client.get(HERE, headers={"Last-Event-ID": last}) as response:
+    async with serving(story) as client, client.get(HERE, headers={"Last-Event-ID": last}) as response:
         assert await _ids_to_the_end(response) == ids
 
 
-async def test_stream_ends_when_the_story_is_told() -> None:
+async def test_stream_ends_when_the_story_is_told(serving: Serving) -> None:
     """A page left open must not hold a connection for ever; 204 keeps EventSource from connecting again."""
     story = Story()
     story.tell_all()
-    async with _serving(story) as client:
+    async with serving(story) as client:
         async with client.get(HERE) as response:
             assert (await response.read()).endswith(b"event: end\ndata: {}\n\n")
         async with client.get(HERE, headers={"Last-Event-ID": MAILS[-1]}) as again:
             assert (again.status, await again.read()) == (204, b"")
 
 
-async def test_stream_ends_after_its_time_and_without_the_end_event() -> None:
+async def test_stream_ends_after_its_time_and_without_the_end_event(serving: Serving) -> None:
     """The client then connects again; proxies that cut long connections never get the chance."""
     story = Story(limits=StreamLimits(poll_s=0.02, heartbeat_s=5, max_open_s=0.2, max_streams=2))
     story.tell("placed")
-    async with _serving(story) as client, client.get(HERE) as response:
+    async with serving(story) as client, client.get(HERE) as response:
         body = await response.read()
     assert b"id: placed" in body
     assert b"event: end" not in body
 
 
-async def test_quiet_stream_has_heartbeats() -> None:
+async def test_quiet_stream_has_heartbeats(serving: Serving) -> None:
     """Proxies close what is silent for a minute; and only writing shows that a watcher has left."""
     story = Story()
     story.tell("placed")
-    async with _serving(story) as client, client.get(HERE) as response:
+    async with serving(story) as client, client.get(HERE) as response:
         await _event(response)
         assert await _block(response) == {"": "still here"}
 
 
-async def test_watchers_of_one_order_share_a_poll() -> None:
+async def test_watchers_of_one_order_share_a_poll(serving: Serving) -> None:
     """A hundred open pages of one order must not mean a hundred reads each second."""
     story = Story(limits=StreamLimits(poll_s=30, heartbeat_s=0.05, max_open_s=20, max_streams=10))
     story.tell("placed")
-    async with _serving(story) as client, client.get(HERE) as one, client.get(HERE) as two:
+    async with serving(story) as client, client.get(HERE) as one, client.get(HERE) as two:
         await _event(one)
         await _event(two)
         assert story.reads == 1
 
 
-async def test_polling_ends_with_the_last_watcher() -> None:
+async def test_polling_ends_with_the_last_watcher(serving: Serving) -> None:
     """Nobody watches, nothing is read: otherwise each order ever opened would be polled until the process ends."""
     story = Story()
     story.tell("placed")
-    async with _serving(story) as client:
+    async with serving(story) as client:
         async with client.get(HERE) as response:
             await _event(response)
 
@@ -184,11 +190,11 @@ async def test_polling_ends_with_the_last_watcher() -> None:
         assert story.reads == reads
 
 
-async def test_too_many_streams_are_refused() -> None:
+async def test_too_many_streams_are_refused(serving: Serving) -> None:
     """Each stream holds a connection; beyond the cap the order can still be read, and later watched."""
     story = Story()
     story.tell("placed")
-    async with _serving(story) as client, client.get(HERE) as one, client.get(HERE) as two:
+    async with serving(story) as client, client.get(HERE) as one, client.get(HERE) as two:
         assert (one.status, two.status) == (200, 200)
         async with client.get(HERE) as three:
             problem = await three.json(content_type=None)
@@ -204,13 +210,13 @@ async def test_too_many_streams_are_refused() -> None:
     ],
 )
 async def test_one_order_or_sender_cannot_take_all_streams(
-    limits: StreamLimits, orders: tuple[str, str, str], senders: tuple[str, str, str], detail: str
+    limits: StreamLimits, orders: tuple[str, str, str], senders: tuple[str, str, str], detail: str, serving: Serving
 ) -> None:
     """A single client could keep every customer from watching; a place that becomes free may be taken again."""
     story = Story(limits=limits)
     story.tell("placed")
     proxied = [{"X-Forwarded-For": address} for address in senders]
-    async with _serving(story) as client, client.get(orders[0], headers=proxied[0]) as one:
+    async with serving(story) as client, client.get(orders[0], headers=proxied[0]) as one:
         async with client.get(orders[1], headers=proxied[1]) as two:
             assert (one.status, two.status) == (200, 200)
             async with client.get(orders[2], headers=proxied[2]) as three:
@@ -227,17 +233,17 @@ async def test_one_order_or_sender_cannot_take_all_streams(
         await eventually(has_room, what="the place is free again")
 
 
-async def test_unknown_order_has_no_stream() -> None:
+async def test_unknown_order_has_no_stream(serving: Serving) -> None:
     """The answer is a problem like any other, because nothing has been sent yet."""
-    async with _serving(Story(error=NotFound("there is no such order"))) as client, client.get(HERE) as response:
+    async with serving(Story(error=NotFound("there is no such order"))) as client, client.get(HERE) as response:
         assert (response.status, response.content_type) == (404, "application/problem+json")
 
 
-async def test_stream_outlives_an_outage() -> None:
+async def test_stream_outlives_an_outage(serving: Serving) -> None:
     """While the table is out of reach the page stays connected, and then shows what was missed."""
     story = Story()
     story.tell("placed")
-    async with _serving(story) as client, client.get(HERE) as response:
+    async with serving(story) as client, client.get(HERE) as response:
         await _event(response)
         story.error = Unavailable("dynamodb", "out")
         reads = story.reads
@@ -247,27 +253,25 @@ async def test_stream_outlives_an_outage() -> None:
         assert (await _event(response))["id"] == "paid"
 
 
-async def test_bug_in_a_poll_ends_the_stream() -> None:
+async def test_bug_in_a_poll_ends_the_stream(serving: Serving) -> None:
     """The client connects again and learns of the bug; a stream that says nothing for ever would hide it."""
     story = Story()
     story.tell("placed")
-    async with _serving(story) as client, client.get(HERE) as response:
+    async with serving(story) as client, client.get(HERE) as response:
         await _event(response)
         story.error = RuntimeError("a bug")
         async with asyncio.timeout(5):
             await response.read()
 
 
-async def test_streams_end_at_shutdown() -> None:
+async def test_streams_end_at_shutdown(serving: Serving) -> None:
     """A deploy must not wait ten minutes for a page that somebody left open."""
     story = Story()
     story.tell("placed")
-    services = cast(Services, SimpleNamespace(pings={}, orders=SimpleNamespace(timeline=story.read)))
-    server = TestServer(create_app(Settings(), services, stream_limits=LIMITS))
-    async with TestClient(server) as client, client.get(HERE) as response:
+    async with serving(story) as client, client.get(HERE) as response:
         await _event(response)
         async with asyncio.timeout(3):
-            await server.close()
+            await client.server.close()
             await response.read()
 
 
@@ -282,6 +286,6 @@ async def test_real_order_tells_that_it_was_placed(api: Api) -> None:
     """The stream and the service agree on the order's story."""
     tenant = await api.a_tenant()
     order = (await api.place(tenant, await api.a_product())).json
-    async with api.client.get(f"{orders_path(tenant)}/{order['id']}/events") as response:
+    async with api.client.get(f"{orders_path(tenant)}/{order['id']}/events", headers=api.bearer) as response:
         event = await _event(response)
     assert (event["id"], event["event"]) == (f"{order['id']}.placed", "ORDER_PLACED")

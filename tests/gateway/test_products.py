@@ -1,15 +1,13 @@
 """Products, campaigns and tenants: made, changed under If-Match, read."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 
-from bbws.gateway.app import create_app
 from bbws.shared.ids import new_id
-from bbws.shared.settings import Settings
-from tests.gateway.demo import demo_services
-from tests.gateway.support import Api
+from tests.gateway.support import Api, as_operator
+from tests.support.identity import Identity
 
 DRAFT = {"name": "WordPress Business", "priceCents": 249_00}
 
@@ -65,10 +63,13 @@ async def test_change_needs_the_newest_version(api: Api) -> None:
         ({"id": "mine"}, "#/id"),
     ],
 )
-async def test_wrong_types_are_never_guessed_at(wrong: dict[str, Any], pointer: str) -> None:
+async def test_wrong_types_are_never_guessed_at(wrong: dict[str, Any], pointer: str, shared_identity: Identity) -> None:
     """A price of "249" could be rand or cents; nothing is converted silently."""
-    app = create_app(Settings(), demo_services())
-    async with TestClient(TestServer(app)) as client, client.post("/v1.0/products", json=DRAFT | wrong) as response:
+    services = SimpleNamespace(pings={}, orders=SimpleNamespace(timeline=None))
+    async with (
+        as_operator(shared_identity, services) as client,
+        client.post("/v1.0/products", json=DRAFT | wrong) as response,
+    ):
         problem = await response.json(content_type=None)
     assert response.status == 422
     assert [error["pointer"] for error in problem["errors"]] == [pointer]

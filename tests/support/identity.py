@@ -4,7 +4,8 @@ Tests of the pool itself use the emulator's Cognito; this one can also sign what
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
@@ -14,7 +15,9 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
+from bbws.shared.clock import Clock, utc_now
 from bbws.shared.ids import new_id
+from bbws.shared.integrations.tokens import Jwks, TokenVerifier
 
 POOL_ID = "af-south-1_Testing01"
 CLIENT_ID = "client-of-tests"
@@ -55,6 +58,12 @@ class Identity:
     def bearer(self, *groups: str, **more: Any) -> dict[str, str]:
         """The header of a caller."""
         return {"Authorization": f"Bearer {self.token(*groups, **more)}"}
+
+    @asynccontextmanager
+    async def verifier(self, clock: Clock = utc_now, *client_ids: str) -> AsyncIterator[TokenVerifier]:
+        """What a gateway that trusts this pool holds tokens against."""
+        async with Jwks(self.jwks_url, clock) as jwks:
+            yield TokenVerifier(jwks, ISSUER, client_ids or (CLIENT_ID,), clock)
 
     def jwks(self) -> bytes:
         return orjson.dumps({"keys": [{**key.as_dict(private=False), "use": "sig"} for key in self.keys.values()]})

@@ -4,7 +4,6 @@ from typing import Any, get_args
 
 from aiohttp import web
 
-from bbws.gateway.api.orders import order_path
 from bbws.gateway.keys import SETTINGS, services
 from bbws.gateway.requests import path_id, raw_body
 from bbws.gateway.storefront import form_tokens, order_form
@@ -16,6 +15,7 @@ from bbws.shared.contracts.campaigns import Campaign
 from bbws.shared.contracts.orders import Order, TimelineKind
 from bbws.shared.contracts.products import Product
 from bbws.shared.errors import Conflict, FieldError, Invalid, NotFound
+from bbws.shared.order_keys import order_page
 
 ACTOR = "customer"
 
@@ -48,7 +48,7 @@ async def place_order(request: web.Request) -> web.Response:
         order = await _placed(request, product, values, form_id)
     except (Invalid, Conflict) as refused:
         return await _form(request, product, values, errors=order_form.sentences(refused), token=token, status=422)
-    raise web.HTTPSeeOther(f"{_page_path(order)}/checkout")
+    raise web.HTTPSeeOther(_page(request, order, "/checkout"))
 
 
 async def _placed(request: web.Request, product: Product, values: dict[str, str], form_id: str) -> Order:
@@ -114,12 +114,12 @@ async def show_checkout(request: web.Request) -> web.Response:
     """The order and the form that takes its customer to PayFast; the status page once there is nothing to pay."""
     order = await _order(request)
     if order.status != "PENDING_PAYMENT":
-        raise web.HTTPSeeOther(_page_path(order))
+        raise web.HTTPSeeOther(_page(request, order))
     context = {
         "order": order,
         "country": _country(order),
         "checkout": services(request).orders.checkout(order),
-        "status_path": _page_path(order),
+        "status_path": _page(request, order),
     }
     return await page(request, "checkout.html", context)
 
@@ -134,8 +134,8 @@ async def show_status(request: web.Request) -> web.Response:
         "progress": progress(order, entries),
         "checkout": found.orders.checkout(order) if order.status == "PENDING_PAYMENT" else None,
         "cancelled": request.query.get("cancelled") == "1",
-        "documents_path": f"{order_path(order.tenant_id, order.id)}/documents",
-        "events_path": f"{order_path(order.tenant_id, order.id)}/events",
+        "documents": _documents(request, order),
+        "events_path": _page(request, order, "/events"),
         "event_kinds": get_args(TimelineKind),
     }
     return await page(request, "status.html", context)
@@ -150,5 +150,10 @@ def _country(order: Order) -> str:
     return NAMES.get(code, code)
 
 
-def _page_path(order: Order) -> str:
-    return f"/orders/{order.tenant_id}/{order.id}"
+def _documents(request: web.Request, order: Order) -> dict[str, str]:
+    shown = {"invoice": "pdf", "receipt": "html", "order": "html"}
+    return {kind: _page(request, order, f"/documents/{kind}", format=form) for kind, form in shown.items()}
+
+
+def _page(request: web.Request, order: Order, part: str = "", **query: str) -> str:
+    return order_page(request.app[SETTINGS], order.tenant_id, order.id, part, **query)

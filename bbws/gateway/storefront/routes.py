@@ -2,9 +2,10 @@
 
 from aiohttp import web
 
+from bbws.gateway.api import documents, order_events
 from bbws.gateway.keys import ENDPOINTS, PROBLEM_PAGE
 from bbws.gateway.middlewares import endpoint
-from bbws.gateway.operations import FORM, Route
+from bbws.gateway.operations import EVENT_STREAM, FORM, Answer, Route
 from bbws.gateway.storefront import orders, products
 from bbws.gateway.storefront.assets import ASSETS, get_asset, load_assets
 from bbws.gateway.storefront.pages import TEMPLATES, problem_page
@@ -55,7 +56,7 @@ STOREFRONT: tuple[Route, ...] = (
         handler=orders.show_status,
         summary="What happens to an order",
         tag="pages",
-        access="public",
+        access="order-key",
         page=True,
     ),
     Route(
@@ -65,7 +66,28 @@ STOREFRONT: tuple[Route, ...] = (
         handler=orders.show_checkout,
         summary="The order and the way to PayFast",
         tag="pages",
-        access="public",
+        access="order-key",
+        page=True,
+    ),
+    Route(
+        method="GET",
+        path=f"{_ORDER}/events",
+        operation_id="storefront-order-events",
+        handler=order_events.stream_events,
+        summary="What happens to an order, as it happens",
+        tag="pages",
+        access="order-key",
+        answers={200: Answer("The stream", media=(EVENT_STREAM,))},
+        page=True,
+    ),
+    Route(
+        method="GET",
+        path=f"{_ORDER}/documents/{{kind}}",
+        operation_id="storefront-order-document",
+        handler=documents.get_document,
+        summary="An order, its receipt or its invoice, to print",
+        tag="pages",
+        access="order-key",
         page=True,
     ),
     Route(
@@ -92,5 +114,5 @@ def add_storefront(app: web.Application) -> None:
     app[ENDPOINTS] = {**known, **endpoints}
     for handler, route in endpoints.items():
         app.router.add_route(route.method, route.path, handler)
-        if route.method == "GET":
+        if route.method == "GET" and not route.streamed:
             app.router.add_route("HEAD", route.path, handler)

@@ -2,6 +2,7 @@
 
 import asyncio
 import binascii
+import math
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import aiohttp
 import orjson
 from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import KeySet, RSAKey
+from joserfc.jwk import RSAKey
 from joserfc.util import urlsafe_b64decode
 
 from bbws.shared.clock import Clock
@@ -25,6 +26,8 @@ LEEWAY_S = 30
 FETCH_TIMEOUT_S = 5
 # An unknown key id asks the pool again, but not more often than this: anybody can invent key ids.
 REFETCH_COOLDOWN_S = 30
+# While there are no keys at all nobody is let in, so the pool is asked more often.
+FIRST_FETCH_COOLDOWN_S = 1
 KEYS_FRESH_S = 3600
 MAX_JWKS_BYTES = 64 * 1024
 MAX_TOKEN_CHARS = 8192
@@ -46,7 +49,10 @@ class Claims:
 
 
 class Jwks:
-    """The pool's public keys, by key id: fetched when first asked for, kept when the pool cannot be asked."""
+    """The pool's public keys, by key id: fetched when first asked for, kept when the pool cannot be asked.
+
+    One fetch at a time, however many wait for it. Whoever asks for a key that is known never waits.
+    """
 
     def __init__(self, url: str, clock: Clock) -> None:
         self._url = url
@@ -54,7 +60,8 @@ class Jwks:
         self._keys: Mapping[str, RSAKey] = {}
         self._fetched_at = float("-inf")
         self._asked_at = float("-inf")
-        self._fetching = asyncio.Lock()
+        self._failure: str | None = None
+        self._fetching: asyncio.Task[None] | None = None
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -64,46 +71,88 @@ class Jwks:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._fetching:
+            self._fetching.cancel()
+            await asyncio.wait([self._fetching])
         if self._session:
             await self._session.close()
 
     async def find(self, key_id: str) -> RSAKey | None:
-        """Raises Unavailable while there are no keys at all and none can be had."""
-        if self._is_wanted(key_id):
-            async with self._fetching:
-                if self._is_wanted(key_id):
-                    await self._refresh()
+        """None for a key that the pool does not have. Raises Unavailable where the pool could not be asked for it."""
+        if key := self._keys.get(key_id):
+            if self._since(self._fetched_at) > KEYS_FRESH_S and self._may_ask():
+                self._fetch()
+            return key
+        if self._may_ask() or self._fetching:
+            await asyncio.shield(self._fetch())
+        if key_id not in self._keys and self._failure is not None:
+            raise Unavailable(DEPENDENCY, self._failure)
         return self._keys.get(key_id)
 
     async def ping(self) -> None:
         """Raises Unavailable while no key is known and none can be had."""
-        await self.find("")
+        if not self._keys:
+            await self.find("")
 
-    def _is_wanted(self, key_id: str) -> bool:
-        now = self._now()
-        is_old = now - self._fetched_at > KEYS_FRESH_S
-        may_ask = now - self._asked_at > REFETCH_COOLDOWN_S
-        return not self._keys or ((is_old or key_id not in self._keys) and may_ask)
+    def _may_ask(self) -> bool:
+        return self._since(self._asked_at) > (REFETCH_COOLDOWN_S if self._keys else FIRST_FETCH_COOLDOWN_S)
+
+    def _fetch(self) -> asyncio.Task[None]:
+        """The fetch under way, or a new one; it never fails, and goes on when those who wait for it leave."""
+        if self._fetching is None:
+            self._asked_at = self._now()
+            self._fetching = asyncio.create_task(self._refresh())
+            self._fetching.add_done_callback(self._ended)
+        return self._fetching
+
+    def _ended(self, _: asyncio.Task[None]) -> None:
+        self._fetching = None
 
     async def _refresh(self) -> None:
-        self._asked_at = self._now()
         try:
             self._keys = await self._fetched()
-            self._fetched_at = self._asked_at
-        except (aiohttp.ClientError, TimeoutError, ValueError, JoseError) as error:
-            if not self._keys:
-                raise Unavailable(DEPENDENCY, f"{type(error).__name__}: {error}") from error
-            log.warning("old keys of the user pool stay in use", reason=f"{type(error).__name__}: {error}")
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            self._failure = f"{type(error).__name__}: {error}"
+            log.warning("the user pool's keys cannot be had", kept=len(self._keys), reason=self._failure)
+        else:
+            self._fetched_at, self._failure = self._asked_at, None
 
     async def _fetched(self) -> Mapping[str, RSAKey]:
         assert self._session is not None, "not open"
         async with self._session.get(self._url, raise_for_status=True, allow_redirects=False) as answer:
-            body = await answer.content.read(MAX_JWKS_BYTES)
-        keys = KeySet.import_key_set(orjson.loads(body)).keys
-        return {key.kid: key for key in keys if isinstance(key, RSAKey) and key.kid}
+            body = bytearray()
+            async for chunk in answer.content.iter_any():
+                body += chunk
+                if len(body) > MAX_JWKS_BYTES:
+                    raise ValueError(f"the key set is larger than {MAX_JWKS_BYTES} bytes")
+        return _signing_keys(orjson.loads(body))
+
+    def _since(self, moment: float) -> float:
+        return self._now() - moment
 
     def _now(self) -> float:
         return self._clock().timestamp()
+
+
+def _signing_keys(document: Any) -> Mapping[str, RSAKey]:
+    """The RS256 keys of a key set, by key id; others are passed over. Raises ValueError where there is none."""
+    listed = document.get("keys") if isinstance(document, dict) else None
+    keys = {}
+    for each in listed if isinstance(listed, list) else ():
+        if _is_rs256(each):
+            try:
+                keys[each["kid"]] = RSAKey.import_key(each)
+            except (JoseError, ValueError, KeyError, TypeError) as error:
+                log.warning("a key of the user pool cannot be read", key_id=each["kid"], reason=str(error))
+    if not keys:
+        raise ValueError("the key set holds no RS256 key")
+    return keys
+
+
+def _is_rs256(key: Any) -> bool:
+    if not isinstance(key, dict) or not isinstance(key.get("kid"), str):
+        return False
+    return key.get("kty") == "RSA" and key.get("alg", "RS256") == "RS256" and key.get("use", "sig") == "sig"
 
 
 class TokenVerifier:
@@ -128,11 +177,6 @@ class TokenVerifier:
             raise Unauthenticated("The token has expired.")
         return known[0]
 
-    async def ping(self) -> None:
-        """Raises Unavailable while nobody could be recognised."""
-        if self._jwks is not None:
-            await self._jwks.ping()
-
     def _remember(self, token: str, verified: tuple[Claims, float]) -> None:
         self._remembered[token] = verified
         self._remembered.move_to_end(token)
@@ -147,7 +191,7 @@ class TokenVerifier:
             raise Unauthenticated("The token is signed with a key that the user pool does not have.")
         try:
             claims = jwt.decode(token, key, algorithms=["RS256"]).claims
-        except (JoseError, ValueError) as error:
+        except (JoseError, ValueError, RecursionError) as error:
             raise Unauthenticated("The token's signature does not hold.") from error
         self._check(claims, now)
         return _claims(claims)
@@ -178,7 +222,7 @@ def _check_times(claims: Mapping[str, Any], now: float) -> None:
 
 
 def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _key_id(token: str) -> str:

@@ -10,6 +10,7 @@ from bbws.shared.contracts.pages import PageRequest
 from bbws.shared.dynamo.database import Database
 from bbws.shared.errors import NotFound
 from bbws.shared.integrations.pdf import PdfRenderer
+from bbws.shared.order_keys import order_url
 from bbws.shared.repositories.orders import OrderRepository
 from bbws.shared.settings import Settings
 from bbws.shared.templating import Templates
@@ -40,7 +41,7 @@ class Documents:
 
     async def _context(self, order: Order, kind: Kind) -> Contract:
         if kind == "order":
-            url = f"{self._settings.public_base_url}/orders/{order.tenant_id}/{order.id}"
+            url = order_url(self._settings, order.tenant_id, order.id)
             return OrderDocument(order=order, seller=self._seller, order_url=url)
         return ReceiptDocument(order=order, payment=await self._payment(order), seller=self._seller)
 

@@ -23,6 +23,7 @@ from bbws.shared.ids import derived_id
 from bbws.shared.integrations.document_store import DocumentStore
 from bbws.shared.integrations.mail import MailTransport, MailUnsure, ascii_address, literal_header
 from bbws.shared.logging import get_logger
+from bbws.shared.order_keys import order_url
 from bbws.shared.repositories.mails import MailRepository
 from bbws.shared.settings import Settings
 from bbws.shared.templating import Templates
@@ -143,7 +144,7 @@ class Notifications:
         return (ascii_address(order.customer_email),)
 
     def _order_url(self, order: Order) -> str:
-        return f"{self._settings.public_base_url}/orders/{order.tenant_id}/{order.id}"
+        return order_url(self._settings, order.tenant_id, order.id)
 
 
 def _tags(mail: _Mail) -> dict[str, str]:

@@ -12,6 +12,7 @@ from bbws.shared.dynamo.database import Database, Write
 from bbws.shared.errors import FieldError, Invalid, NotFound
 from bbws.shared.integrations import payfast
 from bbws.shared.logging import get_logger
+from bbws.shared.order_keys import order_url
 from bbws.shared.repositories.campaigns import CampaignRepository
 from bbws.shared.repositories.orders import OrderChanged, OrderRepository, PaymentRecorded
 from bbws.shared.repositories.products import ProductRepository
@@ -76,14 +77,13 @@ class Orders:
     def checkout(self, order: Order) -> Checkout:
         """The form that takes the customer to PayFast."""
         base = self._settings.public_base_url
-        page = f"{base}/orders/{order.tenant_id}/{order.id}"
         notify_base = self._settings.payfast_notify_base_url or base
         more = f" and {len(order.items) - 1} more" if len(order.items) > 1 else ""
         fields = payfast.checkout_fields(
             merchant_id=self._settings.payfast_merchant_id,
             merchant_key=self._settings.payfast_merchant_key.get_secret_value(),
-            return_url=page,
-            cancel_url=f"{page}?cancelled=1",
+            return_url=order_url(self._settings, order.tenant_id, order.id),
+            cancel_url=order_url(self._settings, order.tenant_id, order.id, cancelled="1"),
             notify_url=f"{notify_base}/v1.0/payments/payfast/itn",
             email_address=order.customer_email if len(order.customer_email) <= LONGEST_PAYFAST_EMAIL else "",
             m_payment_id=order.id,

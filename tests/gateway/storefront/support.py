@@ -16,6 +16,8 @@ from bbws.shared.contracts.orders import Order
 from bbws.shared.contracts.pages import PageRequest
 from bbws.shared.contracts.products import Product, ProductDraft
 from bbws.shared.ids import new_id
+from bbws.shared.order_keys import order_page
+from bbws.shared.settings import Settings
 from tests.support.builders import a_campaign, a_paid_order, a_payment, order_created
 
 ORDER_PAGE = re.compile(r"/orders/([0-9a-f-]{36})/([0-9a-f-]{36})")
@@ -124,8 +126,9 @@ class Shop:
         await self.services.orders.record_payment(order_created(paid, a_payment(paid)))
 
 
-def page_of(order: Order) -> str:
-    return f"/orders/{order.tenant_id}/{order.id}"
+def page_of(order: Order, part: str = "", **query: str) -> str:
+    """The order's page, or one below it, with the key that the default signing key makes."""
+    return order_page(Settings(), order.tenant_id, order.id, part, **query)
 
 
 def filled_in() -> dict[str, str]:

@@ -59,7 +59,7 @@ async def test_customer_cancels_and_returns(shop: Shop, chromium: Browser) -> No
         order = await _order(page, shop)
         await page.get_by_role("button", name="Pay R").click()
         await page.get_by_role("button", name="Cancel").click()
-        await page.wait_for_url(f"**{page_of(order)}?cancelled=1")
+        await page.wait_for_url(f"**{page_of(order, cancelled='1')}")
         await expect(page.get_by_role("heading", name="You cancelled the payment")).to_be_visible()
         await expect(page.get_by_role("button", name="Pay R")).to_be_visible()
 
@@ -127,7 +127,7 @@ async def test_page_asks_now_and_then_where_streams_are_refused(shop: Shop, chro
     """A busy gateway refuses event streams; the customer's page must not stand still because of that."""
     order = await shop.an_order()
     page = await chromium.new_page()
-    await page.route("**/events", lambda route: route.fulfill(status=503))
+    await page.route("**/events?*", lambda route: route.fulfill(status=503))
     await page.clock.install()
     async with page.expect_response(lambda answer: answer.request.resource_type == "fetch"):
         await page.goto(f"{shop.services.settings.public_base_url}{page_of(order)}")
@@ -142,7 +142,7 @@ async def test_nothing_overflows_on_a_narrow_phone(shop: Shop, chromium: Browser
     product = await _widest(shop)
     order = await shop.order_of(await shop.post(await shop.form(product, name="W" * 120, line1="W" * 120)))
     page = await chromium.new_page(viewport=NARROWEST)
-    for path in ("/", f"/order?product={product.id}", f"{page_of(order)}/checkout", page_of(order), "/nothing"):
+    for path in ("/", f"/order?product={product.id}", page_of(order, "/checkout"), page_of(order), "/nothing"):
         await page.goto(f"{shop.services.settings.public_base_url}{path}")
         assert await page.evaluate("document.documentElement.scrollWidth") <= NARROWEST["width"], path
 

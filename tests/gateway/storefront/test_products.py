@@ -146,7 +146,7 @@ async def test_odd_addresses_are_answered_calmly(shop: Shop) -> None:
 async def test_no_page_has_inline_scripts_or_styles(shop: Shop) -> None:
     """The policy would refuse them silently, and the page would look broken to customers alone."""
     order = await shop.an_order()
-    for path in ("/", f"/order?product={order.items[0].product_id}", page_of(order), f"{page_of(order)}/checkout"):
+    for path in ("/", f"/order?product={order.items[0].product_id}", page_of(order), page_of(order, "/checkout")):
         page = await shop.get(path)
         assert not re.search(r"\sstyle=|\son\w+=|<style|<script(?! src=)", page.html), path
 
