@@ -1,7 +1,8 @@
-"""Requests per second of the gateway for POST orders and GET order, beside a bare aiohttp handler.
+"""Requests per second of the gateway for orders, beside a bare aiohttp handler and beside itself without tokens.
 
-Gateway, bare handler, emulator and client are processes of one machine. Each round measures all four in turn, so that
-whatever else the machine does falls on all of them; medians over the rounds are compared.
+Gateways, bare handler, emulator and client are processes of one machine. Each round measures all cases in turn, so that
+whatever else the machine does falls on all of them; medians over the rounds are compared. CPU is what the kernel counts
+for the serving process, divided by its requests.
 """
 
 import asyncio
@@ -10,23 +11,29 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import aiohttp
 import click
 import orjson
+from aiohttp.test_utils import make_mocked_request
 
 from bbws.demo import ADDRESS
 from bbws.demo_data import PRODUCTS, product_id, seed
+from bbws.gateway.auth import Authorizer
+from bbws.gateway.permissions import Role
+from bbws.gateway.routes import ROUTES
 from bbws.provision import Provisioner
 from bbws.shared.bootstrap import aws_clients, bootstrap
+from bbws.shared.clock import utc_now
+from bbws.shared.contracts.tenants import Registration
 from bbws.shared.ids import new_id
 from bbws.shared.integrations.local.emulator_process import Emulator
+from bbws.shared.integrations.tokens import Jwks, TokenVerifier
 from bbws.shared.settings import Settings
 from bbws.shared.topology import Topology
 from bbws.up import Ports
@@ -34,6 +41,9 @@ from benchmarks.figures import percentile, table
 
 READY_WITHIN_S = 30.0
 CALLS_COUNTED_OVER = 20
+LISTED = 20
+CHECKS = 2000
+GUARDED, OPEN, BARE = "gateway", "gateway without tokens", "bare aiohttp"
 
 Request = Callable[[], Awaitable[None]]
 
@@ -44,15 +54,18 @@ class Case:
 
     name: str
     send: Request
+    server_pid: int
     per_second: list[float] = field(default_factory=list)
     durations_s: list[float] = field(default_factory=list)
+    cpu_us: list[float] = field(default_factory=list)
     aws_calls: float = 0.0
 
     async def round(self, clients: int, seconds: float) -> None:
         """`clients` send one request after the other for so long."""
-        start = time.perf_counter()
+        start, cpu_s = time.perf_counter(), _cpu_s(self.server_pid)
         counts = await asyncio.gather(*(self._client(start + seconds) for _ in range(clients)))
         self.per_second.append(sum(counts) / (time.perf_counter() - start))
+        self.cpu_us.append((_cpu_s(self.server_pid) - cpu_s) / sum(counts) * 1e6)
 
     async def _client(self, until: float) -> int:
         count = 0
@@ -63,34 +76,52 @@ class Case:
         return count
 
 
-class Orders:
-    """Orders of one tenant, at the gateway or at the bare handler."""
+def _cpu_s(pid: int) -> float:
+    """The CPU time of a process so far, user and system."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def __init__(self, session: aiohttp.ClientSession, base_url: str, tenant_id: str, product_id: str) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One of the servers that are compared; without `token` none is sent."""
+
+    name: str
+    base_url: str
+    pid: int
+    token: str | None = None
+
+
+class Orders:
+    """Orders of one tenant at one server."""
+
+    def __init__(self, session: aiohttp.ClientSession, server: Server, tenant_id: str, product_id: str) -> None:
         self._session = session
-        self._url = f"{base_url}/v1.0/tenants/{tenant_id}/orders"
+        self._server = server
+        self._url = f"{server.base_url}/v1.0/tenants/{tenant_id}/orders"
+        self._headers = {"Authorization": f"Bearer {server.token}"} if server.token else {}
         lines = [{"productId": product_id, "quantity": 1}]
         self._body = orjson.dumps(
             {"items": lines, "billingAddress": ADDRESS, "customerEmail": "thandi@protea-bakery.example"}
         )
 
     async def place(self) -> bytes:
-        headers = {"Content-Type": "application/json", "Idempotency-Key": f'"{new_id()}"'}
+        headers = {**self._headers, "Content-Type": "application/json", "Idempotency-Key": f'"{new_id()}"'}
         async with self._session.post(self._url, data=self._body, headers=headers) as answer:
             return await _checked(answer, 201)
 
-    async def read(self, order_id: str) -> bytes:
-        async with self._session.get(f"{self._url}/{order_id}") as answer:
-            return await _checked(answer, 200)
+    async def get(self, rest: str) -> None:
+        async with self._session.get(self._url + rest, headers=self._headers) as answer:
+            await _checked(answer, 200)
 
-    def cases(self, name: str, order_id: str) -> tuple[Case, Case]:
+    def cases(self, order_id: str) -> Iterator[Case]:
         async def place() -> None:
             await self.place()
 
-        async def read() -> None:
-            await self.read(order_id)
-
-        return Case(f"POST orders, {name}", place), Case(f"GET order, {name}", read)
+        server = self._server
+        yield Case(f"POST orders, {server.name}", place, server.pid)
+        yield Case(f"GET order, {server.name}", lambda: self.get(f"/{order_id}"), server.pid)
+        yield Case(f"GET orders, {server.name}", lambda: self.get(f"?limit={LISTED}"), server.pid)
 
 
 async def measure(rounds: int, seconds: float, clients: int) -> None:
@@ -100,26 +131,73 @@ async def measure(rounds: int, seconds: float, clients: int) -> None:
         async with (
             Emulator(folder / "aws", folder / "mail", port=ports.emulator),
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
+            AsyncExitStack() as stack,
         ):
-            settings = _settings(ports)
-            on_sale = await _provision(settings)
-            with _process(["-m", "bbws", "gateway"], settings, folder / "gateway.log"):
-                await _ready(session, f"{settings.public_base_url}/readyz")
-                tenant_id = await _tenant(session, settings.public_base_url)
-                ours = Orders(session, settings.public_base_url, tenant_id, on_sale)
-                answer = await ours.place()
-                (folder / "answer.json").write_bytes(answer)
-                bare = ["-m", "benchmarks.bare", str(ports.mailbox), str(folder / "answer.json")]
-                with _process(bare, settings, folder / "bare.log"):
-                    bare_url = f"http://127.0.0.1:{ports.mailbox}"
-                    await _ready(session, bare_url)
-                    theirs = Orders(session, bare_url, tenant_id, on_sale)
-                    order_id = str(orjson.loads(answer)["id"])
-                    cases = [*theirs.cases("bare aiohttp", order_id), *ours.cases("gateway", order_id)]
-                    for case in cases:
-                        case.aws_calls = await _aws_calls(session, settings, case)
-                    await _rounds(cases, rounds, seconds, clients)
+            settings, token = await _with_pool(_settings(ports))
+            on_sale, tenant_id = await _provision(settings)
+            servers = await _servers(stack, session, settings, ports, token, folder)
+            orders = [Orders(session, server, tenant_id, on_sale) for server in servers]
+            answers = [await orders[0].place() for _ in range(LISTED)]
+            (folder / "answer.json").write_bytes(answers[0])
+            order_id = str(orjson.loads(answers[0])["id"])
+            cases = [case for each in orders for case in each.cases(order_id)]
+            for case in cases:
+                case.aws_calls = await _aws_calls(session, settings, case)
+            await _rounds(cases, rounds, seconds, clients)
+            check = await _check(settings, token)
     _tell(cases)
+    _tell_check(cases, *check)
+
+
+async def _servers(
+    stack: AsyncExitStack,
+    session: aiohttp.ClientSession,
+    settings: Settings,
+    ports: Ports,
+    token: str,
+    folder: Path,
+) -> list[Server]:
+    """The gateway, the gateway without tokens, and a bare handler: all up."""
+    answer = folder / "answer.json"
+    answer.write_bytes(b"{}")
+    commands = (
+        (GUARDED, ["-m", "bbws", "gateway"], ports.gateway),
+        (OPEN, ["-m", "benchmarks.unguarded"], ports.payfast),
+        (BARE, ["-m", "benchmarks.bare", str(ports.mailbox), str(answer)], ports.mailbox),
+    )
+    servers = []
+    for name, command, port in commands:
+        own = settings.model_copy(update={"gateway_port": port})
+        process = stack.enter_context(_process(command, own, folder / f"{port}.log"))
+        server = Server(name, f"http://127.0.0.1:{port}", process.pid, token if name == GUARDED else None)
+        await _ready(session, f"{server.base_url}/readyz")
+        servers.append(server)
+    return servers
+
+
+async def _check(settings: Settings, token: str) -> tuple[float, float]:
+    """Microseconds of CPU for recognising a caller: with a token that is new, and with one that is known."""
+    request = make_mocked_request("GET", "/", {"Authorization": f"Bearer {token}"}, match_info={"tenantId": new_id()})
+    route = next(route for route in ROUTES if route.operation_id == "order-get")
+    url = settings.cognito_jwks_url or ""
+    async with Jwks(url, utc_now) as jwks, bootstrap(settings) as services:
+
+        def authorizer() -> Authorizer:
+            tokens = TokenVerifier(jwks, settings.cognito_issuer, settings.cognito_client_ids, utc_now)
+            return Authorizer(tokens, services.users.role_in, lambda *_: False)
+
+        known = authorizer()
+        await known.authorize(request, route)
+        first = await _cpu_us(authorizer().authorize(request, route) for _ in range(CHECKS))
+        return first, await _cpu_us(known.authorize(request, route) for _ in range(CHECKS))
+
+
+async def _cpu_us(calls: Iterable[Awaitable[object]]) -> float:
+    started, count = time.process_time(), 0
+    for call in calls:
+        await call
+        count += 1
+    return (time.process_time() - started) / count * 1e6
 
 
 async def _aws_calls(session: aiohttp.ClientSession, settings: Settings, case: Case) -> float:
@@ -138,7 +216,7 @@ async def _count(session: aiohttp.ClientSession, settings: Settings) -> int:
 
 async def _rounds(cases: Sequence[Case], rounds: int, seconds: float, clients: int) -> None:
     for case in cases:
-        await Case(case.name, case.send).round(clients, seconds / 2)
+        await replace(case, per_second=[], durations_s=[], cpu_us=[]).round(clients, seconds / 2)
     for number in range(1, rounds + 1):
         for case in cases:
             await case.round(clients, seconds)
@@ -146,7 +224,7 @@ async def _rounds(cases: Sequence[Case], rounds: int, seconds: float, clients: i
 
 
 def _tell(cases: Sequence[Case]) -> None:
-    bare = {case.name.split(",")[0]: case for case in cases if case.name.endswith("bare aiohttp")}
+    bare = {case.name.split(",")[0]: case for case in cases if case.name.endswith(BARE)}
     rows = []
     for case in sorted(cases, key=lambda case: case.name, reverse=True):
         against = bare[case.name.split(",")[0]]
@@ -155,10 +233,25 @@ def _tell(cases: Sequence[Case]) -> None:
         rows.append(
             (
                 case.name, f"{median(case.per_second):.0f}", f"{percentile(milliseconds, 50):.1f}",
-                f"{percentile(milliseconds, 95):.1f}", f"{ratio:.3f}", f"{case.aws_calls:.1f}",
+                f"{percentile(milliseconds, 95):.1f}", f"{ratio:.3f}", f"{median(case.cpu_us):.0f}",
+                f"{case.aws_calls:.1f}",
             )
         )  # fmt: skip
-    click.echo("\n" + table(("request, server", "requests/s", "p50 ms", "p95 ms", "of bare", "AWS calls"), rows))
+    click.echo(
+        "\n" + table(("request, server", "requests/s", "p50 ms", "p95 ms", "of bare", "CPU µs", "AWS calls"), rows)
+    )
+
+
+def _tell_check(cases: Sequence[Case], first_us: float, known_us: float) -> None:
+    by_name = {case.name: case for case in cases}
+    click.echo(f"\nRecognising the caller: {first_us:.0f} µs of CPU with a new token, {known_us:.1f} µs afterwards.")
+    for what in ("GET order", "GET orders"):
+        guarded, unguarded = by_name[f"{what}, {GUARDED}"], by_name[f"{what}, {OPEN}"]
+        ratio = median(one / other for one, other in zip(guarded.per_second, unguarded.per_second, strict=True))
+        share = known_us / median(guarded.cpu_us)
+        click.echo(
+            f"{what}: {ratio:.3f} of the requests/s without tokens; the check is {share:.1%} of a request's CPU."
+        )
 
 
 def _settings(ports: Ports) -> Settings:
@@ -172,17 +265,45 @@ def _settings(ports: Ports) -> Settings:
     )
 
 
-async def _provision(settings: Settings) -> str:
-    """Tables and products are there; returns the id of one product."""
+async def _with_pool(settings: Settings) -> tuple[Settings, str]:
+    """The settings with a user pool of the emulator, and an operator's access token."""
+    user, password, group = "operator@bbws.example", "Correct-Horse-9", Role.OPERATOR.value
+    async with aws_clients(settings) as clients:
+        cognito = await clients.get("cognito-idp")
+        pool = (await cognito.create_user_pool(PoolName="benchmark"))["UserPool"]["Id"]
+        app = await cognito.create_user_pool_client(
+            UserPoolId=pool, ClientName="benchmark", ExplicitAuthFlows=["ALLOW_ADMIN_USER_PASSWORD_AUTH"]
+        )
+        client = app["UserPoolClient"]["ClientId"]
+        await cognito.create_group(UserPoolId=pool, GroupName=group)
+        await cognito.admin_create_user(UserPoolId=pool, Username=user, MessageAction="SUPPRESS")
+        await cognito.admin_set_user_password(UserPoolId=pool, Username=user, Password=password, Permanent=True)
+        await cognito.admin_add_user_to_group(UserPoolId=pool, Username=user, GroupName=group)
+        answer = await cognito.admin_initiate_auth(
+            UserPoolId=pool, ClientId=client, AuthFlow="ADMIN_USER_PASSWORD_AUTH",
+            AuthParameters={"USERNAME": user, "PASSWORD": password},
+        )  # fmt: skip
+    given = {
+        "cognito_user_pool_id": pool,
+        "cognito_client_ids": (client,),
+        "cognito_jwks_url": f"{settings.aws_endpoint_url}/{pool}/.well-known/jwks.json",
+    }
+    return settings.model_copy(update=given), str(answer["AuthenticationResult"]["AccessToken"])
+
+
+async def _provision(settings: Settings) -> tuple[str, str]:
+    """Tables and products are there; returns the ids of one product and of a tenant."""
     async with aws_clients(settings) as clients:
         await Provisioner(clients, settings, Topology.for_settings(settings)).apply()
     async with bootstrap(settings) as services:
         await seed(services)
-    return product_id(PRODUCTS[0])
+        customer = Registration(email="thandi@protea-bakery.example", organization_name="Protea Bakery")
+        tenant = await services.tenants.for_customer(customer)
+    return product_id(PRODUCTS[0]), tenant.id
 
 
 @contextmanager
-def _process(arguments: Sequence[str], settings: Settings, log: Path) -> Iterator[None]:
+def _process(arguments: Sequence[str], settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A Python process with these settings and no others; its output goes to a file, as no terminal is that fast."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("BBWS_", "AWS_"))}
     with log.open("wb") as output:
@@ -190,7 +311,7 @@ def _process(arguments: Sequence[str], settings: Settings, log: Path) -> Iterato
             [sys.executable, *arguments], env=inherited | settings.as_environment(), stdout=output, stderr=output
         )
         try:
-            yield
+            yield process
         finally:
             process.terminate()
             process.wait(timeout=30)
@@ -207,12 +328,6 @@ async def _ready(session: aiohttp.ClientSession, url: str) -> None:
             pass
         await asyncio.sleep(0.1)
     raise click.ClickException(f"{url} was not ready within {READY_WITHIN_S:.0f} s")
-
-
-async def _tenant(session: aiohttp.ClientSession, base_url: str) -> str:
-    customer: Mapping[str, Any] = {"organizationName": "Protea Bakery", "email": "thandi@protea-bakery.example"}
-    async with session.post(f"{base_url}/v1.0/registrations", json=customer) as answer:
-        return str(orjson.loads(await _checked(answer, 201))["id"])
 
 
 async def _checked(answer: aiohttp.ClientResponse, status: int) -> bytes:

@@ -117,10 +117,10 @@ async def _end_streams(app: web.Application) -> None:
     await app[STREAMS].close()
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, routes: Sequence[Route] = ROUTES) -> None:
     """Serve until SIGINT or SIGTERM; then finish what is being answered, at most `SHUTDOWN_TIMEOUT_S`."""
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve_until_signal(settings))
+        runner.run(_serve_until_signal(settings, routes))
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
@@ -131,12 +131,12 @@ def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
     return uvloop.Loop
 
 
-async def _serve_until_signal(settings: Settings) -> None:
+async def _serve_until_signal(settings: Settings, routes: Sequence[Route]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for each in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(each, stop.set)
-    await serve(create_app(settings), settings, stop)
+    await serve(create_app(settings, routes=routes), settings, stop)
 
 
 async def serve(app: web.Application, settings: Settings, stop: asyncio.Event) -> None:

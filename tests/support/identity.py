@@ -6,6 +6,7 @@ Tests of the pool itself use the emulator's Cognito; this one can also sign what
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
@@ -18,6 +19,7 @@ from joserfc.jwk import RSAKey
 from bbws.shared.clock import Clock, utc_now
 from bbws.shared.ids import new_id
 from bbws.shared.integrations.tokens import Jwks, TokenVerifier
+from tests.support.emulator import Aws
 
 POOL_ID = "af-south-1_Testing01"
 CLIENT_ID = "client-of-tests"
@@ -78,6 +80,36 @@ def shared_identity() -> Iterator[Identity]:
 @pytest.fixture
 def identity() -> Iterator[Identity]:
     yield from _served()
+
+
+@dataclass(frozen=True)
+class RealPool:
+    """A user pool of the target itself: the settings that trust it, and the tokens of one user who logged in."""
+
+    settings: dict[str, Any]
+    tokens: dict[str, str]
+
+
+async def real_pool(aws: Aws, *groups: str) -> RealPool:
+    """A pool with one user in `groups`, who has logged in with a password."""
+    user, password = "thandi@bbws.example", "Correct-Horse-9"
+    flows = ["ALLOW_ADMIN_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"]
+    async with aws.client("cognito-idp") as cognito:
+        pool = (await cognito.create_user_pool(PoolName="bbws"))["UserPool"]["Id"]
+        app = await cognito.create_user_pool_client(UserPoolId=pool, ClientName="cli", ExplicitAuthFlows=flows)
+        client = app["UserPoolClient"]["ClientId"]
+        await cognito.admin_create_user(UserPoolId=pool, Username=user, MessageAction="SUPPRESS")
+        await cognito.admin_set_user_password(UserPoolId=pool, Username=user, Password=password, Permanent=True)
+        for group in groups:
+            await cognito.create_group(UserPoolId=pool, GroupName=group)
+            await cognito.admin_add_user_to_group(UserPoolId=pool, Username=user, GroupName=group)
+        answer = await cognito.admin_initiate_auth(
+            UserPoolId=pool, ClientId=client, AuthFlow="ADMIN_USER_PASSWORD_AUTH",
+            AuthParameters={"USERNAME": user, "PASSWORD": password},
+        )  # fmt: skip
+    jwks_url = f"{aws.endpoint_url}/{pool}/.well-known/jwks.json"
+    settings = {"cognito_user_pool_id": pool, "cognito_client_ids": (client,), "cognito_jwks_url": jwks_url}
+    return RealPool(settings, answer["AuthenticationResult"])
 
 
 def _served() -> Iterator[Identity]:

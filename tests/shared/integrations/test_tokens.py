@@ -16,9 +16,11 @@ from joserfc.jwk import RSAKey
 from bbws.shared.errors import Unauthenticated, Unavailable
 from bbws.shared.integrations import tokens
 from bbws.shared.integrations.tokens import Jwks, TokenVerifier
+from bbws.shared.settings import Settings
 from tests.support.emulator import Aws
-from tests.support.identity import CLIENT_ID, ISSUER, Identity
+from tests.support.identity import CLIENT_ID, ISSUER, Identity, real_pool
 from tests.support.market import MovedClock
+from tests.support.waiting import eventually
 
 Forge = Callable[[Identity], str]
 
@@ -37,7 +39,9 @@ def _with_header(pool: Identity, header: dict[str, Any]) -> str:
 def _signed(pool: Identity, header: dict[str, Any], digest: hashes.HashAlgorithm | None = None) -> str:
     """Genuine claims, genuinely signed, under a header of one's own."""
     signed = f"{_part(header)}.{pool.token('Admin').split('.')[1]}"
-    signature = pool.keys["access"].private_key.sign(signed.encode(), PKCS1v15(), digest or hashes.SHA256())
+    private = pool.keys["access"].private_key
+    assert private is not None
+    signature = private.sign(signed.encode(), PKCS1v15(), digest or hashes.SHA256())
     return f"{signed}.{_part(signature)}"
 
 
@@ -59,6 +63,11 @@ def _altered(pool: Identity) -> str:
     return f"{head}.{_part({**said, 'cognito:groups': ['Admin']})}.{signature}"
 
 
+def _groups_as_text(pool: Identity) -> str:
+    said: dict[str, Any] = {"cognito:groups": "Admin"}
+    return pool.token(**said)
+
+
 def _nested(pool: Identity) -> str:
     """A header as deep as our first reader takes it, deeper than the second one does."""
     header = b'{"alg":"RS256","kid":"access","x":' + b"[" * 1000 + b"]" * 1000 + b"}"
@@ -70,7 +79,7 @@ FORGERIES: dict[str, tuple[Forge, str]] = {
     "alg none": (_unsigned, "not signed as the user pool signs"),
     "alg none without signature": (lambda p: _unsigned(p).rstrip("."), "no signed token"),
     "HS256 with the public key": (_by_public_key, "not signed as the user pool signs"),
-    "RS384": (lambda p: _signed(p, {"alg": "RS384", "kid": "access"}, hashes.SHA384()), "not signed as the user pool signs"),
+    "RS384": (lambda p: _signed(p, {"alg": "RS384", "kid": "access"}, hashes.SHA384()), "not signed as the user pool"),
     "wrong key, known id": (
         lambda p: p.token("Admin", key=RSAKey.generate_key(2048, {"kid": "access"})), "signature does not hold",
     ),
@@ -101,7 +110,7 @@ FORGERIES: dict[str, tuple[Forge, str]] = {
     "refresh token": (lambda p: p.token("Admin", use="refresh"), "neither an ID token nor"),
     "no use": (lambda p: p.token("Admin", token_use=None), "neither an ID token nor"),
     "nobody's": (lambda p: p.token("Admin", sub=None), "whose it is"),
-    "groups are a text": (lambda p: p.token(**{"cognito:groups": "Admin"}), "whose it is"),
+    "groups are a text": (_groups_as_text, "whose it is"),
     "giant": (lambda p: p.token("Admin", fill="x" * 8192), "longer than any"),
     "empty": (lambda _: "", "no signed token"),
     "no JWT": (lambda _: "let-me-in", "no signed token"),
@@ -130,7 +139,8 @@ async def test_token_says_who_it_is(shared_identity: Identity, use: str) -> None
     token = shared_identity.token("Operator", user_id="me", use=use, email="me@bbws.example", iat=now + 20, exp=now + 9)
     async with shared_identity.verifier() as verifier:
         claims = await verifier.verify(token)
-    assert (claims.user_id, claims.groups, claims.email) == ("me", {"Operator"}, "me@bbws.example")
+        await verifier.verify(_signed(shared_identity, {"alg": "RS256", "kid": "access"}))
+    assert (claims.user_id, claims.groups, claims.email) == ("me", frozenset({"Operator"}), "me@bbws.example")
 
 
 async def test_remembered_token_still_expires(shared_identity: Identity) -> None:
@@ -190,7 +200,9 @@ async def test_key_that_was_withdrawn_ends_with_what_is_remembered(identity: Ide
         identity.keys["access"] = RSAKey.generate_key(2048, {"kid": "new"})
         clock.advance(tokens.KEYS_FRESH_S + 1)
         await verifier.verify(token)  # starts the fetch, waits for nothing
-        await asyncio.wait([verifier._jwks._fetching])  # type: ignore[union-attr,list-item]
+        await eventually(
+            lambda: identity.fetches == 2 and verifier._jwks and not verifier._jwks._fetching, what="fetched"
+        )
         clock.advance(tokens.REMEMBERED_S + 1)
         with pytest.raises(Unauthenticated, match="does not have"):
             await verifier.verify(token)
@@ -287,40 +299,18 @@ async def test_process_without_a_pool_knows_nobody() -> None:
 @pytest.mark.needs("cognito")
 async def test_tokens_of_a_real_pool_hold_and_its_refresh_tokens_do_not(aws: Aws) -> None:
     """What Cognito itself signs is taken, ID and access token alike; a refresh token opens nothing, here least."""
-    async with aws.client("cognito-idp") as cognito:
-        pool_id = (await cognito.create_user_pool(PoolName="bbws"))["UserPool"]["Id"]
-        app = await cognito.create_user_pool_client(
-            UserPoolId=pool_id,
-            ClientName="cli",
-            ExplicitAuthFlows=["ADMIN_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"],
-        )
-        client_id = app["UserPoolClient"]["ClientId"]
-        answer = await _logged_in(cognito, pool_id, client_id)
-    issuer = f"https://cognito-idp.{pool_id.partition('_')[0]}.amazonaws.com/{pool_id}"
+    pool = await real_pool(aws, "Operator")
     clock = MovedClock()
-    async with Jwks(f"{aws.endpoint_url}/{pool_id}/.well-known/jwks.json", clock) as jwks:
-        verifier = TokenVerifier(jwks, issuer, (client_id,), clock)
+    issuer = Settings(**pool.settings).cognito_issuer
+    async with Jwks(pool.settings["cognito_jwks_url"], clock) as jwks:
+        verifier = TokenVerifier(jwks, issuer, pool.settings["cognito_client_ids"], clock)
         for name in ("IdToken", "AccessToken"):
-            claims = await verifier.verify(answer[name])
+            claims = await verifier.verify(pool.tokens[name])
             assert claims.groups == {"Operator"}
             with pytest.raises(Unauthenticated, match="another app"):
-                await TokenVerifier(jwks, issuer, ("other",), clock).verify(answer[name])
-        with pytest.raises(Unauthenticated):
-            await verifier.verify(answer["RefreshToken"])
+                await TokenVerifier(jwks, issuer, ("other",), clock).verify(pool.tokens[name])
+        with pytest.raises(Unauthenticated, match="neither an ID token nor"):
+            await verifier.verify(pool.tokens["RefreshToken"])
         clock.advance(86_400)
         with pytest.raises(Unauthenticated, match="expired"):
-            await verifier.verify(answer["IdToken"])
-
-
-async def _logged_in(cognito: Any, pool_id: str, client_id: str) -> dict[str, str]:
-    user, password = "thandi@bbws.example", "Correct-Horse-9"
-    await cognito.create_group(UserPoolId=pool_id, GroupName="Operator")
-    await cognito.admin_create_user(UserPoolId=pool_id, Username=user, MessageAction="SUPPRESS")
-    await cognito.admin_set_user_password(UserPoolId=pool_id, Username=user, Password=password, Permanent=True)
-    await cognito.admin_add_user_to_group(UserPoolId=pool_id, Username=user, GroupName="Operator")
-    answer = await cognito.admin_initiate_auth(
-        UserPoolId=pool_id, ClientId=client_id, AuthFlow="ADMIN_USER_PASSWORD_AUTH",
-        AuthParameters={"USERNAME": user, "PASSWORD": password},
-    )  # fmt: skip
-    result: dict[str, str] = answer["AuthenticationResult"]
-    return result
+            await verifier.verify(pool.tokens["IdToken"])
