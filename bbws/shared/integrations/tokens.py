@@ -191,7 +191,7 @@ class TokenVerifier:
             raise Unauthenticated("The token is signed with a key that the user pool does not have.")
         try:
             claims = jwt.decode(token, key, algorithms=["RS256"]).claims
-        except (JoseError, ValueError, RecursionError) as error:
+        except (JoseError, ValueError) as error:
             raise Unauthenticated("The token's signature does not hold.") from error
         self._check(claims, now)
         return _claims(claims)
