@@ -92,6 +92,14 @@ def test_every_route_says_who_may() -> None:
     assert {route.operation_id for route in ROUTES} == set(ALLOWED)
 
 
+def test_what_is_published_is_what_is_promised() -> None:
+    """The description tells readers which roles have a right; a role that it names without effect would mislead."""
+    for route in ROUTES:
+        if isinstance(route.access, Right):
+            promised = set(ALLOWED[route.operation_id].split())
+            assert {role.value for role in GRANTS[route.access]} - {"Self"} == promised, route.operation_id
+
+
 async def test_those_in_the_table_are_let_in_and_nobody_else(api: Api) -> None:
     """401 without a token, 404 for strangers in a tenant, 403 for the rest, before anything else is looked at."""
     wrong = {}
