@@ -21,6 +21,7 @@ from bbws.shared.ids import new_id
 from bbws.shared.integrations.tokens import Jwks, TokenVerifier
 from tests.support.emulator import Aws
 
+PIECE_BYTES = 16_000
 POOL_ID = "af-south-1_Testing01"
 CLIENT_ID = "client-of-tests"
 ISSUER = f"https://cognito-idp.af-south-1.amazonaws.com/{POOL_ID}"
@@ -123,7 +124,11 @@ def _served() -> Iterator[Identity]:
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(body[:PIECE_BYTES])
+            if rest := body[PIECE_BYTES:]:
+                # A network brings what is large in pieces, some later than others.
+                time.sleep(0.05)
+                self.wfile.write(rest)
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -69,7 +69,7 @@ def _groups_as_text(pool: Identity) -> str:
 
 
 def _nested(pool: Identity) -> str:
-    """A header as deep as our first reader takes it, deeper than the second one does."""
+    """A header as deep as a first reader takes it, deeper than a second one could."""
     header = b'{"alg":"RS256","kid":"access","x":' + b"[" * 1000 + b"]" * 1000 + b"}"
     _, claims, signature = pool.token("Admin").split(".")
     return f"{_part(header)}.{claims}.{signature}"
@@ -269,6 +269,15 @@ async def test_what_is_no_key_set_replaces_nothing(
         clock.advance(tokens.REFETCH_COOLDOWN_S + 1)
         with pytest.raises(Unavailable):
             await verifier.verify(identity.token(key=RSAKey.generate_key(2048, {"kid": "new"})))
+        await verifier.verify(identity.token())
+
+
+async def test_large_key_set_is_read_to_its_end(identity: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes in several pieces is one document; half of it would be an outage at the next rotation."""
+    keys = [key.as_dict(private=False) for key in identity.keys.values()]
+    filler = [{"kty": "EC", "kid": f"{number}", "x": "x" * 500} for number in range(100)]
+    monkeypatch.setattr(identity, "jwks", lambda: orjson.dumps({"keys": [*filler, *keys]}))
+    async with identity.verifier() as verifier:
         await verifier.verify(identity.token())
 
 
