@@ -89,9 +89,7 @@ def users_revoke(email: str, role: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.option(
-    "--role", type=ROLES, default="operator", show_default=True, help="Sign in as this demo user."
-)
+@click.option("--role", type=ROLES, default="operator", show_default=True, help="Sign in as this demo user.")
 @click.option("--tenant", help="Give the demo user its role in this tenant, not in the demo's own.")
 @click.option("--email", help="Sign in as this user instead; needs --password-stdin.")
 @_PASSWORD
