@@ -298,7 +298,7 @@ async def _provision(settings: Settings) -> tuple[str, str]:
     async with bootstrap(settings) as services:
         await seed(services)
         customer = Registration(email="thandi@protea-bakery.example", organization_name="Protea Bakery")
-        tenant = await services.tenants.for_customer(customer)
+        tenant = await services.registrations.for_customer(customer)
     return product_id(PRODUCTS[0]), tenant.id
 
 

@@ -236,18 +236,15 @@ async def _with_secrets(settings: Settings, clients: AwsClients) -> Settings:
 
 
 async def _with_local_user_pool(settings: Settings, clients: AwsClients) -> Settings:
-    """On an emulator the pool is found by its name, where nobody said its id; without one nobody can sign in.
-
-    Raises Unavailable: a process that went on without would never find it.
-    """
+    """On an emulator the pool is found by its name, where nobody said its id; without one nobody can sign in."""
     if settings.cognito_user_pool_id or settings.environment != "local" or not settings.aws_endpoint_url:
         return settings
     declared = Topology.for_settings(settings).user_pool
     try:
         with reaching(DIRECTORY):
             pool = await find_user_pool(await clients.get("cognito-idp"), declared.name, declared.client)
-    except ClientError as error:
-        log.warning("no user pool was found: nobody can sign in", reason=cause(error))
+    except (ClientError, Unavailable) as error:
+        log.warning("no user pool was found: nobody can sign in until the next start", reason=str(error))
         return settings
     return with_user_pool(settings, pool) if pool else settings
 

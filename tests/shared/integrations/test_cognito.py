@@ -155,3 +155,13 @@ async def test_a_process_on_an_emulator_finds_the_pool_by_its_name(
         assert services.settings.cognito_user_pool_id == pool.pool_id
         assert services.settings.cognito_client_ids == (pool.client_id,)
         await services.pings[IDENTITY]()
+
+
+@pytest.mark.needs("faults")
+async def test_a_process_starts_while_the_user_pool_is_out(settings: Settings, pool: UserPool, aws: Aws) -> None:
+    """What is public works all the same; who needs the pool is told which setting is missing."""
+    await aws.inject("cognito-idp")
+    async with bootstrap(settings) as services:
+        assert services.settings.cognito_user_pool_id is None
+        with pytest.raises(Unavailable, match="BBWS_COGNITO_USER_POOL_ID"):
+            await services.directory.get(new_id())
