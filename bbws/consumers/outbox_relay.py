@@ -1,6 +1,8 @@
-"""Reads no queue: looks every few seconds for what a crash left in the outbox, and for ITNs that are not judged yet.
+"""Reads no queue: looks every few seconds for what a crash left in the outbox, for ITNs that are not judged yet, and
+for audit entries that are not in their hash chain yet.
 
-A repeat is harmless: an event published twice has one id, and an ITN is judged once by the condition of its write.
+A repeat is harmless: an event published twice has one id, an ITN is judged once and a chain extended once, each by the
+condition of its write.
 """
 
 from bbws.consumers.app import Consumer
@@ -11,6 +13,7 @@ def register(consumer: Consumer) -> None:
     interval_s = consumer.settings.outbox_sweep_interval_s
     consumer.loop("outbox", _sweep_outbox, interval_s)
     consumer.loop("payment-notices", _judge_notices, interval_s)
+    consumer.loop("audit-seals", _seal_audit, interval_s)
 
 
 async def _sweep_outbox(services: Services) -> int:
@@ -19,3 +22,7 @@ async def _sweep_outbox(services: Services) -> int:
 
 async def _judge_notices(services: Services) -> int:
     return await services.payments.judge_due()
+
+
+async def _seal_audit(services: Services) -> int:
+    return await services.audits.seal_due()

@@ -31,6 +31,7 @@ from bbws.shared.outbox import Outbox
 from bbws.shared.repositories.audit import AuditRepository
 from bbws.shared.repositories.orders import TABLE as ORDERS
 from bbws.shared.repositories.tenants import TABLE as TENANTS
+from bbws.shared.services.audits import Audits
 from bbws.shared.services.campaigns import Campaigns
 from bbws.shared.services.documents import Documents
 from bbws.shared.services.invoices import Invoices
@@ -66,6 +67,7 @@ class Services:
     outbox: Outbox
     tenant_outbox: Outbox
     audit: AuditTrail
+    audits: Audits
     tokens: TokenVerifier
     idempotency: IdempotencyKeys
     queues: Queues
@@ -139,16 +141,17 @@ async def _services(
         topology=topology,
         tenants=Tenants(database, tenant_outbox, audit, clock),
         users=Users(database),
-        products=Products(database, clock),
-        campaigns=Campaigns(database, clock),
-        orders=Orders(database, clock, settings),
-        payments=Payments(database, outbox, clock, settings, server, sources),
-        invoices=Invoices(database, outbox, clock, templates, pdf, store, seller),
+        products=Products(database, audit, clock),
+        campaigns=Campaigns(database, audit, clock),
+        orders=Orders(database, audit, clock, settings),
+        payments=Payments(database, outbox, audit, clock, settings, server, sources),
+        invoices=Invoices(database, outbox, audit, clock, templates, pdf, store, seller),
         notifications=Notifications(database, clock, settings, templates, store, transport, seller),
         documents=Documents(database, settings, templates, pdf, seller),
         outbox=outbox,
         tenant_outbox=tenant_outbox,
         audit=audit,
+        audits=Audits(database, clock, settings.audit_keys),
         tokens=tokens,
         idempotency=IdempotencyKeys(database, clock),
         queues=Queues(partial(clients.get, "sqs")),
