@@ -1,12 +1,10 @@
 """The command `bbws`: arguments only, every command calls one function."""
 
-import asyncio
 import functools
 import os
 import signal
-import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -15,6 +13,11 @@ import orjson
 from pydantic import ValidationError
 
 from bbws import __version__
+from bbws.cli_audit import audit
+from bbws.cli_running import configured as _configured
+from bbws.cli_running import person as _person
+from bbws.cli_running import run as _run
+from bbws.cli_running import tool_settings as _tool_settings
 from bbws.shared.errors import BbwsError
 from bbws.shared.settings import Settings
 
@@ -52,6 +55,9 @@ def cli(stop_with_parent: bool) -> None:
     """
     if stop_with_parent:
         threading.Thread(target=_stop_when_input_ends, daemon=True).start()
+
+
+cli.add_command(audit)
 
 
 @cli.command()
@@ -185,7 +191,7 @@ def dlq_redrive(queue: str, message_id: str | None, reason: str | None, dry_run:
             click.echo(f"{letter['id']}  {printable(letter['reason'])}")
         click.echo(f"would be redriven: {len(letters)}")
         return
-    moved = _run(redrive_dead_letters(settings, queue, message_id, reason, per_second=rate))
+    moved = _run(redrive_dead_letters(settings, _person(), queue, message_id, reason, per_second=rate))
     click.echo(f"redriven: {moved}")
 
 
@@ -201,7 +207,7 @@ def dlq_edit(queue: str, message_id: str, file: Any) -> None:
     from bbws.commands import edit_dead_letter
 
     content = file.read().strip()
-    click.echo(f"edited: {_run(edit_dead_letter(_tool_settings('dlq'), queue, message_id, content))}")
+    click.echo(f"edited: {_run(edit_dead_letter(_tool_settings('dlq'), _person(), queue, message_id, content))}")
 
 
 @dlq.command("archive")
@@ -212,7 +218,7 @@ def dlq_archive(queue: str, message_id: str | None, reason: str | None, file: Pa
     """Move dead letters of QUEUE into the bucket of documents, as JSON lines, or into a file."""
     from bbws.commands import archive_dead_letters
 
-    moved = _run(archive_dead_letters(_tool_settings("dlq"), queue, message_id, reason, file=file))
+    moved = _run(archive_dead_letters(_tool_settings("dlq"), _person(), queue, message_id, reason, file=file))
     click.echo(f"archived: {moved}")
 
 
@@ -226,7 +232,7 @@ def dlq_drop(queue: str, message_id: str | None, reason: str | None, yes: bool) 
 
     if not yes:
         click.confirm(f"Delete dead letters of {queue} for good?", abort=True)
-    click.echo(f"dropped: {_run(drop_dead_letters(_tool_settings('dlq'), queue, message_id, reason))}")
+    click.echo(f"dropped: {_run(drop_dead_letters(_tool_settings('dlq'), _person(), queue, message_id, reason))}")
 
 
 @cli.group()
@@ -302,35 +308,6 @@ def stand_in_mailbox(host: str, port: int, mail_dir: Path) -> None:
     from bbws.commands import serve_mailbox
 
     serve_mailbox(host, port, mail_dir)
-
-
-def _configured(process: str) -> Settings:
-    from bbws.shared.logging import configure
-
-    settings = Settings()
-    configure(settings, process)
-    return settings
-
-
-def _tool_settings(command: str) -> Settings:
-    """Settings of a command whose standard output is its answer; it logs to standard error."""
-    from bbws.shared.logging import configure
-
-    settings = Settings()
-    configure(settings, command, sys.stderr)
-    return settings
-
-
-def _run(work: Awaitable[T]) -> T:
-    async def awaited() -> T:
-        return await work
-
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(awaited())
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(awaited())
 
 
 def _is_told(error: Exception) -> bool:

@@ -17,6 +17,7 @@ Shape = Literal["resource", "collection", "plain"]
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 EVENT_STREAM = "text/event-stream"
+JSON_LINES = "application/jsonl"
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,7 @@ async def _services(
         outbox=outbox,
         tenant_outbox=tenant_outbox,
         audit=audit,
-        audits=Audits(database, clock, settings.audit_keys),
+        audits=Audits(database, audit, clock, settings.audit_keys),
         tokens=tokens,
         idempotency=IdempotencyKeys(database, clock),
         queues=Queues(partial(clients.get, "sqs")),

@@ -1,9 +1,11 @@
 """The audit trail as a whole: read, exported, sealed and verified. Entries are made by the services that change."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import groupby
+from typing import Any
 
+from bbws.shared.audit import AuditTrail
 from bbws.shared.clock import Clock
 from bbws.shared.contracts.audit import PLATFORM, AuditEntry, SealHead
 from bbws.shared.contracts.pages import Page, PageRequest
@@ -25,12 +27,22 @@ log = get_logger(__name__)
 
 
 class Audits:
-    def __init__(self, database: Database, clock: Clock, keys: Sequence[str]) -> None:
+    def __init__(self, database: Database, audit: AuditTrail, clock: Clock, keys: Sequence[str]) -> None:
         self._database = database
+        self._audit = audit
         self._clock = clock
         self._trail = AuditRepository(database)
         self._tenants = TenantRepository(database)
         self._signer = HeadSigner(keys)
+
+    async def record(
+        self, action: str, *, subject: str, actor: str, after: Mapping[str, Any], correlation_id: str
+    ) -> None:
+        """The platform's trail says so: for what changes something beyond the tables."""
+        entry = self._audit.entry(
+            action, tenant_id=PLATFORM, subject=subject, actor=actor, after=after, correlation_id=correlation_id
+        )
+        await self._database.write(entry)
 
     async def list(self, tenant_id: str, page: PageRequest) -> Page[AuditEntry]:
         """Newest first. Raises NotFound for a tenant that never was; that of a purged one is still there."""

@@ -1,0 +1,54 @@
+"""What every command needs: settings, a log, an event loop, and the name of who asks."""
+
+import asyncio
+import getpass
+import sys
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from bbws.shared.settings import Settings
+
+T = TypeVar("T")
+
+
+def configured(process: str) -> Settings:
+    """Settings of a process that logs to standard output."""
+    from bbws.shared.logging import configure
+
+    settings = Settings()
+    configure(settings, process)
+    return settings
+
+
+def tool_settings(command: str) -> Settings:
+    """Settings of a command whose standard output is its answer; it logs to standard error."""
+    from bbws.shared.logging import configure
+
+    settings = Settings()
+    configure(settings, command, sys.stderr)
+    return settings
+
+
+def run(work: Awaitable[T]) -> T:
+    """What `work` returns; what it changes is audited as done from the command line."""
+    from bbws.shared.audit import acting
+
+    async def awaited() -> T:
+        with acting("cli"):
+            return await work
+
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(awaited())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(awaited())
+
+
+def person() -> str:
+    """Who asks, as the audit trail names them: the operating system's user."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (KeyError, OSError):
+        # A container may run under a number that has no name.
+        return "cli:unknown"
