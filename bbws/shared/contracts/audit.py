@@ -5,7 +5,6 @@ breaking the chain.
 """
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
@@ -31,8 +30,8 @@ class AuditDetails(Contract):
     salt: str
     source: str
     reason: str | None = None
-    before: Mapping[str, Any] = MappingProxyType({})
-    after: Mapping[str, Any] = MappingProxyType({})
+    before: Mapping[str, Any] = Field(default_factory=dict)
+    after: Mapping[str, Any] = Field(default_factory=dict)
 
 
 class Seal(Contract):
