@@ -54,6 +54,17 @@ async def test_unparseable_message_is_buried_with_reason_and_body(shared_market:
     assert (await shared_market.services.orders.get(order.tenant_id, order.id)).status == "PAID"
 
 
+async def test_what_a_handler_changes_is_audited_as_its_consumers_doing(shared_market: Market) -> None:
+    """The trail tells which process did it, in the flow that the order's payment began."""
+    order = await shared_market.order()
+    _, test_broker = _built(shared_market, "order-record")
+    async with test_broker as running:
+        await _deliver(running, "order-record", paid(order))
+    newest, *_ = (await shared_market.services.audits.list(order.tenant_id, PageRequest())).items
+    assert newest.details is not None
+    assert (newest.action, newest.details.source, newest.correlation_id) == ("ORDER_PAID", "order-record", order.id)
+
+
 async def test_event_of_an_unknown_order_is_buried_at_once(shared_market: Market) -> None:
     """`order-record` never creates an order (C-10): the reason names it, after a single attempt."""
     event = paid((await shared_market.order()).model_copy(update={"id": (unknown := new_id())}))

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
+from bbws.shared.contracts.audit import AuditEntry, SealHead
 from bbws.shared.contracts.campaigns import Campaign, CampaignDraft
 from bbws.shared.contracts.events import EVENTS
 from bbws.shared.contracts.invoices import Invoice
@@ -20,7 +21,9 @@ from bbws.shared.contracts.tenants import Registration, Tenant, TenantDraft
 SAMPLES = Path(__file__).parent / "samples"
 SCHEMAS = Path(__file__).parent / "schemas"
 
-RESOURCES: tuple[type[BaseModel], ...] = (Campaign, Invoice, Itn, Order, Payment, Product, Tenant)
+RESOURCES: tuple[type[BaseModel], ...] = (
+    AuditEntry, Campaign, Invoice, Itn, Order, Payment, Product, SealHead, Tenant,
+)  # fmt: skip
 DRAFTS: tuple[type[BaseModel], ...] = (CampaignDraft, OrderDraft, ProductDraft, Registration, TenantDraft)
 
 PUBLISHED: dict[str, type[BaseModel]] = {
