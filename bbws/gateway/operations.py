@@ -84,7 +84,7 @@ class Route:
 
     @property
     def streamed(self) -> bool:
-        return any(EVENT_STREAM in answer.media for answer in self.answers.values())
+        return any({EVENT_STREAM, JSON_LINES} & set(answer.media) for answer in self.answers.values())
 
     @property
     def path_names(self) -> tuple[str, ...]:

@@ -114,6 +114,13 @@ async def _peek(api: Api, tenant: Tenant) -> None:
         response.close()
 
 
+async def test_asking_for_the_head_of_an_export_reads_no_trail(api: Api) -> None:
+    """HEAD would read everything to say nothing."""
+    tenant = await api.a_tenant()
+    async with api.client.head(f"{_path(tenant)}/export", headers=api.bearer) as response:
+        assert response.status == 405
+
+
 async def test_an_unknown_tenant_is_not_found(api: Api) -> None:
     """Also for an export, before its first line."""
     for path in (f"/v1.0/tenants/{new_id()}/audit", f"/v1.0/tenants/{new_id()}/audit/export"):

@@ -16,7 +16,7 @@ from bbws.shared.dynamo.codec import encode_item
 from bbws.shared.dynamo.database import Database, Delete, Put, Update
 from bbws.shared.errors import NotFound, Unavailable
 from bbws.shared.ids import new_id
-from bbws.shared.repositories.audit import TABLE, AuditRepository
+from bbws.shared.repositories.audit import TABLE, AuditRepository, HeadMoved
 from bbws.shared.repositories.items import BrokenItem
 from bbws.shared.services.audit_chain import Anchor
 from bbws.shared.services.audits import PATIENCE, SEALED_AT_ONCE
@@ -98,6 +98,23 @@ async def test_two_sealers_at_once_make_one_chain(trails: Trails) -> None:
         sealed = await asyncio.gather(*(audits.seal_due() for audits in (trails.services.audits, other.audits) * 2))
     assert sum(sealed) + await trails.seal() == 200
     assert await trails.sequences(trail) == list(range(1, 201))
+    assert await trails.findings(trail) == []
+
+
+async def test_a_sealer_that_read_an_old_head_changes_nothing(trails: Trails) -> None:
+    """The index lags: two sealers may see different entries, and both would begin where the chain ended for them."""
+    trail = await trails.write(1)
+    await trails.seal()
+    old_head = await trails.repository.find_head(trail)
+    await trails.write(1, trail)
+    await trails.seal()
+    await trails.write(1, trail)
+    (waiting,) = (entry for entry in await trails.all(trail) if entry.seal is None)
+    for head in (old_head, None):
+        with pytest.raises(HeadMoved):
+            await trails.services.audits._extend(trail, head, [waiting])
+    assert await trails.seal() == 1
+    assert await trails.sequences(trail) == [1, 2, 3]
     assert await trails.findings(trail) == []
 
 
