@@ -13,7 +13,9 @@ import orjson
 from pydantic import ValidationError
 
 from bbws import __version__
+from bbws.cli_audit import audit
 from bbws.cli_running import configured as _configured
+from bbws.cli_running import person as _person
 from bbws.cli_running import run as _run
 from bbws.cli_running import tool_settings as _tool_settings
 from bbws.cli_tenants import tenants
@@ -60,6 +62,7 @@ def cli(stop_with_parent: bool) -> None:
 cli.add_command(tenants)
 cli.add_command(users)
 cli.add_command(token)
+cli.add_command(audit)
 
 
 @cli.command()
@@ -196,7 +199,7 @@ def dlq_redrive(queue: str, message_id: str | None, reason: str | None, dry_run:
             click.echo(f"{letter['id']}  {printable(letter['reason'])}")
         click.echo(f"would be redriven: {len(letters)}")
         return
-    moved = _run(redrive_dead_letters(settings, queue, message_id, reason, per_second=rate))
+    moved = _run(redrive_dead_letters(settings, _person(), queue, message_id, reason, per_second=rate))
     click.echo(f"redriven: {moved}")
 
 
@@ -212,7 +215,7 @@ def dlq_edit(queue: str, message_id: str, file: Any) -> None:
     from bbws.commands import edit_dead_letter
 
     content = file.read().strip()
-    click.echo(f"edited: {_run(edit_dead_letter(_tool_settings('dlq'), queue, message_id, content))}")
+    click.echo(f"edited: {_run(edit_dead_letter(_tool_settings('dlq'), _person(), queue, message_id, content))}")
 
 
 @dlq.command("archive")
@@ -223,7 +226,7 @@ def dlq_archive(queue: str, message_id: str | None, reason: str | None, file: Pa
     """Move dead letters of QUEUE into the bucket of documents, as JSON lines, or into a file."""
     from bbws.commands import archive_dead_letters
 
-    moved = _run(archive_dead_letters(_tool_settings("dlq"), queue, message_id, reason, file=file))
+    moved = _run(archive_dead_letters(_tool_settings("dlq"), _person(), queue, message_id, reason, file=file))
     click.echo(f"archived: {moved}")
 
 
@@ -237,7 +240,7 @@ def dlq_drop(queue: str, message_id: str | None, reason: str | None, yes: bool) 
 
     if not yes:
         click.confirm(f"Delete dead letters of {queue} for good?", abort=True)
-    click.echo(f"dropped: {_run(drop_dead_letters(_tool_settings('dlq'), queue, message_id, reason))}")
+    click.echo(f"dropped: {_run(drop_dead_letters(_tool_settings('dlq'), _person(), queue, message_id, reason))}")
 
 
 @cli.group()

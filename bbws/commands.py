@@ -1,10 +1,11 @@
 """What the commands of `bbws` do; `cli.py` only reads their arguments."""
 
 import asyncio
+import hashlib
 import json
 import shutil
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from bbws import __version__
 from bbws.console_lines import ConsoleLines, printable
 from bbws.consumers import CONSUMERS
 from bbws.consumers.app import build
+from bbws.dead_letter_audit import audited
 from bbws.dead_letters import DeadLetter, DeadLetters, Wanted
 from bbws.demo import DemoFailed, sell
 from bbws.demo_data import seed
@@ -114,19 +116,21 @@ async def show_dead_letters(
 
 
 async def redrive_dead_letters(
-    settings: Settings, queue: str, message_id: str | None, reason: str | None, *, per_second: float | None
+    settings: Settings, actor: str, queue: str, message_id: str | None, reason: str | None, *, per_second: float | None
 ) -> int:
-    async with _dead_letters(settings) as dead_letters:
+    asked = {"messageId": message_id, "reason": reason}
+    async with _audited(settings, actor, "REDRIVE", queue, asked) as dead_letters:
         return await dead_letters.redrive(queue, _wanted(message_id, reason), per_second=per_second)
 
 
-async def edit_dead_letter(settings: Settings, queue: str, message_id: str, content: bytes) -> str:
-    async with _dead_letters(settings) as dead_letters:
+async def edit_dead_letter(settings: Settings, actor: str, queue: str, message_id: str, content: bytes) -> str:
+    asked = {"messageId": message_id, "payloadSha256": hashlib.sha256(content).hexdigest()}
+    async with _audited(settings, actor, "EDIT", queue, asked) as dead_letters:
         return await dead_letters.edit(queue, message_id, content)
 
 
 async def archive_dead_letters(
-    settings: Settings, queue: str, message_id: str | None, reason: str | None, *, file: Path | None
+    settings: Settings, actor: str, queue: str, message_id: str | None, reason: str | None, *, file: Path | None
 ) -> int:
     """Into `file`, behind what is there; without one into the bucket of documents."""
     async with aws_clients(settings) as clients:
@@ -147,13 +151,17 @@ async def archive_dead_letters(
                 archive.write(lines)
             return str(file)
 
-        dead_letters = DeadLetters(await clients.get("sqs"), topology)
         store = into_bucket if file is None else into_file
-        return await dead_letters.archive(queue, _wanted(message_id, reason), store)
+        asked = {"messageId": message_id, "reason": reason, "file": str(file) if file else None}
+        async with _audited(settings, actor, "ARCHIVE", queue, asked) as dead_letters:
+            return await dead_letters.archive(queue, _wanted(message_id, reason), store)
 
 
-async def drop_dead_letters(settings: Settings, queue: str, message_id: str | None, reason: str | None) -> int:
-    async with _dead_letters(settings) as dead_letters:
+async def drop_dead_letters(
+    settings: Settings, actor: str, queue: str, message_id: str | None, reason: str | None
+) -> int:
+    asked = {"messageId": message_id, "reason": reason}
+    async with _audited(settings, actor, "DROP", queue, asked) as dead_letters:
         return await dead_letters.drop(queue, _wanted(message_id, reason))
 
 
@@ -244,6 +252,18 @@ def _resolve(stopped: asyncio.Future[None]) -> None:
 async def _dead_letters(settings: Settings) -> AsyncIterator[DeadLetters]:
     async with aws_clients(settings) as clients:
         yield DeadLetters(await clients.get("sqs"), Topology.for_settings(settings))
+
+
+@asynccontextmanager
+async def _audited(
+    settings: Settings, actor: str, deed: str, queue: str, asked: Mapping[str, str | None]
+) -> AsyncIterator[DeadLetters]:
+    async with (
+        bootstrap(settings) as services,
+        _dead_letters(settings) as dead_letters,
+        audited(services.audits, dead_letters, deed, queue, actor=actor, asked=asked),
+    ):
+        yield dead_letters
 
 
 def _wanted(message_id: str | None, reason: str | None) -> Wanted:

@@ -130,9 +130,15 @@ class DeadLetters:
     def __init__(self, sqs: Any, topology: Topology) -> None:
         self._sqs = sqs
         self._urls: dict[str, str] = {}
+        self.taken: list[DeadLetter] = []
+        """What left its queue, in that order: sent back, replaced, archived or dropped."""
         places = [_Place(queue.dead_letter_name, queue.name) for queue in topology.queues]
         places += [_Place(rule.dead_letter_queue, None) for rule in topology.rules]
         self._places = sorted(places, key=lambda place: place.name)
+
+    def full_name(self, queue_name: str) -> str:
+        """The dead-letter queue that is meant. Raises NotFound."""
+        return self._place(queue_name).name
 
     async def summaries(self) -> list[Summary]:
         return await asyncio.gather(*(self._summary(place) for place in self._places))
@@ -287,6 +293,7 @@ class DeadLetters:
     async def _delete(self, place: _Place, letter: DeadLetter) -> None:
         url = await self._url(place.name)
         await self._sqs.delete_message(QueueUrl=url, ReceiptHandle=letter.receipt_handle)
+        self.taken.append(letter)
 
     async def _url(self, name: str) -> str:
         if name not in self._urls:

@@ -21,5 +21,7 @@ CONSUMERS: dict[str, Entry] = {
     "order-record": Entry(order_record.register, "moves paid orders to PAID and writes their payments"),
     "order-pdf": Entry(order_pdf.register, "numbers, renders and stores invoices, and announces them"),
     "notify": Entry(notify.register, "sends mails to customers and to the team"),
-    "outbox-relay": Entry(outbox_relay.register, "publishes what a crash left in the outbox, judges waiting ITNs"),
+    "outbox-relay": Entry(
+        outbox_relay.register, "publishes what a crash left, judges waiting ITNs, seals audit trails"
+    ),
 }

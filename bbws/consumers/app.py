@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from bbws.consumers.health import serve_health
 from bbws.consumers.middlewares import verdicts
+from bbws.shared.audit import acting
 from bbws.shared.bootstrap import Ping, Services, bootstrap
 from bbws.shared.errors import Unavailable
 from bbws.shared.logging import get_logger
@@ -38,6 +39,10 @@ class Loop:
     name: str
     work: Work
     interval_s: float
+
+    async def run(self, services: Services) -> int:
+        with acting(self.name):
+            return await self.work(services)
 
 
 @dataclass(slots=True)
@@ -91,7 +96,7 @@ def build(
         middlewares=(SQSTelemetryMiddleware(), SQSPrometheusMiddleware(registry=registry)),
     )
     consumer = Consumer(settings, broker, Topology.for_settings(settings))
-    broker.add_middleware(verdicts(consumer_pings(consumer)))
+    broker.add_middleware(verdicts(consumer_pings(consumer), lambda queue: consumer.topology.queue(queue).consumer))
     register(consumer)
     return consumer
 
@@ -144,7 +149,7 @@ async def _repeat(loop: Loop, services: Services) -> None:
     out = False
     while True:
         try:
-            await loop.work(services)
+            await loop.run(services)
         except Unavailable as error:
             if not out:
                 log.warning("loop waits for a dependency", loop=loop.name, reason=str(error))
@@ -174,7 +179,7 @@ async def _drain(consumer: Consumer, app: FastStream) -> None:
 
 async def _is_idle(consumer: Consumer) -> bool:
     try:
-        done = sum([await loop.work(consumer.services) for loop in consumer.loops])
+        done = sum([await loop.run(consumer.services) for loop in consumer.loops])
         waiting = sum([await consumer.services.queues.backlog(queue.name) for queue in consumer.queues])
     except Unavailable as error:
         log.warning("cannot see yet what is left", reason=str(error))

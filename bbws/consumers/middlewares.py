@@ -7,6 +7,7 @@ from faststream import BaseMiddleware
 from faststream.exceptions import IgnoredException, RejectMessage
 from pydantic import ValidationError
 
+from bbws.shared.audit import acting
 from bbws.shared.contracts.envelope import Envelope
 from bbws.shared.contracts.events import InvoiceIssued, OrderCreated
 from bbws.shared.errors import NotYet, Rejected, Unavailable
@@ -55,12 +56,15 @@ def verdict(error: Exception, ping_of: Callable[[str], Ping | None]) -> Exceptio
     return error
 
 
-def verdicts(ping_of: Callable[[str], Ping | None]) -> type[BaseMiddleware[Any, Any]]:
-    """The middleware that turns errors of handlers into verdicts."""
+def verdicts(
+    ping_of: Callable[[str], Ping | None], consumer_of: Callable[[str], str]
+) -> type[BaseMiddleware[Any, Any]]:
+    """The middleware that turns errors of handlers into verdicts; what they change is audited as their consumer's."""
 
     class Verdicts(BaseMiddleware[Any, Any]):
         async def consume_scope(self, call_next: Any, msg: Any) -> Any:
-            with bound(message_id=msg.message_id, queue=msg.queue, receive_count=msg.receive_count):
+            ids = {"message_id": msg.message_id, "queue": msg.queue, "receive_count": msg.receive_count}
+            with bound(**ids), acting(consumer_of(msg.queue)):
                 try:
                     return await call_next(msg)
                 except IgnoredException:

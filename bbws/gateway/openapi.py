@@ -241,7 +241,7 @@ _ETAG: Schema = {"description": "The version, for If-Match and If-None-Match.", 
 def _answer(answer: Answer, route: Route, schemas: _Schemas) -> Schema:
     response: Schema = {"description": answer.description, "headers": _headers(answer, route)}
     if answer.media:
-        # An event stream's schema is that of each event's data, which OpenAPI 3.1 cannot say otherwise.
+        # A stream's schema is that of each event's data or of each line, which OpenAPI 3.1 cannot say otherwise.
         schema = schemas.of_answer(answer) if answer.model else {"type": "string"}
         response["content"] = {media: {"schema": schema} for media in answer.media}
     elif answer.model:

@@ -17,6 +17,7 @@ Shape = Literal["resource", "collection", "plain"]
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 EVENT_STREAM = "text/event-stream"
+JSON_LINES = "application/jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class Route:
 
     @property
     def streamed(self) -> bool:
-        return any(EVENT_STREAM in answer.media for answer in self.answers.values())
+        return any({EVENT_STREAM, JSON_LINES} & set(answer.media) for answer in self.answers.values())
 
     @property
     def path_names(self) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ class Right(StrEnum):
     HIERARCHY_READ = "hierarchy:read"
     HIERARCHY_MANAGE = "hierarchy:manage"
     AUDIT_READ = "audit:read"
+    PLATFORM_AUDIT_READ = "platform-audit:read"
     OPERATIONS_READ = "operations:read"
     ORDERS_CREATE = "orders:create"
     ORDERS_READ = "orders:read"
@@ -63,6 +64,7 @@ GRANTS = MappingProxyType(
         Right.HIERARCHY_READ: _ALL,
         Right.HIERARCHY_MANAGE: _OWNERS,
         Right.AUDIT_READ: _OWNERS,
+        Right.PLATFORM_AUDIT_READ: _STAFF,
         Right.OPERATIONS_READ: _OWNERS,
         Right.ORDERS_CREATE: _MEMBERS,
         Right.ORDERS_READ: _ALL,

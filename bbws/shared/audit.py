@@ -5,7 +5,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -23,9 +23,13 @@ from bbws.shared.repositories.audit import AuditRepository
 _SOURCE: ContextVar[str] = ContextVar("audit_source", default="unknown")
 _SALT_BYTES = 16
 
+# What is audited, as a contract or as the JSON of what matters in one.
+State = BaseModel | Mapping[str, Any] | None
+
 
 @contextmanager
 def acting(source: str) -> Iterator[None]:
+    """Entries made meanwhile by this task, and by those that it starts, name `source`."""
     token = _SOURCE.set(source)
     try:
         yield
@@ -45,14 +49,16 @@ class AuditTrail:
         tenant_id: str,
         subject: str,
         actor: str,
-        before: BaseModel | None = None,
-        after: BaseModel | None = None,
+        before: State = None,
+        after: State = None,
         reason: str | None = None,
+        correlation_id: str | None = None,
     ) -> Put:
         """The write that says so; of `before` and `after` it keeps what differs.
 
         `action` is the event's name where there is one (TENANT_PARKED), `subject` what was changed as a path
-        (`orders/{id}`), `tenant_id` may be PLATFORM.
+        (`orders/{id}`), `tenant_id` may be PLATFORM. Without `correlation_id` it is that of the running task. Nothing
+        personal belongs into `subject` or `actor`: only details can be erased.
         """
         old, new = _dumped(before), _dumped(after)
         details = AuditDetails(
@@ -70,7 +76,7 @@ class AuditTrail:
             action=action,
             subject=subject,
             actor=actor,
-            correlation_id=bound_value("correlation_id") or entry_id,
+            correlation_id=correlation_id or bound_value("correlation_id") or entry_id,
             digest=digest_of(details),
             details=details,
         )
@@ -78,10 +84,12 @@ class AuditTrail:
 
 
 def digest_of(details: AuditDetails) -> str:
-    """SHA-256 of the details as canonical JSON."""
-    canonical = orjson.dumps(details.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+    """SHA-256 of the details as canonical JSON; a field that a later version adds changes nothing while it is None."""
+    canonical = orjson.dumps(details.model_dump(mode="json", exclude_none=True), option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(canonical).hexdigest()
 
 
-def _dumped(model: BaseModel | None) -> dict[str, Any]:
-    return model.model_dump(mode="json", exclude_none=True) if model else {}
+def _dumped(state: State) -> dict[str, Any]:
+    if isinstance(state, BaseModel):
+        return state.model_dump(mode="json", exclude_none=True)
+    return dict(state or {})

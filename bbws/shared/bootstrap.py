@@ -36,6 +36,7 @@ from bbws.shared.outbox import Outbox
 from bbws.shared.repositories.audit import AuditRepository
 from bbws.shared.repositories.orders import TABLE as ORDERS
 from bbws.shared.repositories.tenants import TABLE as TENANTS
+from bbws.shared.services.audits import Audits
 from bbws.shared.services.campaigns import Campaigns
 from bbws.shared.services.confirmations import Confirmations
 from bbws.shared.services.documents import Documents
@@ -85,6 +86,7 @@ class Services:
     outbox: Outbox
     tenant_outbox: Outbox
     audit: AuditTrail
+    audits: Audits
     tokens: TokenVerifier
     directory: UserDirectory
     idempotency: IdempotencyKeys
@@ -167,16 +169,17 @@ async def _services(
         users=Users(database, directory, tenant_outbox, audit, clock),
         staff=Staff(database, directory, audit, clock),
         hierarchies=Hierarchies(database, audit, clock),
-        products=Products(database, clock),
-        campaigns=Campaigns(database, clock),
-        orders=Orders(database, clock, settings),
-        payments=Payments(database, outbox, clock, settings, server, sources),
-        invoices=Invoices(database, outbox, clock, templates, pdf, store, seller),
+        products=Products(database, audit, clock),
+        campaigns=Campaigns(database, audit, clock),
+        orders=Orders(database, audit, clock, settings),
+        payments=Payments(database, outbox, audit, clock, settings, server, sources),
+        invoices=Invoices(database, outbox, audit, clock, templates, pdf, store, seller),
         notifications=Notifications(mailer, settings, store, seller),
         documents=Documents(database, settings, templates, pdf, seller),
         outbox=outbox,
         tenant_outbox=tenant_outbox,
         audit=audit,
+        audits=Audits(database, audit, clock, settings.audit_keys),
         tokens=tokens,
         directory=directory,
         idempotency=IdempotencyKeys(database, clock),

@@ -101,6 +101,8 @@ class Settings(BaseSettings):
 
     cursor_signing_key: SecretStr = SecretStr(UNSAFE_SIGNING_KEY)
     token_signing_key: SecretStr = SecretStr(UNSAFE_SIGNING_KEY)
+    # The first one signs the heads of audit trails; former ones stay behind it, separated by commas.
+    audit_signing_keys: SecretStr = SecretStr(UNSAFE_SIGNING_KEY)
 
     log_format: Literal["auto", "json", "pretty"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -134,11 +136,24 @@ class Settings(BaseSettings):
             ip_network(network, strict=False)
         return value
 
+    @field_validator("audit_signing_keys")
+    @classmethod
+    def _holds_a_key(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().strip(" ,"):
+            raise ValueError("holds no key")
+        return value
+
     @property
     def cognito_issuer(self) -> str | None:
         """What the pool's tokens say in `iss`."""
         pool = self.cognito_user_pool_id
         return f"https://cognito-idp.{pool.partition('_')[0]}.amazonaws.com/{pool}" if pool else None
+
+    @property
+    def audit_keys(self) -> tuple[str, ...]:
+        """What signs, and what may have signed, the heads of audit trails; the newest first."""
+        keys = self.audit_signing_keys.get_secret_value().split(",")
+        return tuple(key.strip() for key in keys if key.strip())
 
     def as_environment(self) -> dict[str, str]:
         """The variables that give another process these settings; holds secrets in the clear."""
@@ -164,6 +179,8 @@ class Settings(BaseSettings):
                 f"BBWS_CURSOR_SIGNING_KEY and BBWS_TOKEN_SIGNING_KEY need {SHORTEST_KEY} characters or more each, and "
                 "must differ; from the environment or from BBWS_SECRETS_NAME"
             )
+        if min(map(len, self.audit_keys)) < SHORTEST_KEY or {cursor, token} & {*self.audit_keys}:
+            yield f"BBWS_AUDIT_SIGNING_KEYS needs {SHORTEST_KEY} characters or more in each key, and keys of its own"
         if not (self.cognito_user_pool_id and self.cognito_client_ids):
             yield "BBWS_COGNITO_USER_POOL_ID and BBWS_COGNITO_CLIENT_IDS say whose tokens count"
         if len(secret(self.payfast_passphrase) or "") < SHORTEST_PASSPHRASE:

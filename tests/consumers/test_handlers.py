@@ -6,8 +6,11 @@ import pytest
 
 from bbws.consumers import CONSUMERS
 from bbws.consumers.app import Consumer, build
+from bbws.shared.bootstrap import Services
+from bbws.shared.contracts.audit import PLATFORM
 from bbws.shared.contracts.envelope import Envelope
 from bbws.shared.contracts.pages import PageRequest
+from bbws.shared.contracts.products import Product
 from bbws.shared.ids import new_id
 from bbws.shared.services.notifications import Notifications
 from bbws.shared.services.orders import Orders
@@ -54,6 +57,43 @@ async def test_unparseable_message_is_buried_with_reason_and_body(shared_market:
         assert letter.body == body
         assert await test_broker.messages("order-record") == []
     assert (await shared_market.services.orders.get(order.tenant_id, order.id)).status == "PAID"
+
+
+async def test_what_a_handler_changes_is_audited_as_its_consumers_doing(shared_market: Market) -> None:
+    """The trail tells which process did it, in the flow that the order's payment began."""
+    order = await shared_market.order()
+    _, test_broker = _built(shared_market, "order-record")
+    async with test_broker as running:
+        await _deliver(running, "order-record", paid(order))
+    newest, *_ = (await shared_market.services.audits.list(order.tenant_id, PageRequest())).items
+    assert newest.details is not None
+    assert (newest.action, newest.details.source, newest.correlation_id) == ("ORDER_PAID", "order-record", order.id)
+
+
+async def test_what_a_loop_changes_is_audited_as_its_doing(shared_market: Market) -> None:
+    """Nobody sent a message: the loop is where it came from."""
+    made: list[Product] = []
+
+    async def work(_: Services) -> int:
+        made.append(await shared_market.product())
+        return 1
+
+    consumer = build(lambda built: built.loop("sweeper", work, 1), shared_market.services.settings)
+    assert await consumer.loops[0].run(shared_market.services) == 1
+    listed = await shared_market.services.audits.list(PLATFORM, PageRequest(100))
+    (entry,) = (entry for entry in listed.items if entry.subject == f"products/{made[0].id}")
+    assert entry.details is not None
+    assert entry.details.source == "sweeper"
+
+
+async def test_the_relay_seals_what_was_changed(market: Market) -> None:
+    """A sealer that nobody starts is an audit trail that proves nothing."""
+    order = await market.order()
+    consumer = build(CONSUMERS["outbox-relay"].register, market.services.settings)
+    for loop in consumer.loops:
+        await loop.run(market.services)
+    report = await market.services.audits.verify(order.tenant_id)
+    assert (report.sealed_up_to, report.entries, report.waiting, report.findings) == (2, 2, 0, [])
 
 
 async def test_event_of_an_unknown_order_is_buried_at_once(shared_market: Market) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
+from bbws.shared.contracts.audit import AuditEntry, SealHead
 from bbws.shared.contracts.campaigns import Campaign, CampaignDraft
 from bbws.shared.contracts.events import EVENTS
 from bbws.shared.contracts.hierarchies import HierarchyUnit, HierarchyUnitDraft, HierarchyUnitPatch
@@ -26,7 +27,7 @@ SCHEMAS = Path(__file__).parent / "schemas"
 
 RESOURCES: tuple[type[BaseModel], ...] = (
     *(Campaign, HierarchyUnit, Invoice, Itn, MailedLink, Operation, Order, Payment, Product, StaffMember, Tenant),
-    UserAssignment,
+    *(AuditEntry, SealHead, UserAssignment),
 )
 DRAFTS: tuple[type[BaseModel], ...] = (
     *(CampaignDraft, Confirmation, HierarchyUnitDraft, HierarchyUnitPatch, OptionalReason, OrderDraft, ProductDraft),

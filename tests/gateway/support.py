@@ -109,7 +109,7 @@ def order_body(product_id: str) -> dict[str, Any]:
 
 async def answer_of(response: ClientResponse) -> Answer:
     body = await response.read()
-    parsed = await response.json(content_type=None) if "json" in response.content_type and body else None
+    parsed = await response.json(content_type=None) if response.content_type.endswith("json") and body else None
     return Answer(response.status, response.headers, body, parsed)
 
 

@@ -11,7 +11,7 @@ from bbws.shared.errors import Rejected, Unavailable
 from bbws.shared.settings import Settings, secret
 from tests.support.emulator import Aws
 
-KEYS = {"cursor_signing_key": "c" * 32, "token_signing_key": "t" * 32}
+KEYS = {"cursor_signing_key": "c" * 32, "token_signing_key": "t" * 32, "audit_signing_keys": "a" * 32}
 
 
 async def _store(aws: Aws, **values: str) -> None:
@@ -26,6 +26,8 @@ def in_production(settings: Settings) -> Settings:
         "environment": "prod",
         "secrets_name": "bbws/prod",
         "seller_name": "Acme",
+        "cognito_user_pool_id": "af-south-1_Pool01",
+        "cognito_client_ids": ("client",),
         "payfast_url": "https://www.payfast.co.za",
         "payfast_merchant_id": "12345678",
         "public_base_url": "https://shop.example",

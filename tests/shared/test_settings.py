@@ -20,6 +20,7 @@ SECRETS = {
     "payfast_passphrase": "secret-four",
     "cursor_signing_key": "secret-five",
     "token_signing_key": "secret-six",
+    "audit_signing_keys": "secret-seven",
 }
 WORDS = st.text(alphabet=st.characters(codec="utf-8", categories=("L", "N", "P", "S")), min_size=1)
 ENTRIES = st.lists(WORDS.filter(lambda word: "," not in word), max_size=4).map(tuple)
@@ -91,7 +92,7 @@ def test_no_secret_shows_in_any_form_of_the_settings() -> None:
 
 def test_every_secret_is_known_to_this_test() -> None:
     """A key, token or passphrase added as plain text would be logged; the type is what hides it."""
-    telling = ("_key", "_token", "passphrase", "password", "_secret")
+    telling = ("_key", "_keys", "_token", "passphrase", "password", "_secret")
     named = {name for name in Settings.model_fields if name.endswith(telling)}
     assert named == set(SECRETS)
 
@@ -99,6 +100,9 @@ def test_every_secret_is_known_to_this_test() -> None:
 EARNEST: dict[str, Any] = {
     "environment": "prod",
     **KEYS,
+    "audit_signing_keys": "a" * 32,
+    "cognito_user_pool_id": "af-south-1_Pool01",
+    "cognito_client_ids": ("client",),
     "payfast_passphrase": "a long passphrase",
     "payfast_url": "https://www.payfast.co.za",
     "payfast_merchant_id": "12345678",
@@ -125,6 +129,9 @@ def test_outside_of_local_each_signing_key_must_be_ones_own(environment: str, na
         ({"payfast_merchant_id": "10000100"}, "BBWS_PAYFAST_MERCHANT_ID"),
         ({"public_base_url": "http://shop.example"}, "BBWS_PUBLIC_BASE_URL"),
         ({"token_signing_key": EARNEST["cursor_signing_key"]}, "must differ"),
+        ({"audit_signing_keys": EARNEST["token_signing_key"]}, "BBWS_AUDIT_SIGNING_KEYS"),
+        ({"audit_signing_keys": f"{'n' * 32},short"}, "BBWS_AUDIT_SIGNING_KEYS"),
+        ({"audit_signing_keys": UNSAFE_SIGNING_KEY}, "BBWS_AUDIT_SIGNING_KEYS"),
     ],
 )
 def test_production_refuses_play_money_and_guessable_secrets(changed: dict[str, Any], named: str) -> None:
@@ -132,6 +139,14 @@ def test_production_refuses_play_money_and_guessable_secrets(changed: dict[str, 
     assert Settings(**EARNEST)
     with pytest.raises(ValidationError, match=named):
         Settings(**{**EARNEST, **changed})
+
+
+def test_the_newest_key_of_audit_trails_comes_first_and_there_is_one() -> None:
+    """A trail that was signed with the key of last year must be verified this year."""
+    settings = Settings(audit_signing_keys=SecretStr("new , old,"))
+    assert settings.audit_keys == ("new", "old")
+    with pytest.raises(ValidationError, match="holds no key"):
+        Settings(audit_signing_keys=SecretStr(" ,"))
 
 
 def test_keys_may_come_later_from_secrets_manager() -> None:

@@ -19,12 +19,13 @@ from bbws.shared.topology import Rule, Topology
 EARNEST = {
     "cursor_signing_key": "c" * 32,
     "token_signing_key": "t" * 32,
+    "audit_signing_keys": "a" * 32,
+    "cognito_user_pool_id": "af-south-1_Pool01",
+    "cognito_client_ids": ("client",),
     "payfast_passphrase": "a long passphrase",
     "payfast_url": "https://www.payfast.co.za",
     "payfast_merchant_id": "12345678",
     "public_base_url": "https://shop.example",
-    "cognito_user_pool_id": "af-south-1_Aa1",
-    "cognito_client_ids": ("client",),
 }
 
 

@@ -59,3 +59,10 @@ async def services(provisioned: Settings) -> AsyncIterator[Services]:
     """All services of a process, on provisioned AWS."""
     async with bootstrap(provisioned) as built:
         yield built
+
+
+@pytest_asyncio.fixture
+async def provisioned_tables(settings: Settings, clients: AwsClients) -> Settings:
+    """The same settings, once tables, queues and buckets are there; without the templates, which take longest."""
+    await Provisioner(clients, settings, Topology.for_settings(settings)).make_resources()
+    return settings

@@ -1,6 +1,7 @@
 """Every URL of the API; the router and OpenAPI are both made from these values."""
 
 from bbws.gateway.operations import Route
+from bbws.gateway.routes.audit import AUDIT
 from bbws.gateway.routes.catalogue import CATALOGUE
 from bbws.gateway.routes.hierarchies import HIERARCHIES
 from bbws.gateway.routes.operation import OPERATION
@@ -9,4 +10,4 @@ from bbws.gateway.routes.registrations import REGISTRATIONS
 from bbws.gateway.routes.tenants import TENANTS
 from bbws.gateway.routes.users import USERS
 
-ROUTES: tuple[Route, ...] = REGISTRATIONS + TENANTS + USERS + HIERARCHIES + CATALOGUE + ORDERS + OPERATION
+ROUTES: tuple[Route, ...] = REGISTRATIONS + TENANTS + USERS + HIERARCHIES + CATALOGUE + ORDERS + AUDIT + OPERATION

@@ -6,7 +6,7 @@ not hold raises what the write says in `conflict`.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -153,17 +153,29 @@ class Database:
         up_to: tuple[str, str] | None = None,
     ) -> list[Item]:
         """All items of a partition that is known to be small; `up_to` bounds its sort key from above."""
+        pages = self.pages(table, partition, index=index, sort_prefix=sort_prefix, up_to=up_to)
+        return [item async for page in pages for item in page]
+
+    async def pages(
+        self,
+        table: str,
+        partition: tuple[str, str],
+        *,
+        index: str | None = None,
+        sort_prefix: tuple[str, str] | None = None,
+        up_to: tuple[str, str] | None = None,
+    ) -> AsyncIterator[list[Item]]:
+        """A partition of any size, in the order of its sort key, as DynamoDB gives it: at most 1 MB at a time."""
         request = _query(table, partition, index, sort_prefix)
         if up_to:
             request["KeyConditionExpression"] += " AND #s <= :s"
             request["ExpressionAttributeNames"]["#s"] = up_to[0]
             request["ExpressionAttributeValues"][":s"] = encode(up_to[1])
-        items: list[Item] = []
         while True:
             answer = await self._call("query", **request)
-            items += [decode_item(item) for item in answer["Items"]]
+            yield [decode_item(item) for item in answer["Items"]]
             if "LastEvaluatedKey" not in answer:
-                return items
+                return
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     async def ping(self, table: str) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bbws.shared.clock import iso
+from bbws.shared.contracts.audit import PURGED
 from bbws.shared.contracts.orders import BillingAddress
 from bbws.shared.contracts.pages import MAX_PAGE_SIZE, PageRequest
 from bbws.shared.dynamo.codec import Item
@@ -17,7 +18,6 @@ from bbws.shared.repositories.tenants import TABLE as TENANTS
 
 ERASED = "erased"
 # The audit entry that says why those before it have no details; it has nothing personal to lose.
-PURGED = "TENANT_PURGED"
 # The tenant itself, its operations, and the end of the hash chain of its trail.
 _KEPT = frozenset({METADATA, "OP", "SEAL"})
 # An ITN that nobody has judged yet is needed as it came; judging takes as long as PayFast is out of reach.

@@ -1,16 +1,19 @@
 """Discounts."""
 
+from bbws.shared.audit import AuditTrail
 from bbws.shared.clock import Clock
+from bbws.shared.contracts.audit import PLATFORM
 from bbws.shared.contracts.campaigns import Campaign, CampaignDraft
-from bbws.shared.dynamo.database import Database
+from bbws.shared.dynamo.database import Database, Put
 from bbws.shared.errors import Conflict, FieldError, Invalid, NotFound
 from bbws.shared.repositories.campaigns import CampaignRepository
 from bbws.shared.repositories.products import ProductRepository
 
 
 class Campaigns:
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, audit: AuditTrail, clock: Clock) -> None:
         self._database = database
+        self._audit = audit
         self._campaigns = CampaignRepository(database)
         self._products = ProductRepository(database)
         self._clock = clock
@@ -33,10 +36,19 @@ class Campaigns:
         record = {"id": campaign_id, "date_created": now, "date_last_updated": now, "last_updated_by": actor}
         campaign = Campaign.model_validate(draft.model_dump(by_alias=False) | record)
         try:
-            await self._database.write(self._campaigns.new(campaign))
+            await self._database.transact([self._campaigns.new(campaign), self._created(campaign)])
         except Conflict:
             standing = await self._campaigns.find(draft.code)
             if standing and standing.id == campaign_id:
                 return standing
             raise
         return campaign
+
+    def _created(self, campaign: Campaign) -> Put:
+        return self._audit.entry(
+            "CAMPAIGN_CREATED",
+            tenant_id=PLATFORM,
+            subject=f"campaigns/{campaign.code}",
+            actor=campaign.last_updated_by,
+            after=campaign,
+        )

@@ -2,12 +2,14 @@
 
 import asyncio
 import random
+from typing import Any
 
+from bbws.shared.audit import AuditTrail
 from bbws.shared.clock import Clock, business_date
 from bbws.shared.contracts.documents import InvoiceDocument
 from bbws.shared.contracts.events import InvoiceIssued, InvoiceIssuedData, OrderCreated
 from bbws.shared.contracts.invoices import Invoice, Seller, invoice_number
-from bbws.shared.dynamo.database import Database
+from bbws.shared.dynamo.database import Database, Put
 from bbws.shared.errors import NotFound, Unavailable
 from bbws.shared.ids import derived_id
 from bbws.shared.integrations.document_store import DocumentStore
@@ -37,6 +39,7 @@ class Invoices:
         self,
         database: Database,
         outbox: Outbox,
+        audit: AuditTrail,
         clock: Clock,
         templates: Templates,
         pdf: PdfRenderer,
@@ -45,6 +48,7 @@ class Invoices:
     ) -> None:
         self._database = database
         self._outbox = outbox
+        self._audit = audit
         self._clock = clock
         self._templates = templates
         self._pdf = pdf
@@ -91,8 +95,9 @@ class Invoices:
             async with self._numbering:
                 serial = await self._invoices.last_serial() + 1
                 invoice = self._new(event, serial, versions)
+                entry = self._entry("INVOICE_NUMBERED", None, invoice, event)
                 try:
-                    await self._database.transact(self._invoices.new(invoice, serial))
+                    await self._database.transact([*self._invoices.new(invoice, serial), entry])
                 except OrderInvoiced:
                     return await self._standing(order.tenant_id, order.id)
                 except NumberTaken:
@@ -156,9 +161,26 @@ class Invoices:
             causation_id=cause.id,
             traceparent=cause.traceparent,
         )
+        entry = self._entry("INVOICE_ISSUED", invoice, issued, cause)
         try:
-            await self._outbox.commit([self._invoices.issued(issued)], [event])
+            await self._outbox.commit([self._invoices.issued(issued), entry], [event])
         except InvoiceIssuedBefore:
             return await self._standing(issued.tenant_id, issued.order_id)
         log.info("invoice issued", number=issued.number, order_id=issued.order_id)
         return issued
+
+    def _entry(self, action: str, before: Invoice | None, after: Invoice, cause: OrderCreated) -> Put:
+        return self._audit.entry(
+            action,
+            tenant_id=after.tenant_id,
+            subject=f"orders/{after.order_id}/invoices/{after.number}",
+            actor=ISSUER,
+            before=before and _own(before),
+            after=_own(after),
+            correlation_id=cause.correlationid,
+        )
+
+
+def _own(invoice: Invoice) -> dict[str, Any]:
+    """What is the invoice's own; order, payment and seller are told elsewhere."""
+    return invoice.model_dump(mode="json", exclude_none=True, exclude={"order", "payment", "seller"})

@@ -2,6 +2,7 @@
 
 from collections.abc import MutableSequence, Sequence
 
+from bbws.shared.audit import AuditTrail
 from bbws.shared.clock import Clock, business_date
 from bbws.shared.contracts.campaigns import Campaign
 from bbws.shared.contracts.events import OrderCreated
@@ -9,7 +10,7 @@ from bbws.shared.contracts.money import Money
 from bbws.shared.contracts.orders import Checkout, Order, OrderDraft, OrderLine, Payment, TimelineEntry
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.contracts.tenants import Tenant
-from bbws.shared.dynamo.database import Database, Write
+from bbws.shared.dynamo.database import Database, Put, Write
 from bbws.shared.errors import Conflict, FieldError, Invalid, NotFound
 from bbws.shared.integrations import payfast
 from bbws.shared.logging import get_logger
@@ -31,8 +32,9 @@ log = get_logger(__name__)
 
 
 class Orders:
-    def __init__(self, database: Database, clock: Clock, settings: Settings) -> None:
+    def __init__(self, database: Database, audit: AuditTrail, clock: Clock, settings: Settings) -> None:
         self._database = database
+        self._audit = audit
         self._orders = OrderRepository(database)
         self._tenants = TenantRepository(database)
         self._products = ProductRepository(database)
@@ -53,7 +55,7 @@ class Orders:
             raise Conflict(f"tenant {tenant_id} is deleted; restore it first")
         order = await self._priced(tenant_id, draft, actor, order_id)
         try:
-            await self._database.write(self._orders.new(order))
+            await self._database.transact([self._orders.new(order), self._placed(order)])
         except OrderChanged:
             return await self.get(tenant_id, order_id)
         log.info("order placed", tenant_id=tenant_id, order_id=order.id, total_cents=order.total_cents)
@@ -110,8 +112,10 @@ class Orders:
         recorded = payment.model_copy(update={"date_last_updated": self._clock(), "last_updated_by": RECORDER})
         writes: list[Write] = [self._orders.new_payment(recorded)]
         if order.status == "PENDING_PAYMENT":
-            writes.append(self._orders.paid(self._paid(order, event)))
+            paid = self._paid(order, event)
+            writes += [self._orders.paid(paid), self._moved(order, paid)]
         else:
+            writes.append(self._paid_again(recorded))
             log.warning("order was paid again", order_id=order.id, status=order.status, payment_id=payment.id)
         try:
             await self._database.transact(writes)
@@ -128,6 +132,34 @@ class Orders:
             "version": order.version + 1,
         }
         return order.model_copy(update=changes)
+
+    def _placed(self, order: Order) -> Put:
+        return self._audit.entry(
+            "ORDER_PLACED",
+            tenant_id=order.tenant_id,
+            subject=f"orders/{order.id}",
+            actor=order.last_updated_by,
+            after=order,
+        )
+
+    def _moved(self, before: Order, after: Order) -> Put:
+        return self._audit.entry(
+            f"ORDER_{after.status}",
+            tenant_id=after.tenant_id,
+            subject=f"orders/{after.id}",
+            actor=after.last_updated_by,
+            before=before,
+            after=after,
+        )
+
+    def _paid_again(self, payment: Payment) -> Put:
+        return self._audit.entry(
+            "ORDER_PAID_AGAIN",
+            tenant_id=payment.tenant_id,
+            subject=f"orders/{payment.order_id}/payments/{payment.id}",
+            actor=payment.last_updated_by,
+            after=payment,
+        )
 
     async def _priced(self, tenant_id: str, draft: OrderDraft, actor: str, order_id: str) -> Order:
         now = self._clock()

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from bbws.shared.audit import AuditTrail
 from bbws.shared.clock import Clock
 from bbws.shared.contracts.events import OrderCreated, OrderCreatedData
 from bbws.shared.contracts.orders import Order, Payment, PaymentDetails
 from bbws.shared.contracts.payments import Itn
-from bbws.shared.dynamo.database import Database
+from bbws.shared.dynamo.database import Database, Put
 from bbws.shared.errors import Unavailable
 from bbws.shared.ids import new_id
 from bbws.shared.integrations import payfast
@@ -55,6 +56,7 @@ class Payments:
         self,
         database: Database,
         outbox: Outbox,
+        audit: AuditTrail,
         clock: Clock,
         settings: Settings,
         server: Payfast,
@@ -62,6 +64,7 @@ class Payments:
     ) -> None:
         self._database = database
         self._outbox = outbox
+        self._audit = audit
         self._clock = clock
         self._settings = settings
         self._server = server
@@ -219,16 +222,26 @@ class Payments:
             causation_id=f"itn:{itn.sha256}",
             traceparent=bound_value("traceparent"),
         )
+        told = self._itns.guard(accepted, _what_is_said(said))
         try:
-            await self._outbox.commit(
-                [self._itns.decided(accepted), self._itns.guard(accepted, _what_is_said(said))], [event]
-            )
+            await self._outbox.commit([self._itns.decided(accepted), told, self._confirmed(payment)], [event])
         except AlreadyTold:
             return await self._decide(itn, state="DUPLICATE", reason="this payment was confirmed before")
         except AlreadyDecided:
             return itn
         log.info("payment verified", order_id=order.id, payment_id=payment.id, payfast_id=payment.payfast_id)
         return accepted
+
+    def _confirmed(self, payment: Payment) -> Put:
+        """What is refused, noted or a duplicate changes nothing but the stored notice, and anybody can send it."""
+        return self._audit.entry(
+            "PAYMENT_CONFIRMED",
+            tenant_id=payment.tenant_id,
+            subject=f"orders/{payment.order_id}/payments/{payment.id}",
+            actor=ACTOR,
+            after=payment,
+            correlation_id=payment.order_id,
+        )
 
     async def _decide(self, itn: Itn, **judgement: object) -> Itn:
         decided = itn.model_copy(update={**judgement, "decided_at": self._clock()})

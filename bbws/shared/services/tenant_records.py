@@ -12,6 +12,7 @@ import orjson
 
 from bbws.shared.audit import AuditTrail
 from bbws.shared.clock import Clock
+from bbws.shared.contracts.audit import PURGED
 from bbws.shared.contracts.operations import Operation
 from bbws.shared.contracts.tenant_events import TenantDeleted
 from bbws.shared.contracts.tenants import Hold, Tenant
@@ -23,7 +24,6 @@ from bbws.shared.logging import get_logger
 from bbws.shared.outbox import Outbox
 from bbws.shared.repositories.operations import OperationChanged, OperationRepository
 from bbws.shared.repositories.tenant_records import (
-    PURGED,
     StoredRecord,
     TenantRecordRepository,
     erasure,

@@ -1,0 +1,48 @@
+"""No service changes anything behind the audit trail's back."""
+
+import ast
+from collections.abc import Iterator
+
+from tests.architecture.support import modules
+
+_WRITES = {"write", "transact", "commit"}
+_ENTRY = "entry"
+# Changes without an entry, and why they need none.
+_UNAUDITED = {
+    "Payments._decide": "judges a stored notice; whatever was paid is told by _accept",
+    "Payments._postpone": "says when a stored notice is judged again",
+    "Audits._extend": "seals entries",
+}
+
+
+def test_every_change_of_a_service_writes_its_entry() -> None:
+    """A change that the trail does not tell is one that nobody can answer for."""
+    silent = {name for path in modules("bbws/shared/services") for name in _silent(ast.parse(path.read_text()))}
+    assert silent == set(_UNAUDITED)
+
+
+def _silent(tree: ast.Module) -> Iterator[str]:
+    """Methods that write, and neither make an entry nor call a method of their class that does."""
+    for service in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+        calls = {
+            method.name: set(_called(method))
+            for method in service.body
+            if isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef)
+        }
+        for name, called in calls.items():
+            if called & _WRITES and not _makes_entry(name, calls, set()):
+                yield f"{service.name}.{name}"
+
+
+def _called(method: ast.AST) -> Iterator[str]:
+    """Names of the methods that are called: of `self`, and of what `self` holds."""
+    for node in ast.walk(method):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            yield node.func.attr
+
+
+def _makes_entry(name: str, calls: dict[str, set[str]], seen: set[str]) -> bool:
+    if name in seen or name not in calls:
+        return False
+    seen.add(name)
+    return _ENTRY in calls[name] or any(_makes_entry(called, calls, seen) for called in calls[name])
