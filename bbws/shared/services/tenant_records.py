@@ -199,8 +199,10 @@ class TenantRecords:
 
     async def _begin_anew(self, operation: Operation, actor: str) -> Operation:
         begun = self._changed(operation, status="PENDING", failures=0, last_updated_by=actor)
+        subject = f"tenants/{operation.tenant_id}"
+        entry = self._audit.entry("TENANT_PURGE_ORDERED", tenant_id=operation.tenant_id, subject=subject, actor=actor)
         try:
-            await self._database.write(self._operations.changed(begun, self._clock()))
+            await self._database.transact([self._operations.changed(begun, self._clock()), entry])
         except OperationChanged:
             return await self._current(operation.tenant_id, operation.id)
         return begun
