@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from bbws import __version__
 from bbws.cli_running import configured as _configured
+from bbws.cli_running import quiet as _quiet
 from bbws.cli_running import run as _run
 from bbws.cli_running import tool_settings as _tool_settings
 from bbws.cli_tenants import tenants
@@ -84,6 +85,7 @@ def up(home: Path, fresh: bool, gateway_port: int, payfast_port: int, mailbox_po
     from bbws.commands import run_up
     from bbws.up import Ports
 
+    _quiet("up")
     ports = Ports(gateway_port, payfast_port, mailbox_port, emulator_port)
     _run(run_up(home, ports, fresh=fresh, say=click.echo))
 
@@ -101,6 +103,7 @@ def demo(home: Path, verbose: bool) -> None:
     """Sell one hosting product: order, payment, invoice, mails. Exit code 0 when all of it arrived."""
     from bbws.commands import run_demo
 
+    _quiet("demo")
     _run(run_demo(home, verbose=verbose, say=click.echo))
 
 
