@@ -16,6 +16,7 @@ from bbws import __version__
 from bbws.cli_audit import audit
 from bbws.cli_running import configured as _configured
 from bbws.cli_running import person as _person
+from bbws.cli_running import quiet as _quiet
 from bbws.cli_running import run as _run
 from bbws.cli_running import tool_settings as _tool_settings
 from bbws.cli_tenants import tenants
@@ -87,6 +88,7 @@ def up(home: Path, fresh: bool, gateway_port: int, payfast_port: int, mailbox_po
     from bbws.commands import run_up
     from bbws.up import Ports
 
+    _quiet("up")
     ports = Ports(gateway_port, payfast_port, mailbox_port, emulator_port)
     _run(run_up(home, ports, fresh=fresh, say=click.echo))
 
@@ -104,6 +106,7 @@ def demo(home: Path, verbose: bool) -> None:
     """Sell one hosting product: order, payment, invoice, mails. Exit code 0 when all of it arrived."""
     from bbws.commands import run_demo
 
+    _quiet("demo")
     _run(run_demo(home, verbose=verbose, say=click.echo))
 
 

@@ -29,6 +29,16 @@ def tool_settings(command: str) -> Settings:
     return settings
 
 
+def quiet(command: str) -> None:
+    """What this process itself does beside its children is logged to standard error, from warnings on.
+
+    Whatever settings the environment holds are not asked: the command has its own.
+    """
+    from bbws.shared.logging import configure
+
+    configure(Settings.model_construct(log_level="WARNING"), command, sys.stderr)
+
+
 def run(work: Awaitable[T]) -> T:
     """What `work` returns; what it changes is audited as done from the command line."""
     from bbws.shared.audit import acting
