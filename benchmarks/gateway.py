@@ -184,7 +184,7 @@ async def _check(settings: Settings, token: str) -> tuple[float, float]:
 
         def authorizer() -> Authorizer:
             tokens = TokenVerifier(jwks, settings.cognito_issuer, settings.cognito_client_ids, utc_now)
-            return Authorizer(tokens, services.users.role_in, lambda *_: False)
+            return Authorizer(tokens, services.users.role_in, services.operations.get, lambda *_: False)
 
         known = authorizer()
         await known.authorize(request, route)

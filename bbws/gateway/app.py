@@ -101,7 +101,9 @@ def _provider(
 
 def _attach(app: web.Application, services: Services, limits: StreamLimits) -> None:
     app[SERVICES] = services
-    app[AUTHORIZER] = Authorizer(services.tokens, services.users.role_in, partial(opens, app[SETTINGS]))
+    app[AUTHORIZER] = Authorizer(
+        services.tokens, services.users.role_in, services.operations.get, partial(opens, app[SETTINGS])
+    )
     app[DEPENDENCIES] = Dependencies(services.pings)
     app[STREAMS] = TimelineStreams(services.orders.timeline, limits, app[METRICS].open_streams)
 

@@ -16,6 +16,7 @@ from aiohttp import web
 from bbws.gateway.operations import Route
 from bbws.gateway.permissions import GRANTS, Right, Role
 from bbws.gateway.problems import ClientError
+from bbws.shared.contracts.operations import Operation
 from bbws.shared.contracts.users import TenantRole
 from bbws.shared.errors import Forbidden, NotFound, Unauthenticated
 from bbws.shared.ids import is_id
@@ -32,6 +33,7 @@ _STAFF = {Role.ADMIN, Role.OPERATOR}
 _UNQUOTABLE = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
 
 RoleIn = Callable[[str, str], Awaitable[TenantRole | None]]
+OperationOf = Callable[[str], Awaitable[Operation]]
 Opens = Callable[[str, str, str], bool]
 
 
@@ -55,14 +57,22 @@ class Caller:
 class Authorizer:
     """Tells callers apart.
 
-    `role_in` says which role a user has in a tenant, or None; `opens` whether a key is that of a tenant's order.
+    `role_in` says which role a user has in a tenant, or None; `operation` finds one by its id, or raises NotFound;
+    `opens` says whether a key is that of a tenant's order.
     """
 
     def __init__(
-        self, tokens: TokenVerifier, role_in: RoleIn, opens: Opens, *, now: Callable[[], float] = time.monotonic
+        self,
+        tokens: TokenVerifier,
+        role_in: RoleIn,
+        operation: OperationOf,
+        opens: Opens,
+        *,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tokens = tokens
         self._role_in = role_in
+        self._operation = operation
         self._opens = opens
         self._now = now
         self._known: OrderedDict[tuple[str, str], tuple[TenantRole, float]] = OrderedDict()
@@ -105,9 +115,22 @@ class Authorizer:
         tenant_id, user_id = (request.match_info.get(name, "").lower() or None for name in ("tenantId", "userId"))
         if tenant_id is not None:
             return roles or frozenset({await self._own_role(tenant_id, claims.user_id)})
+        if "operationId" in request.match_info:
+            return roles or frozenset({await self._role_for(request.match_info["operationId"].lower(), claims.user_id)})
         if user_id is not None and user_id != claims.user_id and not roles:
             raise NotFound(f"there is no user {user_id}")
         return roles | {Role.SELF} if user_id == claims.user_id else roles
+
+    async def _role_for(self, operation_id: str, user_id: str) -> Role:
+        """The role in the tenant whose operation it is; somebody else's looks like none."""
+        unknown = NotFound(f"there is no operation {operation_id}")
+        if not is_id(operation_id):
+            raise unknown
+        operation = await self._operation(operation_id)
+        try:
+            return await self._own_role(operation.tenant_id, user_id)
+        except NotFound:
+            raise unknown from None
 
     async def _own_role(self, tenant_id: str, user_id: str) -> Role:
         key, now = (tenant_id, user_id), self._now()

@@ -83,4 +83,7 @@ def demo_services(tokens: TokenVerifier | None = None, **pings: Any) -> Services
     """Nothing but a timeline without entries; with `tokens` their callers are known, with no role in any tenant."""
     orders = SimpleNamespace(timeline=read_timeline)
     users = SimpleNamespace(role_in=role_in)
-    return cast(Services, SimpleNamespace(pings=pings, orders=orders, tokens=tokens, users=users))
+    return cast(
+        Services,
+        SimpleNamespace(pings=pings, orders=orders, tokens=tokens, users=users, operations=SimpleNamespace(get=None)),
+    )

@@ -10,7 +10,7 @@ from bbws.gateway import auth
 from bbws.gateway.app import create_app
 from bbws.gateway.auth import Authorizer
 from bbws.gateway.keys import AUTHORIZER
-from bbws.shared.bootstrap import Services, bootstrap
+from bbws.shared.bootstrap import bootstrap
 from bbws.shared.contracts.pages import PageRequest
 from bbws.shared.contracts.users import TenantRole
 from bbws.shared.errors import Unauthenticated
@@ -174,7 +174,7 @@ async def test_memory_of_roles_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     async def role_in(tenant_id: str, user_id: str) -> TenantRole:
         return "VIEWER"
 
-    authorizer = Authorizer(None, role_in, lambda *_: False)  # type: ignore[arg-type]
+    authorizer = Authorizer(None, role_in, None, lambda *_: False)  # type: ignore[arg-type]
     for _ in range(5):
         await authorizer._own_role(new_id(), new_id())
     assert len(authorizer._known) == 3
@@ -247,8 +247,12 @@ async def test_known_keys_keep_the_gateway_ready(api: Api, identity: Identity, s
         assert (await caller.get(f"/v1.0/tenants/{new_id()}")).status == 404
 
 
-async def test_gateway_without_a_pool_is_ready_and_lets_nobody_in(services: Services, provisioned: Settings) -> None:
+@pytest.mark.needs("cognito")
+async def test_gateway_without_a_pool_is_ready_and_lets_nobody_in(provisioned: Settings, aws: Aws) -> None:
     """A shop alone needs no pool, so its readiness names none; what needs a right is 503, never open."""
+    async with aws.client("cognito-idp") as cognito:
+        for pool in (await cognito.list_user_pools(MaxResults=10))["UserPools"]:
+            await cognito.delete_user_pool(UserPoolId=pool["Id"])
     update = {"cognito_user_pool_id": None, "cognito_client_ids": (), "cognito_jwks_url": None}
     alone = provisioned.model_copy(update=update)
     async with bootstrap(alone) as own, TestClient(TestServer(create_app(alone, own))) as client:

@@ -5,12 +5,15 @@ from typing import Any
 
 import pytest
 
+from bbws.shared.contracts.operations import Operation
 from bbws.shared.contracts.tenants import Tenant
 from bbws.shared.contracts.users import TenantRole, UserAssignment
 from bbws.shared.dynamo.database import Put
 from bbws.shared.ids import new_id
 from bbws.shared.repositories.items import item_of
+from bbws.shared.repositories.operations import OperationRepository
 from tests.gateway.support import Answer, Api
+from tests.gateway.tenancy import assign
 from tests.support.builders import PLACED_AT
 from tests.support.tenants import events_of
 
@@ -141,7 +144,7 @@ async def test_links_are_those_of_the_caller(api: Api) -> None:
 
 
 async def _assign(api: Api, tenant: Tenant, user_id: str, role: TenantRole) -> None:
-    record = {"date_created": PLACED_AT, "date_last_updated": PLACED_AT, "last_updated_by": "test"}
+    record: dict[str, Any] = {"date_created": PLACED_AT, "date_last_updated": PLACED_AT, "last_updated_by": "test"}
     assigned = UserAssignment(tenant_id=tenant.id, user_id=user_id, email="a@b.example", role=role, **record)
     item = item_of(assigned, (f"TENANT#{tenant.id}", f"USER#{user_id}"))
     await api.services.tenants._tenants._database.write(Put("bbws-tenants", item))
@@ -328,6 +331,20 @@ async def test_purge_is_an_operation_that_can_be_followed(api: Api) -> None:
     assert [item["id"] for item in (await admin.get(listed)).json["items"]] == [done.json["id"]]
     assert (await admin.get(f"{listed}?status=DONE")).status == 400
     assert (await admin.get(f"/v1.0/operations/{new_id()}")).status == 404
+
+
+async def test_operation_is_shown_to_the_owners_of_its_tenant(api: Api) -> None:
+    """Its address names no tenant, so the door has to look; to anybody else it is not there."""
+    tenant, now = await api.a_tenant(), api.services.clock()
+    record = {"date_created": now, "date_last_updated": now, "last_updated_by": "test"}
+    operation = Operation(id=new_id(), tenant_id=tenant.id, kind="TENANT_PURGE", **record)
+    database = api.services.operations._operations._database
+    await database.transact(OperationRepository(database).new(operation, now))
+    expected: dict[TenantRole | None, int] = {"OWNER": 200, "MEMBER": 403, None: 404}
+    for role, status in expected.items():
+        user_id = await assign(api, tenant.id, role)
+        assert (await api.by(user_id=user_id).get(f"/v1.0/operations/{operation.id}")).status == status, role
+    assert (await api.get(f"/v1.0/operations/{operation.id}")).status == 200
 
 
 async def test_purge_needs_its_own_right(api: Api) -> None:

@@ -7,10 +7,11 @@ from bbws.shared.clock import iso
 from bbws.shared.contracts.operations import Operation, OperationStatus
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.dynamo.codec import Item
-from bbws.shared.dynamo.database import Database, Put, Update
+from bbws.shared.dynamo.database import Database, Put, Update, Write
 from bbws.shared.repositories.items import item_of, model_of
 
 TABLE = "bbws-tenants"
+METADATA = "METADATA"
 DUE_SHARDS = 4
 
 
@@ -27,10 +28,9 @@ class OperationRepository:
         return model_of(Operation, item) if item else None
 
     async def find_anywhere(self, operation_id: str) -> Operation | None:
-        """By its id alone, through an index that lags a moment behind the table."""
-        partition = ("GSI1PK", f"OP#{operation_id}")
-        found = await self._database.page(TABLE, PageRequest(limit=1), partition=partition, index="GSI1")
-        return model_of(Operation, found.items[0]) if found.items else None
+        """By its id alone, at once: an index would lag behind the answer that names the id."""
+        pointer = await self._database.find(TABLE, (f"OP#{operation_id}", METADATA))
+        return await self.find(pointer["tenantId"], operation_id) if pointer else None
 
     async def list_of_tenant(self, tenant_id: str, page: PageRequest) -> Page[Operation]:
         """Newest first."""
@@ -52,8 +52,10 @@ class OperationRepository:
             due += await self._database.partition(TABLE, partition, index="DueIndex", up_to=("dueAt", iso(now)))
         return [model_of(Operation, item) for item in due]
 
-    def new(self, operation: Operation, due_at: datetime) -> Put:
-        return Put(TABLE, _item(operation, due_at))
+    def new(self, operation: Operation, due_at: datetime) -> list[Write]:
+        """The operation, and what leads to it from its id alone."""
+        pointer = {"PK": f"OP#{operation.id}", "SK": METADATA, "tenantId": operation.tenant_id}
+        return [Put(TABLE, _item(operation, due_at)), Put(TABLE, pointer)]
 
     def changed(self, operation: Operation, due_at: datetime | None) -> Update:
         """This version over the one before, to be taken up at `due_at` or never again.
@@ -85,8 +87,6 @@ def _item(operation: Operation, due_at: datetime | None) -> Item:
     return item_of(
         operation,
         (f"TENANT#{operation.tenant_id}", f"OP#{operation.id}"),
-        GSI1PK=f"OP#{operation.id}",
-        GSI1SK=f"TENANT#{operation.tenant_id}",
         GSI2PK=_of_status(operation.tenant_id, operation.status),
         GSI2SK=f"{iso(operation.date_created)}#{operation.id}",
         dueKey=f"OPERATION#{zlib.crc32(operation.id.encode()) % DUE_SHARDS}" if due_at else None,

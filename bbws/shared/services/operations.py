@@ -15,9 +15,7 @@ class Operations:
 
     async def get(self, operation_id: str) -> Operation:
         """Whichever tenant's it is. Raises NotFound."""
-        seen = await self._operations.find_anywhere(operation_id)
-        # The index only says where it is: its copy may be of a moment ago.
-        operation = await self._operations.find(seen.tenant_id, operation_id) if seen else None
+        operation = await self._operations.find_anywhere(operation_id)
         if operation is None:
             raise NotFound(f"there is no operation {operation_id}")
         return operation

@@ -195,7 +195,7 @@ class TenantRecords:
         if tenant.deleted is None:
             fields["deleted"] = Hold(since=now, by=actor)
         event = None if tenant.deleted else TenantDeleted
-        return Change(fields, event, written=[self._operations.new(operation, due_at=now)])
+        return Change(fields, event, written=self._operations.new(operation, due_at=now))
 
     async def _begin_anew(self, operation: Operation, actor: str) -> Operation:
         begun = self._changed(operation, status="PENDING", failures=0, last_updated_by=actor)

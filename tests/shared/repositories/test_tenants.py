@@ -104,7 +104,7 @@ async def test_operations_are_found_by_id_and_listed_by_status(market: Market) -
     repository, tenant_id = OperationRepository(_database(market)), new_id()
     operations = [_operation(tenant_id, number) for number in range(5)]
     for operation in operations:
-        await _database(market).write(repository.new(operation, PLACED_AT))
+        await _database(market).transact(repository.new(operation, PLACED_AT))
     done = Operation.model_validate(operations[2].model_dump() | {"status": "SUCCEEDED", "version": 2})
     await _database(market).write(repository.changed(done, None))
     assert await repository.find_anywhere(done.id) == done
