@@ -56,6 +56,14 @@ def tracing(trace: Trace, name: str, *, swallows: bool = False) -> Any:
     return Tracing
 
 
+class Witness(BaseMiddleware[Any, ReceivedMessage]):
+    """Notes on the message what FastStream's way ended with; ours does so by itself."""
+
+    async def after_processed(self, exc_type: Any = None, exc_val: Any = None, exc_tb: Any = None) -> bool:
+        self.msg.failure = exc_val
+        return False
+
+
 def plain(trace: Trace, broker: SQSBroker, **options: Any) -> None:
     @broker.subscriber("q", **options)
     async def handle(order: Order) -> dict[str, int]:
@@ -136,7 +144,7 @@ async def trace_of(
     """What happened to one message, and what came out."""
     trace: Trace = []
     users = [tracing(trace, "outer", swallows=True), tracing(trace, "inner")][:middlewares]
-    broker = SQSBroker("http://nowhere.invalid", logger=None, middlewares=users)
+    broker = SQSBroker("http://nowhere.invalid", logger=None, middlewares=users if ours else [Witness, *users])
     broker.config.broker_config.logger._setup(broker.context)
     HANDLERS[handler](trace, broker, ack_policy=policy)
     [subscriber] = broker.subscribers

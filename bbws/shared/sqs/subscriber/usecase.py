@@ -12,9 +12,7 @@ from faststream.response import Response
 from typing_extensions import override
 
 from .._internal import (
-    BrokerMiddleware,
     CallsCollection,
-    ContextRepo,
     PublisherProto,
     SubscriberSpecification,
     SubscriberUsecase,
@@ -38,7 +36,6 @@ from .heartbeat import Heartbeat
 from .poller import Poller
 from .settlement import Settler
 from .shortcut import shorten
-from .witness import Witness
 
 T = TypeVar("T")
 
@@ -95,6 +92,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
             retry=options.retry,
             attempts=options.attempts,
             has_company=self._crew.has_unsettled,
+            is_open=lambda: self._gate.is_open,
             handler=lambda: ",".join(call.name for call in self.calls),
             log=self._note,
         )
@@ -194,7 +192,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
             self.calls,
             self._outer_config,
             subscriber=self,
-            middlewares=self._outer_config.broker_middlewares,
+            middlewares=self._broker_middlewares,
             ack_policy=self.ack_policy,
             fallback_parser=self._parser,
             log_context=self.get_log_context,
@@ -309,8 +307,9 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         except asyncio.CancelledError as cut_off:
             for raw in batch:
                 raw.failure = cut_off
-        if not batch[0].leaving:
-            await self._settle_and_end(batch)
+        finally:
+            if not batch[0].leaving:
+                await self._settle_and_end(batch)
 
     async def _settle_and_end(self, batch: ReceivedBatch) -> None:
         try:
@@ -363,9 +362,6 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         elif not self._is_manual and failure is not None:
             await self._settler.nack(raw)
 
-    def _witness(self, msg: ReceivedMessage | None, /, *, context: ContextRepo) -> Witness:
-        return Witness(msg, context=context, tell=self._note_end)
-
     def _note_end(self, consumed: ReceivedMessage | ReceivedBatch, failure: BaseException | None) -> None:
         """Before anything else happens to the message: what a pause should stop, it stops now."""
         batch = consumed if isinstance(consumed, ReceivedBatch) else consumed.batch or ReceivedBatch([consumed])
@@ -393,11 +389,6 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
     def _is_through(self, raw: ReceivedMessage) -> bool:
         """Deleted by the handler, or about to be by the policy."""
         return raw.away_until is None and (raw.settled or not self._is_manual)
-
-    @property
-    @override
-    def _broker_middlewares(self) -> Sequence[BrokerMiddleware[ReceivedMessage]]:
-        return (self._witness, *self._outer_config.broker_middlewares)
 
     @override
     async def get_one(self, *, timeout: float = 5.0) -> SQSMessage | None:
