@@ -56,7 +56,7 @@ def tracing(trace: Trace, name: str, *, swallows: bool = False) -> Any:
     return Tracing
 
 
-class Witness(BaseMiddleware[Any, ReceivedMessage]):
+class Witness(BaseMiddleware[Any, Any]):
     """Notes on the message what FastStream's way ended with; ours does so by itself."""
 
     async def after_processed(self, exc_type: Any = None, exc_val: Any = None, exc_tb: Any = None) -> bool:
