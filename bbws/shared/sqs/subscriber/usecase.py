@@ -73,6 +73,8 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         options = self._options
         self._log_context = None
         self._closing = None
+        # A router's subscriber learns only now which broker it belongs to.
+        self.ack_policy = options.ack_policy
         self._is_manual = self.ack_policy is AckPolicy.MANUAL
         self._binding = QueueBinding(options.queue, self._outer_config)
         self._heartbeat = Heartbeat(self._binding.change_visibility, log=partial(self._note, logging.WARNING))
