@@ -10,15 +10,18 @@ from bbws.shared.sqs import Backoff, PauseSubscriber
 from bbws.shared.sqs.client import Failure
 from bbws.shared.sqs.memory import MemoryService
 from bbws.shared.sqs.subscriber import crew, gate
+from bbws.shared.sqs.subscriber.poller import Load
 from tests.shared.sqs.test_load import SlowService
 from tests.shared.sqs.worlds import BrokerOnMemory, started
 from tests.support.waiting import eventually
 
 
 @pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "_FIRST_PROBE_S", 0.1)
     monkeypatch.setattr(crew, "_HOLD_S", 0.3)
+    # Helpers come on a busy machine too.
+    monkeypatch.setattr(Load, "is_high", lambda _: False)
 
 
 async def well() -> None:

@@ -284,7 +284,7 @@ async def test_a_stop_lets_every_receive_end_and_gives_back_what_it_brings() -> 
         begun.append(number)
 
     async with started(broker):
-        await eventually(lambda: service.at_once == 4, what="helpers poll")
+        await eventually(lambda: service.at_once > 1, what="helpers poll")
     assert service.at_once == 0
     left, now = service._queue("load").messages, time.monotonic()
     assert len(left) + len(begun) == 200
