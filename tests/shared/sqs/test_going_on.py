@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from bbws.shared.sqs import Backoff, PauseSubscriber
+from bbws.shared.sqs import Backoff, PauseSubscriber, SQSMessage
 from bbws.shared.sqs.client import Failure
 from bbws.shared.sqs.memory import MemoryService
 from bbws.shared.sqs.subscriber import crew, gate
@@ -154,3 +154,23 @@ async def test_an_exception_of_any_kind_frees_its_worker() -> None:
         await broker.publish(1, "q")
         await eventually(lambda: begun == [1, 1], what="it comes again")
         await eventually(lambda: not service.messages("q"), what="it is deleted")
+
+
+async def test_what_waited_longer_than_its_lease_is_not_handled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a heartbeat others get what waits behind a slow handler: handled here too, all of it is done twice."""
+    monkeypatch.setattr(crew, "_HOLD_S", 10)
+    service, handled = MemoryService(time.monotonic), list[tuple[int, int]]()
+    broker = BrokerOnMemory(service, graceful_timeout=0.1)
+
+    @broker.subscriber("q", max_workers=1, wait_time=0, visibility_timeout=1, heartbeat=False)
+    async def handle(number: int, message: SQSMessage) -> None:
+        handled.append((number, message.receive_count))
+        if len(handled) == 5:
+            await asyncio.sleep(1.5)
+
+    await broker.connect()
+    await broker.publish_batch(*range(20), queue="q")
+    async with started(broker):
+        await eventually(lambda: not service.messages("q"), what="all are done")
+    numbers = [number for number, _ in handled]
+    assert sorted(numbers) == sorted([*range(20), numbers[4]])

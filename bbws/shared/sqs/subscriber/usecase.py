@@ -258,10 +258,16 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         admitted = self._gate.width(len(received)) if self.running else 0
         for raw in received[:admitted]:
             self._gate.begin(raw)
-            if self._options.heartbeat and lease_s > 0:
-                self._heartbeat.hold(raw, lease_s)
+            if lease_s > 0:
+                self._hold(raw, lease_s)
         self._crew.add(self._batches(received[:admitted]))
         await self._give_back(received[admitted:])
+
+    def _hold(self, raw: ReceivedMessage, lease_s: float) -> None:
+        if self._options.heartbeat:
+            self._heartbeat.hold(raw, lease_s)
+        else:
+            raw.held_until = raw.received_at + lease_s
 
     def _batches(self, received: Sequence[ReceivedMessage]) -> list[ReceivedBatch]:
         """What each call of the handler gets. What failed in company comes alone, so that it fails alone."""
@@ -343,6 +349,9 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
 
     async def _consume_or_give_back(self, batch: ReceivedBatch) -> None:
         # Since the receive the subscriber may have stopped or paused, or others may have got what waited here.
+        now = _now()
+        for raw in batch:
+            raw.lost |= raw.held_until < now
         is_lost = any(raw.lost for raw in batch)
         if not self.running or self.paused or is_lost:
             await self._give_back([raw for raw in batch if not raw.lost])
