@@ -27,9 +27,9 @@ class ReceivedMessage(dict[str, Any]):
 
     Times are the event loop's. `settled`: somebody has decided to delete it or to give it back.
     `headers` and `failure` are what parser and handler made of it, for the dead letters. `gone`: SQS confirmed that
-    it is deleted; `leaving`: its delete is under way, and nothing else about it; `lost`: SQS would not extend it,
-    others have it; `away_until`: given back, and visible again then; `batch`: handled together with these;
-    `pointer`: where its body is when that is in S3.
+    it is deleted; `leaving`: its delete is under way, and nothing else about it; `held_until`: others get it then,
+    where no heartbeat extends it; `lost`: others may have it; `away_until`: given back, and visible again then;
+    `batch`: handled together with these; `pointer`: where its body is when that is in S3.
     """
 
     __slots__ = (
@@ -39,6 +39,7 @@ class ReceivedMessage(dict[str, Any]):
         "failure",
         "gone",
         "headers",
+        "held_until",
         "leaving",
         "lost",
         "pointer",
@@ -56,6 +57,7 @@ class ReceivedMessage(dict[str, Any]):
         self.extend_at = float("inf")
         self.failure: BaseException | None = None
         self.headers: dict[str, Any] = {}
+        self.held_until = float("inf")
         self.lost = False
         self.pointer: Pointer | None = None
         self.settled = False

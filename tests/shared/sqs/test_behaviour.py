@@ -483,6 +483,21 @@ class TestRouters:
             await world.until(lambda: world.depth("a-b-in-dlq"), "the dead letter")
         assert seen.bodies == [b"1"]
 
+    async def test_a_brokers_policy_is_that_of_its_routers(self, world: World) -> None:
+        """A policy of the whole application that routers ignore would delete what handlers mean to keep."""
+        router, done = SQSRouter(), asyncio.Event()
+
+        @router.subscriber("kept", **FAST)
+        async def handle(body: str) -> None:
+            done.set()
+
+        broker = world.broker(ack_policy=AckPolicy.MANUAL)
+        broker.include_router(router)
+        async with world.running(broker):
+            await world.publish(broker.publish("x", "kept"))
+            await world.until(done.is_set, "it is handled")
+        assert await world.depth("kept") == 1
+
     async def test_middlewares_and_concurrent_handlers(self, world: World) -> None:
         """A middleware of the broker sees every message, and may turn an error into a rejection."""
         from faststream import BaseMiddleware

@@ -1,5 +1,6 @@
-"""The shorter way of a message is FastStream's own way: same order, same settlements, same errors, same answers."""
+"""The shorter way of a message is FastStream's own way: same order, settlements, errors, answers and log."""
 
+import logging
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Annotated, Any
@@ -54,6 +55,26 @@ def tracing(trace: Trace, name: str, *, swallows: bool = False) -> Any:
             return await call_next(msg)
 
     return Tracing
+
+
+class Logged(logging.Handler):
+    """Lines of the log stand in the trace, where they were written."""
+
+    def __init__(self, trace: Trace) -> None:
+        super().__init__()
+        self._trace = trace
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[0] if record.exc_info else None
+        self._trace.append((record.levelname, record.getMessage(), error, vars(record).get("message_id")))
+
+
+class Witness(BaseMiddleware[Any, Any]):
+    """Notes on the message what FastStream's way ended with; ours does so by itself."""
+
+    async def after_processed(self, exc_type: Any = None, exc_val: Any = None, exc_tb: Any = None) -> bool:
+        self.msg.failure = exc_val
+        return False
 
 
 def plain(trace: Trace, broker: SQSBroker, **options: Any) -> None:
@@ -136,7 +157,9 @@ async def trace_of(
     """What happened to one message, and what came out."""
     trace: Trace = []
     users = [tracing(trace, "outer", swallows=True), tracing(trace, "inner")][:middlewares]
-    broker = SQSBroker("http://nowhere.invalid", logger=None, middlewares=users)
+    logger = logging.Logger("course")
+    logger.addHandler(Logged(trace))
+    broker = SQSBroker("http://nowhere.invalid", logger=logger, middlewares=users if ours else [Witness, *users])
     broker.config.broker_config.logger._setup(broker.context)
     HANDLERS[handler](trace, broker, ack_policy=policy)
     [subscriber] = broker.subscribers
@@ -177,11 +200,13 @@ async def test_the_comparison_compares_something(monkeypatch: pytest.MonkeyPatch
     assert trace == [
         "outer receives",
         "inner receives",
+        ("INFO", "Received", None, "m"),
         "outer consumes {'id': 7}",
         "inner consumes {'id': 7}",
         Order(id=7),
         "inner ends with None: {'queue': 'q', 'message_id': 'm'}",
         "outer ends with None: {'queue': 'q', 'message_id': 'm'}",
+        ("INFO", "Processed", None, "m"),
         "ack",
     ]
     assert answer == ({"id": 7}, "m", {}, type(None))

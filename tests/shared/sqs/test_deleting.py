@@ -1,12 +1,15 @@
-"""Deletes that nobody waits for: late ones, refused ones, and those under way when the subscriber stops."""
+"""Deletes that nobody waits for: late and refused ones, those under way at a stop, those that must not be."""
 
 import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
+from faststream import BaseMiddleware
 
+from bbws.shared.sqs import Backoff, SQSMessage
 from bbws.shared.sqs.client import Failure
 from bbws.shared.sqs.memory import MemoryService
 from tests.shared.sqs.worlds import BrokerOnMemory, started
@@ -116,3 +119,55 @@ async def test_a_delete_waits_for_an_extension_under_way() -> None:
         service.extended.set()
         await eventually(lambda: not service.messages("q"), what="it is deleted")
     assert deletes == 0
+
+
+class Spoiling(BaseMiddleware[Any, Any]):
+    """Fails around the first message, at `where`."""
+
+    where = ""
+    number = 0
+
+    async def on_receive(self) -> None:
+        Spoiling.number += 1
+        self.spoil("on receive")
+
+    async def consume_scope(self, call_next: Any, msg: Any) -> Any:
+        answer = await call_next(msg)
+        self.spoil("behind the handler")
+        return answer
+
+    async def publish_scope(self, call_next: Any, cmd: Any) -> Any:
+        self.spoil("with the answer")
+        return await call_next(cmd)
+
+    async def after_processed(self, exc_type: Any = None, exc_val: Any = None, exc_tb: Any = None) -> bool:
+        self.spoil("at the end")
+        return False
+
+    def spoil(self, where: str) -> None:
+        if self.number == 1 and where == self.where:
+            raise ValueError(where)
+
+
+@pytest.mark.parametrize("where", ["on receive", "behind the handler", "with the answer", "at the end"])
+async def test_what_fails_around_a_handler_that_went_well_is_not_deleted(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handler's return is not the end: with its answer unsent or its transaction open, the message comes again."""
+    monkeypatch.setattr(Spoiling, "where", where)
+    monkeypatch.setattr(Spoiling, "number", 0)
+    service, receives = MemoryService(time.monotonic), list[int]()
+    broker = BrokerOnMemory(service)
+
+    @broker.publisher("answers")
+    @broker.subscriber("q", wait_time=0, retry=Backoff.immediate())
+    async def handle(number: int, message: SQSMessage) -> int:
+        receives.append(message.receive_count)
+        return number
+
+    await broker.connect()
+    await broker.publish(1, "q")
+    broker.add_middleware(Spoiling)
+    async with started(broker):
+        await eventually(lambda: service.messages("answers") and not service.messages("q"), what="it is done")
+    assert receives == ([2] if where == "on receive" else [1, 2])

@@ -272,3 +272,20 @@ def test_figures_out_of_range_are_refused() -> None:
     for option in ({"pollers": 0}, {"prefetch": -1}, {"prefetch": 60}):
         with pytest.raises(SetupError):
             SQSBroker().subscriber("q", **option)  # type: ignore[arg-type]
+
+
+async def test_a_stop_lets_every_receive_end_and_gives_back_what_it_brings() -> None:
+    """A receive that is cut off takes messages that nobody gets, a helper's no less."""
+    service, begun = SlowService(takes_s=0.2), list[int]()
+    broker = await filled(service, 200)
+
+    @broker.subscriber("load", max_workers=100, wait_time=1)
+    async def handle(number: int) -> None:
+        begun.append(number)
+
+    async with started(broker):
+        await eventually(lambda: service.at_once > 1, what="helpers poll")
+    assert service.at_once == 0
+    left, now = service._queue("load").messages, time.monotonic()
+    assert len(left) + len(begun) == 200
+    assert all(stored.visible_at <= now for stored in left)

@@ -74,7 +74,7 @@ async def test_a_poll_under_way_ends_by_itself_and_its_messages_go_back(aws: Aws
     """A cancelled receive takes messages that nobody gets; this one is waited for."""
     broker, handled = broker_on(aws), []
 
-    @broker.subscriber(SQSQueue("polled", visibility_timeout=LONG), wait_time=2)
+    @broker.subscriber(SQSQueue("polled", visibility_timeout=LONG), wait_time=10)
     async def handle(number: int) -> None:
         handled.append(number)
 

@@ -15,8 +15,6 @@ E = TypeVar("E")
 LINGER_S = 0.05
 _TRIES = 4
 _RETRY_S = 0.1  # doubled each time
-
-
 _NOT_TRIED = Failure(0, "Unknown", "not tried", sender_fault=False)
 
 Ended = Callable[[SettlementError | None], None]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from contextvars import Token
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 from faststream.exceptions import SubscriberNotFound
 from faststream.message import AckStatus, SourceType, StreamMessage
@@ -20,11 +20,16 @@ from faststream.response import Response, ensure_response
 
 from .._internal import BaseMiddleware, BrokerMiddleware, CallsCollection, HandlerItem, PublisherProto
 from ..broker.config import SQSBrokerConfig
-from ..message import ReceivedMessage, SQSMessage
-from .witness import Tell, Witness
+from ..message import ReceivedBatch, ReceivedMessage, SQSMessage
 
 Middlewares = Sequence[BaseMiddleware[Any, Any]]
 Message = StreamMessage[ReceivedMessage]
+
+
+class Tell(Protocol):
+    """What was handled has ended: well, or with this failure."""
+
+    def __call__(self, consumed: ReceivedMessage | ReceivedBatch, failure: BaseException | None, /) -> None: ...
 
 
 class _Passage:
@@ -86,7 +91,7 @@ class Course:
             for name, token in reversed(passage.tokens):
                 context.reset_local(name, token)
 
-    async def _to_its_end(self, msg: ReceivedMessage, passage: "_Passage") -> Response:
+    async def _to_its_end(self, msg: ReceivedMessage, passage: _Passage) -> Response:
         try:
             response = await (self._among_users(msg, passage) if self._users else self._handle(msg, passage, ()))
             self._tell(msg, None)
@@ -100,12 +105,12 @@ class Course:
 
     async def _fail(self, msg: ReceivedMessage, message: Message | None, error: BaseException) -> None:
         """Raise it where FastStream's middlewares log it and settle the message; return when one of them took it."""
+        self._tell(msg, error)
         log = self._log(msg, context=self._context)
-        witness = Witness(msg, context=self._context, tell=self._tell)
         if self._is_manual:
-            async with log, witness:
+            async with log:
                 raise error
-        async with self._acknowledgement(msg, message), log, witness:
+        async with self._acknowledgement(msg, message), log:
             raise error
 
     async def _end_well(self, msg: ReceivedMessage, message: Message | None) -> None:
@@ -123,7 +128,7 @@ class Course:
         if message is None or message.source_type is not SourceType.RESPONSE:
             self._logger.log(text, extra=self._context.get_local("log_context", {}))
 
-    async def _among_users(self, msg: ReceivedMessage, passage: "_Passage") -> Response:
+    async def _among_users(self, msg: ReceivedMessage, passage: _Passage) -> Response:
         entered: list[BaseMiddleware[Any, Any]] = []
         async with AsyncExitStack() as stack:
             for build in self._users:
@@ -133,16 +138,14 @@ class Course:
         # One of them has dealt with the error.
         return ensure_response(None)
 
-    async def _handle(self, msg: ReceivedMessage, passage: "_Passage", entered: Middlewares) -> Response:
+    async def _handle(self, msg: ReceivedMessage, passage: _Passage, entered: Middlewares) -> Response:
         item, message = await self._suitable(msg, passage)
         if self._acks_first:
             await self._acknowledgement(msg, message).consume_scope(_no_further, message)
         self._note("Received", message)
         return await self._answer(item, message, entered)
 
-    async def _suitable(
-        self, msg: ReceivedMessage, passage: "_Passage"
-    ) -> tuple[HandlerItem[ReceivedMessage], Message]:
+    async def _suitable(self, msg: ReceivedMessage, passage: _Passage) -> tuple[HandlerItem[ReceivedMessage], Message]:
         """The first handler that takes this message, and the message as it takes it."""
         parsed: dict[Any, Any] = {}
         context = self._context

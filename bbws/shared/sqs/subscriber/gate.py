@@ -82,9 +82,7 @@ class Gate:
         """A handler is through with this message; had it paused again, `pause` would have been called before."""
         if self._trial is not raw:
             return
-        self._trial = None
-        self._probes = 0
-        self._state = _State.OPEN
+        self._open()
         self._log(logging.INFO, "resumed")
         self._opened()
 
@@ -94,7 +92,10 @@ class Gate:
         if probing is not None:
             probing.cancel()
             await asyncio.wait([probing])
-        self._state, self._trial, self._probes = _State.OPEN, None, 0
+        self._open()
+
+    def _open(self) -> None:
+        self._state, self._trial, self._probes, self.return_after_s = _State.OPEN, None, 0, 0.0
 
     async def _probe_until_well(self, probe: Probe) -> None:
         well = False

@@ -161,6 +161,8 @@ class Poller:
             messages, lease_s = await self._receive(width, wait_s)
         finally:
             self._asked -= width
+            # What this one did not bring another may ask for.
+            self._changed.set()
         await self._deliver(messages, lease_s)
         return len(messages)
 

@@ -51,6 +51,7 @@ class Settler:
         retry: Backoff,
         attempts: int | None,
         has_company: Callable[[], bool],
+        is_open: Callable[[], bool],
         handler: Callable[[], str],
         log: Log,
     ) -> None:
@@ -58,6 +59,7 @@ class Settler:
         self._heartbeat = heartbeat
         self._retry = retry
         self._attempts = attempts
+        self._is_open = is_open
         self._handler = handler
         self._log = log
         self._deletes = Batcher("delete", binding.delete, has_company)
@@ -203,6 +205,9 @@ class Settler:
         if delay > 0 and not isinstance(raw.failure, ReturnMessage):
             until = asyncio.get_running_loop().time() + delay
             self._waiting[raw.receipt_handle] = _Waiting(until, raw.receive_count)
+            if self._is_open():
+                # It was still on its way back when the others were called.
+                await self._recall([raw.receipt_handle])
 
     def _within_limit(self, raw: ReceivedMessage, seconds: float) -> int:
         left = VISIBILITY_S - (asyncio.get_running_loop().time() - raw.received_at)

@@ -12,9 +12,7 @@ from faststream.response import Response
 from typing_extensions import override
 
 from .._internal import (
-    BrokerMiddleware,
     CallsCollection,
-    ContextRepo,
     PublisherProto,
     SubscriberSpecification,
     SubscriberUsecase,
@@ -38,7 +36,6 @@ from .heartbeat import Heartbeat
 from .poller import Poller
 from .settlement import Settler
 from .shortcut import shorten
-from .witness import Witness
 
 T = TypeVar("T")
 
@@ -76,6 +73,8 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         options = self._options
         self._log_context = None
         self._closing = None
+        # A router's subscriber learns only now which broker it belongs to.
+        self.ack_policy = options.ack_policy
         self._is_manual = self.ack_policy is AckPolicy.MANUAL
         self._binding = QueueBinding(options.queue, self._outer_config)
         self._heartbeat = Heartbeat(self._binding.change_visibility, log=partial(self._note, logging.WARNING))
@@ -95,6 +94,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
             retry=options.retry,
             attempts=options.attempts,
             has_company=self._crew.has_unsettled,
+            is_open=lambda: self._gate.is_open,
             handler=lambda: ",".join(call.name for call in self.calls),
             log=self._note,
         )
@@ -194,7 +194,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
             self.calls,
             self._outer_config,
             subscriber=self,
-            middlewares=self._outer_config.broker_middlewares,
+            middlewares=self._broker_middlewares,
             ack_policy=self.ack_policy,
             fallback_parser=self._parser,
             log_context=self.get_log_context,
@@ -258,10 +258,16 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         admitted = self._gate.width(len(received)) if self.running else 0
         for raw in received[:admitted]:
             self._gate.begin(raw)
-            if self._options.heartbeat and lease_s > 0:
-                self._heartbeat.hold(raw, lease_s)
+            if lease_s > 0:
+                self._hold(raw, lease_s)
         self._crew.add(self._batches(received[:admitted]))
         await self._give_back(received[admitted:])
+
+    def _hold(self, raw: ReceivedMessage, lease_s: float) -> None:
+        if self._options.heartbeat:
+            self._heartbeat.hold(raw, lease_s)
+        else:
+            raw.held_until = raw.received_at + lease_s
 
     def _batches(self, received: Sequence[ReceivedMessage]) -> list[ReceivedBatch]:
         """What each call of the handler gets. What failed in company comes alone, so that it fails alone."""
@@ -309,8 +315,9 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         except asyncio.CancelledError as cut_off:
             for raw in batch:
                 raw.failure = cut_off
-        if not batch[0].leaving:
-            await self._settle_and_end(batch)
+        finally:
+            if not batch[0].leaving:
+                await self._settle_and_end(batch)
 
     async def _settle_and_end(self, batch: ReceivedBatch) -> None:
         try:
@@ -342,6 +349,9 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
 
     async def _consume_or_give_back(self, batch: ReceivedBatch) -> None:
         # Since the receive the subscriber may have stopped or paused, or others may have got what waited here.
+        now = _now()
+        for raw in batch:
+            raw.lost |= raw.held_until < now
         is_lost = any(raw.lost for raw in batch)
         if not self.running or self.paused or is_lost:
             await self._give_back([raw for raw in batch if not raw.lost])
@@ -362,9 +372,6 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
             await self._settler.nack(raw, failure.delay)
         elif not self._is_manual and failure is not None:
             await self._settler.nack(raw)
-
-    def _witness(self, msg: ReceivedMessage | None, /, *, context: ContextRepo) -> Witness:
-        return Witness(msg, context=context, tell=self._note_end)
 
     def _note_end(self, consumed: ReceivedMessage | ReceivedBatch, failure: BaseException | None) -> None:
         """Before anything else happens to the message: what a pause should stop, it stops now."""
@@ -393,11 +400,6 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
     def _is_through(self, raw: ReceivedMessage) -> bool:
         """Deleted by the handler, or about to be by the policy."""
         return raw.away_until is None and (raw.settled or not self._is_manual)
-
-    @property
-    @override
-    def _broker_middlewares(self) -> Sequence[BrokerMiddleware[ReceivedMessage]]:
-        return (self._witness, *self._outer_config.broker_middlewares)
 
     @override
     async def get_one(self, *, timeout: float = 5.0) -> SQSMessage | None:
