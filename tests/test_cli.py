@@ -1,9 +1,7 @@
 """The command `bbws` as a person uses it: help, answers, one-line errors, exit codes."""
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,9 +13,11 @@ from openapi_spec_validator import validate
 
 from bbws import __version__
 from bbws.cli import cli
-from bbws.shared.contracts.events import EVENTS
+from bbws.shared.contracts.events import InvoiceIssued, OrderCreated
+from bbws.shared.contracts.tenant_events import RegistrationRequested
 from bbws.shared.settings import Settings
 from bbws.shared.topology import Topology
+from tests.support.commands import bbws
 from tests.support.emulator import Aws
 
 VECTORS = json.loads((Path(__file__).parent / "shared/integrations/payfast/vectors.json").read_text())
@@ -29,22 +29,6 @@ def _commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tu
     if isinstance(command, click.Group):
         for name, child in command.commands.items():
             yield from _commands(child, (*path, name))
-
-
-def _run(
-    *arguments: str, given: bytes = b"", environment: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """`python -m bbws` in a process of its own, with no setting but those given."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("BBWS_", "AWS_"))}
-    done = subprocess.run(
-        [sys.executable, "-m", "bbws", *arguments],
-        input=given,
-        env={**kept, "AWS_ACCESS_KEY_ID": "1", "AWS_SECRET_ACCESS_KEY": "1", **(environment or {})},
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def _account(aws: Aws) -> dict[str, str]:
@@ -116,13 +100,13 @@ def test_a_missing_key_in_production_is_told() -> None:
 @pytest.mark.parametrize("command", ["provision --check", "dlq list"])
 def test_an_aws_that_cannot_be_reached_is_one_line(command: str) -> None:
     """The emulator is not running: that is no reason for forty lines of traceback."""
-    assert NOBODY in _one_line(_run(*command.split(), environment={"AWS_ENDPOINT_URL": NOBODY}))
+    assert NOBODY in _one_line(bbws(*command.split(), environment={"AWS_ENDPOINT_URL": NOBODY}))
 
 
 def test_an_unknown_queue_is_one_line() -> None:
     """And it lists those that exist."""
     assert "no queue nosuch; there are customer-notify" in _one_line(
-        _run("dlq", "show", "nosuch", environment={"AWS_ENDPOINT_URL": NOBODY})
+        bbws("dlq", "show", "nosuch", environment={"AWS_ENDPOINT_URL": NOBODY})
     )
 
 
@@ -133,7 +117,7 @@ def test_a_port_that_is_taken_is_one_line(command: str, aws: Aws, tmp_path: Path
     """The second `bbws up` on a machine says which port, and stops."""
     port = aws.endpoint_url.rsplit(":", 1)[-1]
     arguments = command.format(port=port, home=tmp_path).split()
-    done = _run(*arguments, environment={"AWS_ENDPOINT_URL": NOBODY, "BBWS_GATEWAY_PORT": port})
+    done = bbws(*arguments, environment={"AWS_ENDPOINT_URL": NOBODY, "BBWS_GATEWAY_PORT": port})
     assert done.returncode == 1
     assert port in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
@@ -143,12 +127,12 @@ def test_a_port_that_is_taken_is_one_line(command: str, aws: Aws, tmp_path: Path
 def test_provision_checks_creates_and_is_content(aws: Aws) -> None:
     """A pipeline decides by the exit code, a person by the lines."""
     account = _account(aws)
-    before = _run("provision", "--check", environment=account)
+    before = bbws("provision", "--check", environment=account)
     assert (before.returncode, before.stderr) == (1, "")
     assert "queue order-record is missing" in before.stdout.splitlines()
-    made = _run("provision", environment=account)
+    made = bbws("provision", environment=account)
     assert (made.returncode, made.stdout) == (0, "everything is as declared\n"), made
-    assert _run("provision", "--check", environment=account).returncode == 0
+    assert bbws("provision", "--check", environment=account).returncode == 0
 
 
 @pytest.mark.needs("sqs")
@@ -162,28 +146,28 @@ async def test_dead_letters_can_be_listed_shown_mended_redriven_and_dropped(
             attributes = {"dead-letter-reason": {"DataType": "String", "StringValue": f"Conflict: {body}"}}
             await sqs.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=attributes)
     account = _account(aws)
-    assert "order-pdf-dlq              2, oldest from" in _run("dlq", "list", environment=account).stdout
-    (listed,) = [entry for entry in _json(_run("dlq", "list", "--json", environment=account)) if entry["depth"]]
+    assert "order-pdf-dlq              2, oldest from" in bbws("dlq", "list", environment=account).stdout
+    (listed,) = [entry for entry in _json(bbws("dlq", "list", "--json", environment=account)) if entry["depth"]]
     assert {(each["reason"], each["count"]) for each in listed["byReason"]} == {
         ("Conflict: one", 1),
         ("Conflict: two", 1),
     }
-    (shown,) = _json(_run("dlq", "show", "order-pdf", "--reason", "conflict: TWO", environment=account))
+    (shown,) = _json(bbws("dlq", "show", "order-pdf", "--reason", "conflict: TWO", environment=account))
     assert (shown["body"], shown["reason"]) == ("two", "Conflict: two")
-    dry = _run("dlq", "redrive", "order-pdf", "--dry-run", environment=account)
+    dry = bbws("dlq", "redrive", "order-pdf", "--dry-run", environment=account)
     assert (f"{shown['id']}  Conflict: two\n" in dry.stdout, dry.stdout.splitlines()[-1]) == (
         True,
         "would be redriven: 2",
     )
     (tmp_path / "payload").write_text("three\n")
-    edited = _run("dlq", "edit", "order-pdf", "--id", shown["id"], str(tmp_path / "payload"), environment=account)
+    edited = bbws("dlq", "edit", "order-pdf", "--id", shown["id"], str(tmp_path / "payload"), environment=account)
     assert "dead letter edited" in edited.stderr
-    (shown,) = _json(_run("dlq", "show", "order-pdf", "--reason", "conflict: TWO", environment=account))
+    (shown,) = _json(bbws("dlq", "show", "order-pdf", "--reason", "conflict: TWO", environment=account))
     assert (edited.stdout, shown["body"]) == (f"edited: {shown['id']}\n", "three")
-    redriven = _run("dlq", "redrive", "order-pdf", "--id", shown["id"], "--rate", "50", environment=account)
+    redriven = bbws("dlq", "redrive", "order-pdf", "--id", shown["id"], "--rate", "50", environment=account)
     assert (redriven.stdout, "dead letter redriven" in redriven.stderr) == ("redriven: 1\n", True)
     assert _invoke("dlq", "drop", "order-pdf", given=b"n\n").exit_code == 1
-    assert _run("dlq", "drop", "order-pdf", "--yes", environment=account).stdout == "dropped: 1\n"
+    assert bbws("dlq", "drop", "order-pdf", "--yes", environment=account).stdout == "dropped: 1\n"
 
 
 async def test_dead_letters_are_archived_in_a_bucket_or_a_file(aws: Aws, provisioned: Settings, tmp_path: Path) -> None:
@@ -194,13 +178,13 @@ async def test_dead_letters_are_archived_in_a_bucket_or_a_file(aws: Aws, provisi
         url = (await sqs.get_queue_url(QueueName="order-pdf-dlq"))["QueueUrl"]
         for body in ("one", "two"):
             await sqs.send_message(QueueUrl=url, MessageBody=body)
-        (first, _) = _json(_run("dlq", "show", "order-pdf", environment=account))
+        (first, _) = _json(bbws("dlq", "show", "order-pdf", environment=account))
         file = tmp_path / "letters.jsonl"
-        into_file = _run("dlq", "archive", "order-pdf", "--id", first["id"], "--file", str(file), environment=account)
+        into_file = bbws("dlq", "archive", "order-pdf", "--id", first["id"], "--file", str(file), environment=account)
         assert (into_file.stdout, "dead letter archived" in into_file.stderr) == ("archived: 1\n", True)
         assert json.loads(file.read_text())["raw"]["body"] == first["body"]
-        assert _run("dlq", "archive", "order-pdf", environment=account).stdout == "archived: 1\n"
-        assert _run("dlq", "archive", "order-pdf", environment=account).stdout == "archived: 0\n"
+        assert bbws("dlq", "archive", "order-pdf", environment=account).stdout == "archived: 1\n"
+        assert bbws("dlq", "archive", "order-pdf", environment=account).stdout == "archived: 0\n"
         (listed,) = (await s3.list_objects_v2(Bucket=bucket, Prefix="dead-letters/order-pdf/"))["Contents"]
         stored = await s3.get_object(Bucket=bucket, Key=listed["Key"])
         assert json.loads(await stored["Body"].read())["queue"] == "order-pdf-dlq"
@@ -229,7 +213,7 @@ def test_verify_itn_reads_standard_input_and_exits_with_zero() -> None:
     vector = VECTORS["V3 ITN once-off, passphrase jt7NOE43FZPn"]
     text, _, passphrase = vector["string"].partition("&passphrase=")
     body = f"{text}&signature={vector['signature']}".encode()
-    done = _run("payfast", "verify-itn", "-", given=body, environment={"BBWS_PAYFAST_PASSPHRASE": passphrase})
+    done = bbws("payfast", "verify-itn", "-", given=body, environment={"BBWS_PAYFAST_PASSPHRASE": passphrase})
     assert (done.returncode, done.stdout.splitlines()[0]) == (0, "the signature holds")
     assert "amount_gross = 286.35" in done.stdout
 
@@ -244,18 +228,20 @@ def test_verify_itn_survives_what_is_no_notice(body: bytes) -> None:
 
 def test_openapi_prints_a_valid_document() -> None:
     """Clients are generated from it."""
-    document = _json(_run("openapi"))
+    document = _json(bbws("openapi"))
     assert document["openapi"].startswith("3.1")
     validate(document)
 
 
 def test_asyncapi_names_every_queue_and_every_event() -> None:
     """Whoever writes the next consumer starts from it."""
-    document = _json(_run("asyncapi"))
+    document = _json(bbws("asyncapi"))
     assert document["asyncapi"] == "3.0.0"
     channels = {channel["address"] for channel in document["channels"].values()}
     assert channels == {queue.name for queue in Topology.for_settings(Settings()).queues}
-    assert {event.__name__ for event in EVENTS.values()} <= document["components"]["schemas"].keys()
+    assert {event.__name__ for event in (InvoiceIssued, OrderCreated, RegistrationRequested)} <= document["components"][
+        "schemas"
+    ].keys()
     received = {operation["channel"]["$ref"] for operation in document["operations"].values()}
     assert received == {f"#/channels/{name}" for name in document["channels"]}
 

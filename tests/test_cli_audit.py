@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import sys
 from typing import Any
 
 import pytest
@@ -14,6 +12,7 @@ from bbws.shared.dynamo.database import Delete
 from bbws.shared.ids import new_id
 from bbws.shared.repositories.audit import TABLE, AuditRepository
 from bbws.shared.settings import Settings
+from tests.support.commands import bbws
 from tests.support.market import product_draft
 
 pytestmark = pytest.mark.needs("dynamodb")
@@ -21,13 +20,8 @@ pytestmark = pytest.mark.needs("dynamodb")
 
 async def _bbws(settings: Settings, *arguments: str) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of `bbws audit`."""
-    done = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bbws", "audit", *arguments, env=os.environ | settings.as_environment(),
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    out, err = await done.communicate()
-    assert done.returncode is not None
-    return done.returncode, out.decode(), err.decode()
+    done = await asyncio.to_thread(bbws, "audit", *arguments, environment=settings.as_environment())
+    return done.returncode, done.stdout, done.stderr
 
 
 async def _three_changes(services: Services) -> Product:

@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import os
 import subprocess
-import sys
 from getpass import getuser
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from click.testing import CliRunner
 from bbws.cli import cli
 from bbws.shared.contracts.tenants import TenantDraft
 from bbws.shared.ids import new_id
+from tests.support.commands import account_of, bbws
 from tests.support.emulator import Aws
 from tests.support.market import Market
 from tests.support.tenants import events_of, trail_of
@@ -23,22 +22,7 @@ pytestmark = pytest.mark.needs("dynamodb", "events", "s3")
 
 
 def _run(aws: Aws, *arguments: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("BBWS_", "AWS_"))}
-    account = {
-        "AWS_ENDPOINT_URL": aws.endpoint_url,
-        "AWS_ACCESS_KEY_ID": aws.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": aws.secret_access_key,
-        "AWS_REGION": aws.region,
-        "BBWS_BUCKET_SUFFIX": f"-{aws.access_key_id}",
-    }
-    return subprocess.run(
-        [sys.executable, "-m", "bbws", "tenants", *arguments],
-        env=kept | account,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return bbws("tenants", *arguments, environment=account_of(aws))
 
 
 def _json(done: subprocess.CompletedProcess[str]) -> Any:

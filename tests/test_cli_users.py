@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import os
 import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -13,6 +11,7 @@ from bbws.shared.bootstrap import Services
 from bbws.shared.contracts.audit import PLATFORM
 from bbws.shared.contracts.tenants import Registration
 from bbws.shared.ids import new_id
+from tests.support.commands import account_of, bbws
 from tests.support.emulator import Aws
 from tests.support.market import Market
 from tests.support.people import trail_of
@@ -25,18 +24,8 @@ async def _bbws(
     aws: Aws, *arguments: str, given: str = "", environment: dict[str, str] | None = None
 ) -> "subprocess.CompletedProcess[str]":
     """The command in a process of its own, which knows endpoint and keys alone."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("BBWS_", "AWS_"))}
-    account = {
-        "AWS_ENDPOINT_URL": aws.endpoint_url,
-        "AWS_ACCESS_KEY_ID": aws.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": aws.secret_access_key,
-        "BBWS_BUCKET_SUFFIX": f"-{aws.access_key_id}",
-    }
-    return await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "bbws", *arguments],
-        input=given, env=kept | account | (environment or {}), capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    told = account_of(aws) | (environment or {})
+    return await asyncio.to_thread(bbws, *arguments, given=given.encode(), environment=told)
 
 
 async def _told(aws: Aws, *arguments: str, given: str = "") -> Any:
@@ -115,6 +104,7 @@ async def test_what_cannot_be_had_is_one_line(services: Services, aws: Aws) -> N
         "BBWS_ENVIRONMENT": "dev",
         "BBWS_CURSOR_SIGNING_KEY": "c" * 32,
         "BBWS_TOKEN_SIGNING_KEY": "t" * 32,
+        "BBWS_AUDIT_SIGNING_KEYS": "a" * 32,
         "BBWS_PAYFAST_PASSPHRASE": "a long passphrase",
         "BBWS_COGNITO_USER_POOL_ID": services.settings.cognito_user_pool_id or "",
         "BBWS_COGNITO_CLIENT_IDS": ",".join(services.settings.cognito_client_ids),

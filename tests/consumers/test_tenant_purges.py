@@ -13,11 +13,11 @@ async def test_relay_carries_out_purges_and_says_that_it_was_it(market: Market) 
     operation = await records.order_purge(tenant.id, actor="admin")
     consumer = build(CONSUMERS["outbox-relay"].register, market.services.settings)
     (loop,) = (loop for loop in consumer.loops if loop.name == "tenant-purges")
-    assert await loop.work(market.services) == 1
+    assert await loop.run(market.services) == 1
     assert (await market.services.operations.get(operation.id)).status == "SUCCEEDED"
-    assert await loop.work(market.services) == 0
+    assert await loop.run(market.services) == 0
     trail = await trail_of(market.services.tenants._tenants._database, tenant.id)
-    assert [_told(entry) for entry in trail if entry.action == "TENANT_PURGED"] == [("tenant-purge", "outbox-relay")]
+    assert [_told(entry) for entry in trail if entry.action == "TENANT_PURGED"] == [("tenant-purge", "tenant-purges")]
 
 
 def _told(entry: AuditEntry) -> tuple[str, str | None]:

@@ -13,7 +13,7 @@ from tests.deploy.support import ROOT
 DOCKERFILE = ROOT / "deploy/Dockerfile"
 SCRIPTS = [ROOT / "deploy/install-system-packages.sh", ROOT / ".ci/run"]
 # What `bbws[local]` and `bbws[dev]` bring and the image therefore lacks.
-NOT_IN_THE_IMAGE = ("ministack", "hypercorn", "localstack_client", "boto3", "cryptography", "pytest", "yaml")
+NOT_IN_THE_IMAGE = ("ministack", "hypercorn", "localstack_client", "boto3", "pytest", "yaml")
 
 
 def test_hadolint_finds_nothing() -> None:

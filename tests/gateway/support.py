@@ -90,6 +90,7 @@ async def as_operator(
     """A gateway over services that a test made up; an operator sends every request."""
     async with identity.verifier() as tokens:
         services.tokens, services.users = tokens, SimpleNamespace(role_in=None)
+        services.operations = SimpleNamespace(get=None)
         app = create_app(settings or Settings(), cast(Services, services), **options)
         async with TestClient(TestServer(app), headers=identity.bearer("Operator")) as client:
             yield client
