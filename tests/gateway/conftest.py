@@ -1,5 +1,10 @@
-"""The gateway over real HTTP: with demonstration routes and nothing behind them, and whole on an account of its own."""
+"""The gateway over real HTTP: with demonstration routes and nothing behind them, and whole.
 
+Most tests look at nothing but what they made and share an account; those that take `aws`, or are marked `own_account`,
+have one of their own.
+"""
+
+import inspect
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -27,12 +32,23 @@ FAST_STREAMS = StreamLimits(poll_s=0.05, heartbeat_s=0.2, max_open_s=20, max_str
 
 
 @pytest.fixture
+def shares_account(request: pytest.FixtureRequest) -> bool:
+    takes_aws = "aws" in inspect.signature(request.function).parameters
+    return not takes_aws and request.node.get_closest_marker("own_account") is None
+
+
+@pytest.fixture
+def aws(aws: Aws, shared_aws: Aws, shares_account: bool) -> Aws:
+    return shared_aws if shares_account else aws
+
+
+@pytest.fixture
 def settings(aws: Aws, shared_identity: Identity) -> Settings:
     return Settings(
         aws_endpoint_url=aws.endpoint_url,
         aws_access_key_id=aws.access_key_id,
         aws_secret_access_key=aws.secret_access_key,
-        bucket_suffix=aws.access_key_id,
+        bucket_suffix=f"-{aws.access_key_id}",
         mail_transport="sesv2",
         payfast_source_ranges="127.0.0.0/8,203.0.113.0/24",
         payfast_source_hosts="",
@@ -45,9 +61,10 @@ def settings(aws: Aws, shared_identity: Identity) -> Settings:
 
 
 @pytest_asyncio.fixture
-async def provisioned(settings: Settings, clients: AwsClients) -> Settings:
+async def provisioned(settings: Settings, clients: AwsClients, shares_account: bool) -> Settings:
     """Without the templates, which take as long as all else, and which only documents need."""
-    await Provisioner(clients, settings, Topology.for_settings(settings)).make_resources()
+    if not shares_account:
+        await Provisioner(clients, settings, Topology.for_settings(settings)).make_resources()
     return settings
 
 
@@ -62,9 +79,10 @@ async def services(provisioned: Settings, clients: AwsClients) -> AsyncIterator[
 
 
 @pytest_asyncio.fixture
-async def templates(provisioned: Settings, clients: AwsClients) -> None:
+async def templates(provisioned: Settings, clients: AwsClients, shares_account: bool) -> None:
     """The templates of documents are in their bucket."""
-    await Provisioner(clients, provisioned, Topology.for_settings(provisioned)).push_templates()
+    if not shares_account:
+        await Provisioner(clients, provisioned, Topology.for_settings(provisioned)).push_templates()
 
 
 @pytest_asyncio.fixture

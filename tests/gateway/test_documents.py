@@ -71,6 +71,7 @@ async def test_unpaid_order_has_neither_receipt_nor_invoice(api: Api) -> None:
         assert (await api.get(f"{here}/{path}")).status == 404
 
 
+@pytest.mark.own_account
 @pytest.mark.usefixtures("templates")
 async def test_paid_order_leads_to_its_invoice(api: Api) -> None:
     """The link appears once the invoice is issued, changes the ETag, and leads to the PDF itself."""

@@ -89,6 +89,7 @@ async def test_campaign_of_other_days_is_refused(api: Api) -> None:
         assert (answer.status, answer.pointers) == (422, {"#/campaignCode"})
 
 
+@pytest.mark.own_account
 async def test_campaign_of_another_product_is_refused(api: Api) -> None:
     """A campaign discounts one product; silently ignoring its code would surprise the customer at the till."""
     tenant, product, other = await api.a_tenant(), await api.a_product(), await api.a_product()
@@ -97,6 +98,7 @@ async def test_campaign_of_another_product_is_refused(api: Api) -> None:
     assert (answer.status, answer.pointers) == (422, {"#/campaignCode"})
 
 
+@pytest.mark.own_account
 async def test_campaign_takes_its_share_off(api: Api) -> None:
     """What the customer was promised is on the order, rounded once."""
     tenant, product = await api.a_tenant(), await api.a_product()

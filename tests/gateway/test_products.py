@@ -12,6 +12,7 @@ from tests.support.identity import Identity
 DRAFT = {"name": "WordPress Business", "priceCents": 249_00}
 
 
+@pytest.mark.own_account
 async def test_product_is_created_changed_and_retired(api: Api) -> None:
     """The life of a product; what is retired leaves the list and stays readable, because old orders name it."""
     created = await api.post("/v1.0/products", DRAFT)

@@ -57,6 +57,7 @@ async def test_tenant_is_created_with_links_and_unique(api: Api) -> None:
     assert (await api.get("/v1.0/tenants/nobody")).status == 404
 
 
+@pytest.mark.own_account
 async def test_one_of_fifty_creates_at_once_wins(api: Api) -> None:
     """49 times 409 naming both fields, over HTTP."""
     answers = await asyncio.gather(*(api.post("/v1.0/tenants", DRAFT) for _ in range(RIVALS)))
@@ -65,6 +66,7 @@ async def test_one_of_fifty_creates_at_once_wins(api: Api) -> None:
     assert refused == {"#/email", "#/organizationName"}
 
 
+@pytest.mark.own_account
 async def test_one_of_fifty_patches_at_once_wins(api: Api) -> None:
     """If-Match with the version that all have read: one 200, 49 times 412, and nothing of the losers."""
     tenant = await api.a_tenant()
@@ -237,6 +239,7 @@ async def test_patch_takes_only_what_may_be_changed(api: Api, wrong: dict[str, A
     assert (await api.get(_path(tenant))).headers["ETag"] == '"1"'
 
 
+@pytest.mark.own_account
 async def test_tenants_are_listed_by_one_filter_page_by_page(api: Api) -> None:
     """The cursor and the filter travel in `next`; without a filter the active ones are listed."""
     made = [await api.post("/v1.0/tenants", _named(number)) for number in range(5)]

@@ -10,7 +10,7 @@ from tests.gateway.storefront.support import ORDER_PAGE, Shop, filled_in, page_o
 
 __all__ = ["chromium", "payfast", "settings", "shop"]
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.own_account]
 
 TEXTS = {name: value for name, value in filled_in().items() if value and name not in {"country", "quantity"}}
 

@@ -3,6 +3,7 @@
 import asyncio
 import re
 
+import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
@@ -15,6 +16,9 @@ from bbws.shared.templating import templates_dir
 from tests.gateway.demo import demo_services
 from tests.gateway.storefront.support import Shop, page_of
 from tests.support.emulator import Aws
+
+# The catalogue shows everything that is on sale.
+pytestmark = pytest.mark.own_account
 
 SCRIPT = "<script>alert(1)</script>"
 
