@@ -116,7 +116,7 @@ def tenant_deleted(tenant_id: str) -> Conflict:
 
 
 def normal_email(email: str) -> str:
-    """One spelling for one mailbox. Not casefold: that makes one of `straße.de` and `strasse.de`, which have two owners."""
+    """One spelling for one mailbox. Not casefold: `straße.de` and `strasse.de` would be one, and have two owners."""
     return email.strip().lower()
 
 
