@@ -138,6 +138,8 @@ def app_client_settings(pool: Pool) -> dict[str, Any]:
         ],
         # A wrong password and an unknown e-mail get the same answer.
         "PreventUserExistenceErrors": "ENABLED",
+        # Not the e-mail: users are found by it, and a mailed link proves it. Cognito's default lets them write all.
+        "WriteAttributes": ["name"],
     }
 
 

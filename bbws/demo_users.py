@@ -57,8 +57,9 @@ async def demo_user(services: Services, role: RoleName, tenant_id: str | None = 
 
     Raises Rejected where people are real, NotFound for a tenant that is not there, Conflict for one that is deleted.
     """
-    if services.settings.environment != "local":
-        raise Rejected("demo users are for the environment local; sign in with --email and --password-stdin")
+    # Without an endpoint of its own, `local` (the default) means whatever AWS the machine has credentials for.
+    if services.settings.environment != "local" or services.settings.aws_endpoint_url is None:
+        raise Rejected("demo users are for an emulator (environment local); use --email and --password-stdin")
     wanted = USERS[role]
     user = await services.directory.create(wanted.email)
     await services.directory.set_password(user.user_id, PASSWORD)

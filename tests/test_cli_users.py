@@ -3,13 +3,16 @@
 import asyncio
 import json
 import subprocess
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from bbws.demo_users import demo_user
 from bbws.shared.bootstrap import Services
 from bbws.shared.contracts.audit import PLATFORM
 from bbws.shared.contracts.tenants import Registration
+from bbws.shared.errors import Rejected
 from bbws.shared.ids import new_id
 from tests.support.commands import account_of, bbws
 from tests.support.emulator import Aws
@@ -112,3 +115,11 @@ async def test_what_cannot_be_had_is_one_line(services: Services, aws: Aws) -> N
     assert "environment local" in await _refused(aws, "token", "--role", "admin", environment=earnest)
     usage = await _bbws(aws, "token", "--email", "a@b.example")
     assert (usage.returncode, "belong together" in usage.stderr) == (2, True)
+
+
+async def test_nobody_with_a_public_password_is_made_without_an_emulator(services: Services) -> None:
+    """The environment is `local` unless somebody says so, and without an endpoint AWS is the real one."""
+    real = replace(services, settings=services.settings.model_copy(update={"aws_endpoint_url": None}))
+    with pytest.raises(Rejected, match="emulator"):
+        await demo_user(real, "admin")
+    assert await services.directory.find_by_email("admin@bbws.example") is None

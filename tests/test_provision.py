@@ -388,12 +388,18 @@ async def _telling_app(clients: AwsClients, topology: Topology) -> None:
     await cognito.update_user_pool_client(**app, PreventUserExistenceErrors="LEGACY")
 
 
+async def _movable_emails(clients: AwsClients, topology: Topology) -> None:
+    cognito, app = await clients.get("cognito-idp"), await _app(clients, topology)
+    await cognito.update_user_pool_client(**app, WriteAttributes=["email", "name"])
+
+
 _USER_DRIFTS: tuple[tuple[Drift, str], ...] = (
     (_weak_passwords, "user pool bbws-users-local: Policies is"),
     (_self_sign_up, "user pool bbws-users-local: AdminCreateUserConfig is False, declared True"),
     (_no_group, "user pool bbws-users-local: group Admin is missing"),
     (_no_app, "user pool bbws-users-local: app bbws-portal is missing"),
     (_telling_app, "app bbws-portal: PreventUserExistenceErrors is LEGACY, declared ENABLED"),
+    (_movable_emails, "app bbws-portal: WriteAttributes is ['email', 'name'], declared ['name']"),
 )
 
 

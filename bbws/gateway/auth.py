@@ -23,8 +23,10 @@ from bbws.shared.ids import is_id
 from bbws.shared.integrations.tokens import Claims, TokenVerifier
 from bbws.shared.order_keys import PARAMETER as ORDER_KEY
 
-# A role that is taken, or another one, counts after this at the latest; the first one in a tenant at once.
+# A role that is taken, or another one, counts for reading after this at the latest; the first one in a tenant at once.
 ROLE_FRESH_S = 30.0
+# Whatever else is done needs the role of this moment: who was removed must not come back by what they do meanwhile.
+_READS = frozenset({"GET", "HEAD"})
 MOST_ROLES = 10_000
 
 _STAFF = {Role.ADMIN, Role.OPERATOR}
@@ -114,7 +116,8 @@ class Authorizer:
         roles = frozenset(role for role in _STAFF if role.value in claims.groups)
         tenant_id, user_id = (request.match_info.get(name, "").lower() or None for name in ("tenantId", "userId"))
         if tenant_id is not None:
-            return roles or frozenset({await self._own_role(tenant_id, claims.user_id)})
+            may_remember = request.method in _READS
+            return roles or frozenset({await self._own_role(tenant_id, claims.user_id, may_remember=may_remember)})
         if "operationId" in request.match_info:
             return roles or frozenset({await self._role_for(request.match_info["operationId"].lower(), claims.user_id)})
         if user_id is not None and user_id != claims.user_id and not roles:
@@ -132,10 +135,10 @@ class Authorizer:
         except NotFound:
             raise unknown from None
 
-    async def _own_role(self, tenant_id: str, user_id: str) -> Role:
+    async def _own_role(self, tenant_id: str, user_id: str, *, may_remember: bool = True) -> Role:
         key, now = (tenant_id, user_id), self._now()
         known = self._known.get(key)
-        if known is not None and known[1] > now:
+        if may_remember and known is not None and known[1] > now:
             return Role[known[0]]
         role = await self._role_in(tenant_id, user_id) if is_id(tenant_id) else None
         self._remember(key, role, now)

@@ -23,6 +23,7 @@ class Right(StrEnum):
     TENANTS_LIST = "tenants:list"
     TENANTS_READ = "tenants:read"
     TENANTS_UPDATE = "tenants:update"
+    TENANTS_CHANGE_EMAIL = "tenants:change-email"
     TENANTS_PARK = "tenants:park"
     TENANTS_SUSPEND = "tenants:suspend"
     TENANTS_DELETE = "tenants:delete"
@@ -54,6 +55,8 @@ GRANTS = MappingProxyType(
         Right.TENANTS_LIST: _STAFF,
         Right.TENANTS_READ: _ALL,
         Right.TENANTS_UPDATE: _OWNERS,
+        # What is ordered in the shop with an e-mail goes to the tenant that has it: nobody may take a stranger's.
+        Right.TENANTS_CHANGE_EMAIL: _STAFF,
         Right.TENANTS_PARK: _OWNERS,
         Right.TENANTS_SUSPEND: _STAFF,
         Right.TENANTS_DELETE: _STAFF,

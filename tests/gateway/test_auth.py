@@ -167,6 +167,27 @@ async def test_role_that_is_given_counts_at_once_and_one_that_is_taken_soon(
     assert (await caller.get(here)).status == 404
 
 
+async def test_role_that_is_taken_changes_nothing_any_more(api: Api) -> None:
+    """An owner who is removed must not use the half minute to come back by another door."""
+    tenant = await api.a_tenant()
+    removed = api.by(user_id=(user_id := await assign(api, tenant.id, "OWNER")))
+    assert (await removed.get(orders_path(tenant))).status == 200
+    await assign(api, tenant.id, None, user_id)
+    back_door = {"email": f"{new_id()}@protea.example", "role": "OWNER"}
+    assert (await removed.post(f"/v1.0/tenants/{tenant.id}/users", back_door)).status == 404
+    assert (await removed.get(orders_path(tenant))).status == 404
+
+
+async def test_role_that_is_lowered_changes_nothing_any_more(api: Api) -> None:
+    """A role that a read remembered gives no right to change; one that is read anew counts for reads too."""
+    tenant = await api.a_tenant()
+    lowered = api.by(user_id=(user_id := await assign(api, tenant.id, "OWNER")))
+    assert (await lowered.get(f"/v1.0/tenants/{tenant.id}/audit")).status == 200
+    await assign(api, tenant.id, "VIEWER", user_id)
+    assert (await lowered.post(f"/v1.0/tenants/{tenant.id}/park", {"reason": "spite"})).status == 403
+    assert (await lowered.get(f"/v1.0/tenants/{tenant.id}/audit")).status == 403
+
+
 async def test_memory_of_roles_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everybody who ever called must not stay in memory."""
     monkeypatch.setattr(auth, "MOST_ROLES", 3)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bbws.shared.contracts.operations import Operation
-from bbws.shared.contracts.tenants import Tenant
+from bbws.shared.contracts.tenants import Registration, Tenant
 from bbws.shared.contracts.users import TenantRole, UserAssignment
 from bbws.shared.dynamo.database import Put
 from bbws.shared.ids import new_id
@@ -359,3 +359,15 @@ async def test_purge_needs_its_own_right(api: Api) -> None:
         assert (await _delete(api.by("Admin"), f"{_path(tenant)}?{wrong}")).status == 400
     assert (await api.get(_path(tenant))).json["status"] == "ACTIVE"
     assert (await _delete(api, f"{_path(tenant)}?force=false")).status == 200
+
+
+async def test_owner_cannot_take_the_orders_of_somebody_elses_address(api: Api) -> None:
+    """The shop books the orders of an address for the tenant that has it: an owner must not give it a stranger's."""
+    tenant, stranger = await api.a_tenant(), f"{new_id()}@karoo.example"
+    owner = api.by(user_id=await assign(api, tenant.id, "OWNER"))
+    for field in ("email", "contactEmail"):
+        refused = await _patch(owner, _path(tenant), {field: stranger}, '"1"')
+        assert (refused.status, "tenants:change-email" in refused.json["detail"]) == (403, True)
+    order_of_stranger = await api.services.registrations.for_customer(Registration(email=stranger))
+    assert order_of_stranger.id != tenant.id
+    assert (await _patch(owner, _path(tenant), {"destinationEmail": "it@protea.example"}, '"1"')).status == 200

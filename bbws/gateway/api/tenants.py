@@ -131,8 +131,10 @@ def _listing(tenants: Tenants, given: dict[str, str]) -> Callable[[PageRequest],
 
 async def update_tenant(request: web.Request) -> web.Response:
     tenants, tenant_id = services(request).tenants, path_id(request, "tenantId")
-    version = await expected_version(request, partial(tenants.get, tenant_id))
     patch = body(request, TenantPatch)
+    if patch.email is not None:
+        request[CALLER].require(Right.TENANTS_CHANGE_EMAIL)
+    version = await expected_version(request, partial(tenants.get, tenant_id))
     return _answer(request, await tenants.update(tenant_id, patch, version=version, actor=actor(request)))
 
 

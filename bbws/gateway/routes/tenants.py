@@ -137,7 +137,8 @@ TENANTS: tuple[Route, ...] = (
         tag="tenants",
         access=Right.TENANTS_UPDATE,
         description=(
-            "A JSON merge patch: what is left out stays. 409 names each field that another tenant has, and refuses a "
+            "A JSON merge patch: what is left out stays. The e-mail is changed by operators alone, since orders of the "
+            "shop go to the tenant that has their e-mail. 409 names each field that another tenant has, and refuses a "
             "deleted tenant."
         ),
         request=TenantPatch,

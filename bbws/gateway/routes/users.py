@@ -56,7 +56,7 @@ USERS: tuple[Route, ...] = (
         summary="Give a user another role in a tenant",
         tag="users",
         access=Right.USERS_MANAGE,
-        description="The last owner stays owner: 409. A new role counts after 30 seconds at the latest.",
+        description="The last owner stays owner: 409. A new role counts within 30 seconds, for changes at once.",
         request=UserRolePatch,
         answers={200: Answer("The user as they are now", UserAssignment, "resource", etag=True)},
         errors=(409,),

@@ -56,6 +56,8 @@ async def _placed(request: web.Request, product: Product, values: dict[str, str]
     # Before anything is registered: a customer who mends the code may mend the e-mail address as well.
     wanted = order_form.read(values, product.id, await _campaign_errors(request, product, values["campaign"]))
     tenant = await services(request).registrations.for_customer(wanted.registration)
+    if tenant.deleted:
+        raise Conflict("We cannot take orders for this e-mail address. Please write to us")
     order_id = form_tokens.order_id(form_id, tenant.id, wanted.draft.model_dump_json())
     return await services(request).orders.place(tenant.id, wanted.draft, actor=ACTOR, order_id=order_id)
 

@@ -86,7 +86,8 @@ class UserDirectory:
         return _user(answer["User"]["Attributes"], answer["User"]["UserStatus"])
 
     async def set_password(self, user_id: str, password: str) -> None:
-        """For good: the user signs in with it from now on. Raises Invalid where the pool's policy refuses it."""
+        """For good: the user signs in with it from now on, and nobody who did with the former one stays signed in
+        beyond the hour of a token. Raises Invalid where the pool's policy refuses it."""
         try:
             await self._call("admin_set_user_password", Username=user_id, Password=password, Permanent=True)
         except ClientError as error:
@@ -94,6 +95,7 @@ class UserDirectory:
                 wanted = [FieldError("#/password", await self._password_policy())]
                 raise Invalid("The user pool refuses this password.", wanted) from None
             raise
+        await self._call("admin_user_global_sign_out", Username=user_id)
 
     async def update_attributes(self, user_id: str, attributes: Mapping[str, str]) -> None:
         await self._call("admin_update_user_attributes", Username=user_id, UserAttributes=_attributes(attributes))

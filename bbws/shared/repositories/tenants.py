@@ -116,7 +116,8 @@ def tenant_deleted(tenant_id: str) -> Conflict:
 
 
 def normal_email(email: str) -> str:
-    return email.strip().casefold()
+    """One spelling for one mailbox. Not casefold: `straße.de` and `strasse.de` would be one, and have two owners."""
+    return email.strip().lower()
 
 
 def normal_organization(name: str) -> str:

@@ -1,11 +1,12 @@
 """People in `bbws-tenants`.
 
-`TENANT#{tenantId} | USER#{userId}` is an assignment, `TENANT#platform | USER#{userId}` a member of staff. How many
+`TENANT#{tenantId} | USER#{userId}` is an assignment, `TENANT#platform | USER#{userId}` a member of staff, and
+`TENANT#{tenantId} | INVITED#{userId}` says when somebody was invited last. How many
 owners a tenant has stands in `TENANT#{tenantId} | OWNERS`, which every change of that number is conditional on: two
 that go at the same moment cannot both believe that the other one stays.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bbws.shared.clock import iso
 from bbws.shared.contracts.audit import PLATFORM
@@ -18,6 +19,7 @@ from bbws.shared.repositories.items import item_of, model_of
 TABLE = "bbws-tenants"
 OWNERS = "OWNERS"
 STAFF_DUE = "STAFF"
+INVITATION_KEPT = timedelta(days=1)
 
 
 class UserAssigned(Exception):
@@ -30,6 +32,10 @@ class UserChanged(Exception):
 
 class OwnersChanged(Exception):
     """The tenant has another number of owners than the one that was read."""
+
+
+class UserInvitedAlready(Exception):
+    """The user was invited to this tenant a moment ago."""
 
 
 class UserRepository:
@@ -64,6 +70,17 @@ class UserRepository:
             GSI1SK=f"TENANT#{assignment.tenant_id}",
         )
         return Put(TABLE, item, conflict=UserAssigned(assignment.user_id))
+
+    def invited(self, tenant_id: str, user_id: str, *, now: datetime, quiet_since: datetime) -> Update:
+        """Raises UserInvitedAlready in its transaction when the user was invited after `quiet_since`."""
+        return Update(
+            TABLE,
+            (f"TENANT#{tenant_id}", f"INVITED#{user_id}"),
+            {"invitedAt": iso(now), "expiresAt": int((now + INVITATION_KEPT).timestamp())},
+            condition="attribute_not_exists(invitedAt) OR invitedAt <= :quietSince",
+            values={":quietSince": iso(quiet_since)},
+            conflict=UserInvitedAlready(user_id),
+        )
 
     def changed(self, assignment: UserAssignment) -> Update:
         """Over the version before this one."""

@@ -138,6 +138,10 @@ class Verification:
     def has_entries(self) -> bool:
         return self._entries > 0
 
+    def find_wiped(self) -> None:
+        """For a tenant without any entry and without a head: each begins with the entry of its making."""
+        self._find("CUT", "the trail is empty, and no tenant is without an entry")
+
     def report(self, head_now: SealHead | None, *, head_is_broken: bool = False) -> AuditReport:
         """`head_now` is the head after the last entry was read."""
         if head_is_broken:

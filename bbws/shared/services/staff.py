@@ -13,7 +13,7 @@ from bbws.shared.clock import Clock
 from bbws.shared.contracts.audit import PLATFORM
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.contracts.users import StaffMember, StaffRole
-from bbws.shared.dynamo.database import Database
+from bbws.shared.dynamo.database import Database, Put
 from bbws.shared.dynamo.retries import once_settled
 from bbws.shared.errors import NotFound, Unavailable
 from bbws.shared.integrations.cognito import DirectoryUser, UserDirectory
@@ -39,7 +39,8 @@ class Staff:
         return await self._staff.list_all(page)
 
     async def grant(self, email: str, role: StaffRole, *, actor: str, password: str | None = None) -> StaffMember:
-        """The user has the role, and this password where one is given; who is not known yet is made.
+        """The user has the role, and this password where one is given; who is not known yet is made. A password that
+        takes the place of another is told in the trail even where the user had the role.
 
         Raises Invalid for a password that the pool refuses, and Unavailable before anything is written; NotFound for
         somebody unknown without a password: nobody could sign in.
@@ -50,7 +51,13 @@ class Staff:
         user = user or await self._directory.create(email)
         if password is not None:
             await self._directory.set_password(user.user_id, password)
+            if user.has_password:
+                await self._database.write(self._password_set(user, actor))
         return await self._change(user, role, actor, granted=True)
+
+    def _password_set(self, user: DirectoryUser, actor: str) -> Put:
+        subject = f"users/{user.user_id}"
+        return self._audit.entry("STAFF_PASSWORD_SET", tenant_id=PLATFORM, subject=subject, actor=actor)
 
     async def revoke(self, email: str, role: StaffRole, *, actor: str) -> StaffMember:
         """The user no longer has the role. Raises NotFound for somebody who never was of the staff."""

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
+from contextlib import suppress
+from datetime import datetime, timedelta
 
 from bbws.shared.audit import AuditTrail
 from bbws.shared.clock import Clock
@@ -18,8 +19,10 @@ from bbws.shared.integrations.cognito import DirectoryUser, UserDirectory
 from bbws.shared.logging import bound_value
 from bbws.shared.outbox import Outbox
 from bbws.shared.repositories.tenants import TenantChanged, TenantRepository, tenant_deleted
-from bbws.shared.repositories.users import OwnersChanged, UserAssigned, UserChanged, UserRepository
+from bbws.shared.repositories.users import OwnersChanged, UserAssigned, UserChanged, UserInvitedAlready, UserRepository
 
+# Anybody can own a tenant, and put somebody in and out of it: more often than this nobody is mailed for it.
+INVITED_AGAIN_AFTER = timedelta(minutes=10)
 LAST_OWNER = "this is the last owner; make somebody else owner first"
 
 
@@ -101,9 +104,19 @@ class Users:
         if role == "OWNER":
             writes.append(self._users.owners_counted(tenant_id, owners, owners + 1))
         registered, events = self._registered(tenant, now, actor)
-        invitations = [] if user.has_password else [_invitation(tenant, user.email, now)]
-        await self._outbox.commit([*writes, *registered], [*events, *invitations])
+        await self._commit([*writes, *registered], events, tenant, user, now)
         return assignment, True
+
+    async def _commit(
+        self, writes: list[Write], events: Sequence[Envelope], tenant: Tenant, user: DirectoryUser, now: datetime
+    ) -> None:
+        """With the invitation of who has no password yet, unless the link of an earlier one has just been mailed."""
+        if not user.has_password:
+            invited = self._users.invited(tenant.id, user.user_id, now=now, quiet_since=now - INVITED_AGAIN_AFTER)
+            with suppress(UserInvitedAlready):
+                await self._outbox.commit([*writes, invited], [*events, _invitation(tenant, user.email, now)])
+                return
+        await self._outbox.commit(writes, events)
 
     def _registered(self, tenant: Tenant, now: datetime, actor: str) -> tuple[list[Write], Sequence[Envelope]]:
         """The tenant has a user now; one that had before only must not have been deleted meanwhile."""

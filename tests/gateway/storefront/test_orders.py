@@ -116,6 +116,16 @@ async def test_known_email_orders_for_its_tenant(shop: Shop) -> None:
     assert order.tenant_id == tenant.id
 
 
+async def test_order_for_a_deleted_customer_is_refused_without_a_word_about_them(shop: Shop) -> None:
+    """Anybody may type somebody else's address: the page names no tenant, and nothing that only we can do."""
+    email = f"{new_id()}@protea.example"
+    tenant = await shop.services.registrations.for_customer(Registration(email=email))
+    await shop.services.tenants.delete(tenant.id, version=1, actor="test")
+    page = await shop.post(await shop.form(await shop.a_product(), email=email))
+    assert (page.status, tenant.id in page.html, "restore" in page.text) == (422, False, False)
+    assert "We cannot take orders for this e-mail address. Please write to us" in page.text
+
+
 async def test_order_for_a_known_email_shows_nothing_of_its_tenant(shop: Shop) -> None:
     """Anybody may type somebody else's address: no page of the new order tells who that is or what they bought."""
     known = Registration(email="owner@protea.example", organization_name="Protea Bakery")

@@ -5,8 +5,10 @@ from functools import partial
 
 import pytest
 import pytest_asyncio
+from botocore.exceptions import ClientError
 
 from bbws.provision_users import make_user_pool
+from bbws.shared.aws_errors import error_code
 from bbws.shared.bootstrap import bootstrap
 from bbws.shared.errors import Invalid, NotFound, Unauthenticated, Unavailable
 from bbws.shared.ids import new_id
@@ -16,6 +18,7 @@ from bbws.shared.integrations.tokens import DEPENDENCY as IDENTITY
 from bbws.shared.settings import Settings
 from bbws.shared.topology import Topology
 from tests.support.emulator import Aws
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.needs("cognito")
 PASSWORD = "a long enough password"
@@ -119,6 +122,32 @@ async def test_the_token_of_a_sign_in_is_one_that_the_gateway_takes(
     async with bootstrap(settings) as services:
         claims = await services.tokens.verify(token)
     assert (claims.user_id, claims.groups) == (user.user_id, frozenset({"Operator"}))
+
+
+async def test_a_new_password_signs_out_who_knew_the_old_one(
+    directory: UserDirectory, clients: AwsClients, pool: UserPool
+) -> None:
+    """Whoever stole a password keeps a refresh token for a month: setting another one must end that."""
+    user = await directory.create("olga@bbws.example")
+    await directory.set_password(user.user_id, PASSWORD)
+    cognito = await clients.get("cognito-idp")
+    sign_in = partial(cognito.admin_initiate_auth, UserPoolId=pool.pool_id, ClientId=pool.client_id)
+    known = {"USERNAME": user.email, "PASSWORD": PASSWORD}
+    stolen = await sign_in(AuthFlow="ADMIN_USER_PASSWORD_AUTH", AuthParameters=known)
+    again = {"REFRESH_TOKEN": stolen["AuthenticationResult"]["RefreshToken"]}
+    refresh = partial(sign_in, AuthFlow="REFRESH_TOKEN_AUTH", AuthParameters=again)
+    assert (await refresh())["AuthenticationResult"]["AccessToken"]
+
+    async def is_signed_out() -> bool:
+        # The emulator counts in whole seconds: what was signed in within this one is not signed out yet.
+        await directory.set_password(user.user_id, f"another {PASSWORD}")
+        try:
+            await refresh()
+        except ClientError as error:
+            return error_code(error) == "NotAuthorizedException"
+        return False
+
+    await eventually(is_signed_out, what="the refresh token is refused")
 
 
 async def test_an_outage_is_told_as_one_and_ends(directory: UserDirectory, aws: Aws, pool: UserPool) -> None:

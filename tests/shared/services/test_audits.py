@@ -10,8 +10,10 @@ import pytest
 import pytest_asyncio
 
 from bbws.shared.bootstrap import Services, bootstrap
+from bbws.shared.clock import iso
 from bbws.shared.contracts.audit import PLATFORM, PURGED, AuditEntry
 from bbws.shared.contracts.pages import PageRequest
+from bbws.shared.contracts.tenants import TenantDraft
 from bbws.shared.dynamo.codec import encode_item
 from bbws.shared.dynamo.database import Database, Delete, Put, Update
 from bbws.shared.errors import NotFound, Unavailable
@@ -274,6 +276,16 @@ async def test_a_trail_is_listed_newest_first_by_pages(trails: Trails) -> None:
     assert pages == 3
     assert listed == (await trails.all(trail))[::-1]
     assert len(listed) == 5
+
+
+async def test_a_trail_that_is_wiped_whole_does_not_look_like_one_that_holds(trails: Trails) -> None:
+    """Every tenant begins with an entry: with all of them and the head gone, there is nothing left to verify."""
+    draft = TenantDraft(organization_name=f"Org {new_id()}", email=f"{new_id()}@protea.example")
+    tenant = await trails.services.tenants.create(draft, actor="test", tenant_id=new_id())
+    assert await trails.findings(tenant.id) == []
+    (entry,) = await trails.all(tenant.id)
+    await trails.database.write(Delete(TABLE, (f"TENANT#{tenant.id}", f"EVENT#{iso(entry.at)}#{entry.id}")))
+    assert await trails.findings(tenant.id) == [("CUT", None)]
 
 
 async def test_an_unknown_tenant_has_no_trail(trails: Trails) -> None:

@@ -119,6 +119,16 @@ async def test_an_order_of_a_new_customer_registers_them(market: Market) -> None
     assert len(await _requested(market)) == 1
 
 
+@pytest.mark.parametrize(("one", "another"), [("straße.de", "strasse.de"), ("βόλος.gr", "βόλοσ.gr")])
+async def test_domains_of_different_owners_are_different_customers(market: Market, one: str, another: str) -> None:
+    """DNS tells them apart (IDNA 2008): whoever buys the other spelling must not get a customer's orders."""
+    registrations, name = market.services.registrations, new_id()
+    first = await registrations.for_customer(Registration(email=f"{name}@{one}"))
+    second = await registrations.for_customer(Registration(email=f"{name}@{another}"))
+    assert first.id != second.id
+    assert (await registrations.for_customer(Registration(email=f"{name.upper()}@{one}"))).id == first.id
+
+
 async def test_the_mail_is_sent_once_however_often_its_event_comes(market: Market, clock: MovedClock) -> None:
     """SQS delivers twice, and a second mail would hold a second token that works."""
     tenant = await market.tenant()

@@ -66,6 +66,15 @@ async def test_doing_what_is_so_already_writes_nothing(services: Services, aws: 
     assert len(await trail_of(Market(aws, services), PLATFORM)) == 1
 
 
+async def test_a_password_that_is_replaced_is_told_by_the_trail(services: Services, aws: Aws) -> None:
+    """Whoever gives a colleague another password can act as that colleague: it must not look as if nothing happened."""
+    granted = await services.staff.grant(OLGA, "ADMIN", actor=ACTOR, password=PASSWORD)
+    await services.staff.grant(OLGA, "ADMIN", actor="cli:mallory", password=f"another {PASSWORD}")
+    entry = (await trail_of(Market(aws, services), PLATFORM))[-1]
+    told = (entry.action, entry.actor, entry.subject)
+    assert told == ("STAFF_PASSWORD_SET", "cli:mallory", f"users/{granted.user_id}")
+
+
 async def test_a_revoked_role_leaves_its_group_and_stays_on_record(services: Services, aws: Aws) -> None:
     """Somebody who left is no operator any more, and it can be told since when."""
     await services.staff.grant(OLGA, "OPERATOR", actor=ACTOR, password=PASSWORD)

@@ -32,6 +32,18 @@ async def _invitations(market: Market, tenant: Tenant) -> list[dict[str, Any]]:
     return [event for event in await events_of(market, tenant) if event["type"] == "REGISTRATION_REQUESTED"]
 
 
+async def test_a_user_who_is_taken_out_and_put_in_again_is_not_mailed_each_time(shared_market: Market) -> None:
+    """Anybody can own a tenant: nobody's mailbox may be flooded from it. The link of the first mail works again."""
+    users, tenant = shared_market.services.users, await shared_market.tenant()
+    await assigned(shared_market, tenant, "OWNER")
+    email, before = f"{new_id()}@protea.example", len(await _invitations(shared_market, tenant))
+    for _ in range(3):
+        invited = await assigned(shared_market, tenant, "MEMBER", email)
+        await users.remove(tenant.id, invited.user_id, version=1, actor=ACTOR)
+    assert len(await _invitations(shared_market, tenant)) == before + 1
+    assert [entry.action for entry in await trail_of(shared_market, tenant.id)].count("USER_REMOVED") == 3
+
+
 async def test_who_has_a_password_is_assigned_without_a_mail(shared_market: Market) -> None:
     """They can sign in already: a link that sets a password would only worry them."""
     directory, tenant = shared_market.services.directory, await shared_market.tenant()
