@@ -4,10 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
+from ..limits import WAIT_TIME_S
 from ..message import ReceivedMessage
 from .binding import QueueBinding
 
 T = TypeVar("T")
+
+_SHORT_POLL_S = 0.2
 
 
 class Fetcher:
@@ -35,6 +38,19 @@ class Fetcher:
         except asyncio.CancelledError:
             self.track(self._return_unclaimed(receive))
             raise
+
+    async def fetch_within(self, timeout_s: float) -> ReceivedMessage | None:
+        """As `fetch`; SQS waits in whole seconds, so the rest of a timeout is a pause between two short polls."""
+        now = asyncio.get_running_loop().time
+        deadline = now() + timeout_s
+        while True:
+            left = deadline - now()
+            if raw := await self.fetch(wait_s=min(max(int(left), 0), WAIT_TIME_S)):
+                return raw
+            if (left := deadline - now()) <= 0:
+                return None
+            if left < 1:
+                await asyncio.sleep(min(left, _SHORT_POLL_S))
 
     def track(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """A task that `finish` waits for."""

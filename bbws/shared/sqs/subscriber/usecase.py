@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from faststream import AckPolicy
 from faststream.message import StreamMessage
@@ -21,7 +21,6 @@ from .._internal import (
 from ..broker.config import SQSBrokerConfig
 from ..client import AWS_ERRORS
 from ..errors import PauseSubscriber, SettlementError
-from ..limits import WAIT_TIME_S
 from ..message import ReceivedBatch, ReceivedMessage, SQSMessage
 from ..parser import SQSParser
 from ..publisher.fake import ReplyPublisher
@@ -37,11 +36,8 @@ from .poller import Poller
 from .settlement import Settler
 from .shortcut import shorten
 
-T = TypeVar("T")
-
 # How long a cancelled handler may still hold on before its message is given back over its head.
 _CUT_OFF_S = 5
-_SHORT_POLL_S = 0.2
 
 
 class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
@@ -302,7 +298,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         return cast("ReceivedMessage", batch) if self._options.batch else batch[0]
 
     def _received(self, messages: Sequence[dict[str, Any]]) -> list[ReceivedMessage]:
-        now, queue = _now(), self.queue_name
+        now, queue = asyncio.get_running_loop().time(), self.queue_name
         return [ReceivedMessage(raw, queue=queue, settler=self._settler, received_at=now) for raw in messages]
 
     async def _give_back(self, received: Sequence[ReceivedMessage]) -> None:
@@ -349,7 +345,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
 
     async def _consume_or_give_back(self, batch: ReceivedBatch) -> None:
         # Since the receive the subscriber may have stopped or paused, or others may have got what waited here.
-        now = _now()
+        now = asyncio.get_running_loop().time()
         for raw in batch:
             raw.lost |= raw.held_until < now
         is_lost = any(raw.lost for raw in batch)
@@ -405,16 +401,8 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
     async def get_one(self, *, timeout: float = 5.0) -> SQSMessage | None:
         """The next message, or None after `timeout` seconds. The caller settles it; no heartbeat extends it."""
         self._refuse_with_handlers()
-        deadline = _now() + timeout
-        while True:
-            # SQS waits in whole seconds only: the rest of a timeout is a pause between two short polls.
-            left = deadline - _now()
-            if raw := await self._fetcher.fetch(wait_s=min(max(int(left), 0), WAIT_TIME_S)):
-                return await self._parsed(raw)
-            if (left := deadline - _now()) <= 0:
-                return None
-            if left < 1:
-                await asyncio.sleep(min(left, _SHORT_POLL_S))
+        raw = await self._fetcher.fetch_within(timeout)
+        return await self._parsed(raw) if raw else None
 
     @override
     async def __aiter__(self) -> AsyncIterator[SQSMessage]:
@@ -459,7 +447,3 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
     def _note(self, level: int, text: str, raw: ReceivedMessage | None = None) -> None:
         extra = {"queue": self.queue_name, "message_id": raw.message_id if raw is not None else ""}
         self._log(level, text, extra)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
