@@ -7,14 +7,11 @@ import pytest
 
 from bbws.shared.contracts.operations import Operation
 from bbws.shared.contracts.tenants import Tenant
-from bbws.shared.contracts.users import TenantRole, UserAssignment
-from bbws.shared.dynamo.database import Put
+from bbws.shared.contracts.users import TenantRole
 from bbws.shared.ids import new_id
-from bbws.shared.repositories.items import item_of
 from bbws.shared.repositories.operations import OperationRepository
 from tests.gateway.support import Answer, Api
 from tests.gateway.tenancy import assign
-from tests.support.builders import PLACED_AT
 from tests.support.tenants import events_of
 
 DRAFT = {"organizationName": "Protea Bakery", "contactEmail": "owner@protea.example", "environment": "prod"}
@@ -140,21 +137,14 @@ async def test_every_link_that_is_offered_works(api: Api) -> None:
 async def test_links_are_those_of_the_caller(api: Api) -> None:
     """A viewer is offered no button that answers 403, an owner none of the operators'."""
     tenant, roles = await api.a_tenant(), {"OWNER": new_id(), "VIEWER": new_id()}
-    await _assign(api, tenant, roles["OWNER"], "OWNER")
-    await _assign(api, tenant, roles["VIEWER"], "VIEWER")
+    await assign(api, tenant.id, "OWNER", roles["OWNER"])
+    await assign(api, tenant.id, "VIEWER", roles["VIEWER"])
     here = _path(tenant)
     assert _steps(await api.by("Admin").get(here)) == {"update", "park", "suspend", "delete", "purge"}
     assert _steps(await api.by(user_id=roles["OWNER"]).get(here)) == {"update", "park"}
     viewer = await api.by(user_id=roles["VIEWER"]).get(here)
     assert (_steps(viewer), _parts(viewer)) == (set(), {"status", "orders", "hierarchy"})
     assert _parts(await api.by(user_id=roles["OWNER"]).get(here)) == PARTS
-
-
-async def _assign(api: Api, tenant: Tenant, user_id: str, role: TenantRole) -> None:
-    record: dict[str, Any] = {"date_created": PLACED_AT, "date_last_updated": PLACED_AT, "last_updated_by": "test"}
-    assigned = UserAssignment(tenant_id=tenant.id, user_id=user_id, email="a@b.example", role=role, **record)
-    item = item_of(assigned, (f"TENANT#{tenant.id}", f"USER#{user_id}"))
-    await api.services.tenants._tenants._database.write(Put("bbws-tenants", item))
 
 
 async def test_repeat_of_an_action_publishes_nothing(api: Api) -> None:
