@@ -1,20 +1,20 @@
-"""What the commands of `bbws audit` do."""
+"""What the commands of `bbws audit` do; `cli_audit.py` only reads their arguments."""
 
 import re
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import orjson
 
+from bbws.command_services import listed, named_tenant
 from bbws.console_lines import printable
-from bbws.shared.bootstrap import bootstrap
+from bbws.shared.bootstrap import Services, bootstrap
 from bbws.shared.clock import iso
 from bbws.shared.contracts.audit import AuditEntry
-from bbws.shared.contracts.pages import MAX_PAGE_SIZE, PageRequest
 from bbws.shared.errors import BadRequest
 from bbws.shared.services.audit_chain import Anchor, AuditReport
-from bbws.shared.services.audits import Audits
 from bbws.shared.settings import Settings
 
 _ANCHOR = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})")
@@ -22,7 +22,7 @@ _ANCHOR = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})")
 
 async def list_entries(settings: Settings, trail: str, limit: int, *, as_json: bool) -> str:
     async with bootstrap(settings) as services:
-        entries = await _newest(services.audits, trail, limit)
+        entries = await listed(partial(services.audits.list, await _named(services, trail)), most=limit)
     if as_json:
         documents = [entry.model_dump(mode="json") for entry in entries]
         return orjson.dumps(documents, option=orjson.OPT_INDENT_2).decode()
@@ -31,7 +31,7 @@ async def list_entries(settings: Settings, trail: str, limit: int, *, as_json: b
 
 async def export_entries(settings: Settings, trail: str, write: Callable[[bytes], object]) -> None:
     async with bootstrap(settings) as services:
-        async for entry in services.audits.export(trail):
+        async for entry in services.audits.export(await _named(services, trail)):
             write(entry.model_dump_json().encode() + b"\n")
 
 
@@ -41,7 +41,8 @@ async def verify_trails(
     """Whether all of them hold, and what to print. Raises BadRequest for what is no anchor."""
     known, patience = anchor_of(anchor) if anchor else None, timedelta(minutes=patience_minutes)
     async with bootstrap(settings) as services:
-        reports = [await services.audits.verify(trail, anchor=known, patience=patience) for trail in trails]
+        named = [await _named(services, trail) for trail in trails]
+        reports = [await services.audits.verify(trail, anchor=known, patience=patience) for trail in named]
     holds = not any(report.findings for report in reports)
     if as_json:
         return holds, orjson.dumps([_document(report) for report in reports], option=orjson.OPT_INDENT_2).decode()
@@ -55,13 +56,9 @@ def anchor_of(text: str) -> Anchor:
     return Anchor(int(match[1]), match[2])
 
 
-async def _newest(audits: Audits, trail: str, limit: int) -> list[AuditEntry]:
-    page = await audits.list(trail, PageRequest(min(limit, MAX_PAGE_SIZE)))
-    entries = list(page.items)
-    while page.next_cursor and len(entries) < limit:
-        page = await audits.list(trail, PageRequest(min(limit - len(entries), MAX_PAGE_SIZE), page.next_cursor))
-        entries += page.items
-    return entries
+async def _named(services: Services, trail: str) -> str:
+    """The trail's id, also for a tenant that is named by its e-mail."""
+    return (await named_tenant(services, trail)).id if "@" in trail else trail
 
 
 def _line(entry: AuditEntry) -> str:

@@ -14,7 +14,7 @@ _MOST_SHOWN = 10_000
 def audit() -> None:
     """Who changed what: list, export and verify audit trails.
 
-    TENANT is a tenant's id, or `platform` for what belongs to no tenant: products, campaigns, dead letters.
+    TENANT is a tenant's id or e-mail, or `platform` for what belongs to no tenant: products, campaigns, dead letters.
     """
 
 

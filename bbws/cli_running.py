@@ -1,10 +1,12 @@
-"""What every command needs: settings, a log, an event loop, and the name of who asks."""
+"""What every command needs: settings, a log, an event loop, the name of who asks, and JSON for programs."""
 
 import asyncio
 import getpass
 import sys
 from collections.abc import Awaitable
 from typing import TypeVar
+
+import orjson
 
 from bbws.shared.settings import Settings
 
@@ -62,3 +64,8 @@ def person() -> str:
     except (KeyError, OSError):
         # A container may run under a number that has no name.
         return "cli:unknown"
+
+
+def json_of(document: object) -> str:
+    """What `--json` prints."""
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()

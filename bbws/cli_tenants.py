@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import IO, get_args
 
 import click
-import orjson
 
-from bbws.cli_running import person, run, tool_settings
+from bbws.cli_running import json_of, person, run, tool_settings
 from bbws.shared.contracts.tenants import Environment, Tenant, TenantStatus
 
 _MOST_SHOWN = 10_000
@@ -107,7 +106,7 @@ def tenants_export(tenant: str, file: IO[bytes], as_json: bool) -> None:
     # Asking the file for its `write` would already make it, also for a tenant that is not there.
     lines = run(export_tenant(tool_settings("tenants"), person(), tenant, lambda line: file.write(line)))
     if file.name != "-":
-        click.echo(_json_of({"exported": lines, "file": file.name}) if as_json else f"exported: {lines}")
+        click.echo(json_of({"exported": lines, "file": file.name}) if as_json else f"exported: {lines}")
 
 
 def _act(action: str, tenant: str, reason: str | None, as_json: bool) -> None:
@@ -119,17 +118,13 @@ def _act(action: str, tenant: str, reason: str | None, as_json: bool) -> None:
 def _tell(tenant: Tenant, as_json: bool) -> None:
     from bbws.tenant_commands import described
 
-    click.echo(_json_of(tenant.model_dump(mode="json")) if as_json else described(tenant))
+    click.echo(json_of(tenant.model_dump(mode="json")) if as_json else described(tenant))
 
 
 def _tell_all(found: Sequence[Tenant], as_json: bool) -> None:
     from bbws.tenant_commands import line_of
 
     if as_json:
-        click.echo(_json_of([tenant.model_dump(mode="json") for tenant in found]))
+        click.echo(json_of([tenant.model_dump(mode="json") for tenant in found]))
     elif found:
         click.echo("\n".join(map(line_of, found)))
-
-
-def _json_of(document: object) -> str:
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()

@@ -1,36 +1,57 @@
 """`bbws users` and `bbws token`: arguments only."""
 
 import sys
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from bbws.cli_running import run, tool_settings
+from bbws.cli_running import json_of, person, run, tool_settings
+
+if TYPE_CHECKING:
+    from bbws.user_commands import User
 
 STAFF_ROLES = click.Choice(["operator", "admin"])
 TENANT_ROLES = click.Choice(["owner", "member", "viewer"])
 ROLES = click.Choice(["operator", "admin", "owner", "member", "viewer"])
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="For programs.")
+_TENANT = click.argument("tenant")
+_TENANT_ROLE = click.option("--role", type=TENANT_ROLES, required=True)
 _STAFF_ROLE = click.option("--role", type=STAFF_ROLES, required=True)
 _PASSWORD = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 
 
 @click.group()
 def users() -> None:
-    """Who may act for a tenant, and who is of the staff."""
+    """Who may act for a tenant, and who is of the staff.
+
+    TENANT is a tenant's id, or its e-mail.
+    """
 
 
 @users.command("assign")
-@click.argument("tenant")
+@_TENANT
 @click.argument("email")
-@click.option("--role", type=TENANT_ROLES, required=True)
+@_TENANT_ROLE
 @_JSON
 def users_assign(tenant: str, email: str, role: str, as_json: bool) -> None:
     """Give EMAIL a role in TENANT; somebody who is not known yet is invited by mail."""
     from bbws.user_commands import assign
 
-    _tell([run(assign(tool_settings("users"), tenant, email, cast(Any, role.upper())))], as_json)
+    _tell(run(assign(tool_settings("users"), person(), tenant, email, cast(Any, role.upper()))), as_json)
+
+
+@users.command("change")
+@_TENANT
+@click.argument("email")
+@_TENANT_ROLE
+@_JSON
+def users_change(tenant: str, email: str, role: str, as_json: bool) -> None:
+    """Give EMAIL, who has a role in TENANT, another one; the last owner stays owner."""
+    from bbws.user_commands import change
+
+    _tell(run(change(tool_settings("users"), person(), tenant, email, cast(Any, role.upper()))), as_json)
 
 
 @users.command("list")
@@ -40,18 +61,18 @@ def users_list(tenant: str | None, as_json: bool) -> None:
     """The users of TENANT, or without one the staff."""
     from bbws.user_commands import users_of
 
-    _tell(run(users_of(tool_settings("users"), tenant)), as_json)
+    _tell_all(run(users_of(tool_settings("users"), tenant)), as_json)
 
 
 @users.command("remove")
-@click.argument("tenant")
+@_TENANT
 @click.argument("email")
 @_JSON
 def users_remove(tenant: str, email: str, as_json: bool) -> None:
     """Take EMAIL out of TENANT; the last owner stays."""
     from bbws.user_commands import remove
 
-    _tell([run(remove(tool_settings("users"), tenant, email))], as_json)
+    _tell(run(remove(tool_settings("users"), person(), tenant, email)), as_json)
 
 
 @users.command("tenants")
@@ -61,7 +82,7 @@ def users_tenants(email: str, as_json: bool) -> None:
     """The tenants of EMAIL, with the role in each."""
     from bbws.user_commands import tenants_of
 
-    _tell(run(tenants_of(tool_settings("users"), email)), as_json)
+    _tell_all(run(tenants_of(tool_settings("users"), email)), as_json)
 
 
 @users.command("grant")
@@ -74,7 +95,7 @@ def users_grant(email: str, role: str, password_stdin: bool, as_json: bool) -> N
     from bbws.user_commands import grant
 
     password = _password() if password_stdin else None
-    _tell([run(grant(tool_settings("users"), email, cast(Any, role.upper()), password))], as_json)
+    _tell(run(grant(tool_settings("users"), person(), email, cast(Any, role.upper()), password)), as_json)
 
 
 @users.command("revoke")
@@ -85,7 +106,7 @@ def users_revoke(email: str, role: str, as_json: bool) -> None:
     """Take the role of operator or admin from EMAIL; tokens that are out count until they expire."""
     from bbws.user_commands import revoke
 
-    _tell([run(revoke(tool_settings("users"), email, cast(Any, role.upper())))], as_json)
+    _tell(run(revoke(tool_settings("users"), person(), email, cast(Any, role.upper()))), as_json)
 
 
 @click.command()
@@ -102,6 +123,8 @@ def token(role: str, tenant: str | None, email: str | None, password_stdin: bool
 
     if (email is None) == password_stdin:
         raise click.UsageError("--email and --password-stdin belong together")
+    if tenant and (email or role not in TENANT_ROLES.choices):
+        raise click.UsageError("--tenant goes with --role owner, member or viewer")
     password = _password() if password_stdin else None
     click.echo(run(access_token(tool_settings("token"), cast(Any, role), tenant, email, password)))
 
@@ -111,7 +134,16 @@ def _password() -> str:
     return sys.stdin.readline().rstrip("\r\n")
 
 
-def _tell(records: list[dict[str, Any]], as_json: bool) -> None:
-    from bbws.user_commands import lines
+def _tell(user: "User", as_json: bool) -> None:
+    from bbws.user_commands import line_of
 
-    click.echo(lines(records, as_json=as_json))
+    click.echo(json_of(user.model_dump(mode="json")) if as_json else line_of(user))
+
+
+def _tell_all(found: "Sequence[User]", as_json: bool) -> None:
+    from bbws.user_commands import line_of
+
+    if as_json:
+        click.echo(json_of([user.model_dump(mode="json") for user in found]))
+    elif found:
+        click.echo("\n".join(map(line_of, found)))

@@ -97,12 +97,12 @@ async def list_dead_letters(settings: Settings, *, as_json: bool) -> str:
             ],
             indent=2,
         )
-    lines = []
+    lines, width = [], max(len(summary.queue) for summary in summaries)
     for summary in summaries:
         oldest = f", oldest from {summary.oldest:%Y-%m-%d %H:%M} UTC" if summary.oldest else ""
-        lines.append(f"{summary.queue:<22} {summary.depth:>5}{oldest}")
+        lines.append(f"{summary.queue:<{width}} {summary.depth:>5}{oldest}")
         lines += [
-            f"{'':<22} {count:>5}  {printable(f'{contract}: {reason}')}"
+            f"{'':<{width}} {count:>5}  {printable(f'{contract}: {reason}')}"
             for (reason, contract), count in summary.by_reason
         ]
     return "\n".join(lines)

@@ -1,19 +1,19 @@
-"""What the commands of `bbws tenants` do."""
+"""What the commands of `bbws tenants` do; `cli_tenants.py` only reads their arguments."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from bbws.command_services import listed, named_tenant, services_of
 from bbws.console_lines import printable
-from bbws.shared.bootstrap import Services, bootstrap
+from bbws.shared.bootstrap import Services
 from bbws.shared.clock import iso
 from bbws.shared.contracts.base import Line
-from bbws.shared.contracts.pages import MAX_PAGE_SIZE, Page, PageRequest
+from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.contracts.tenants import Hold, Tenant
-from bbws.shared.errors import Invalid, NotFound
-from bbws.shared.ids import new_id
-from bbws.shared.logging import bound
+from bbws.shared.errors import Invalid
 from bbws.shared.settings import Settings
 
 Read = Callable[[Any, PageRequest], Awaitable[Page[Tenant]]]
@@ -23,42 +23,34 @@ _REASON: TypeAdapter[str | None] = TypeAdapter(Line | None)
 
 async def list_tenants(settings: Settings, by: str, value: str, limit: int) -> list[Tenant]:
     """At most `limit`, by `status`, `environment`, `organization` or `email`."""
-    async with bootstrap(settings) as services:
-        read, found, cursor = _lists(services)[by], list[Tenant](), None
-        while len(found) < limit:
-            page = await read(value, PageRequest(min(limit - len(found), MAX_PAGE_SIZE), cursor))
-            found += page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                break
-        return found
+    async with services_of(settings) as services:
+        return await listed(partial(_lists(services)[by], value), most=limit)
 
 
 async def show_tenant(settings: Settings, tenant: str) -> Tenant:
-    async with bootstrap(settings) as services:
-        return await _found(services, tenant)
+    async with services_of(settings) as services:
+        return await named_tenant(services, tenant)
 
 
 async def act(settings: Settings, actor: str, action: str, tenant: str, reason: str | None) -> Tenant:
     """The tenant afterwards; the same as before where it is so already."""
     told = _checked(reason)
-    async with bootstrap(settings) as services:
-        found, tenants = await _found(services, tenant), services.tenants
+    async with services_of(settings) as services:
+        found, tenants = await named_tenant(services, tenant), services.tenants
         actions: Mapping[str, Any] = {
             "park": tenants.park,
             "unpark": tenants.unpark,
             "suspend": tenants.suspend,
             "resume": tenants.resume,
         }
-        with bound(correlation_id=new_id()):
-            changed: Tenant = await actions[action](found.id, reason=told, actor=actor)
+        changed: Tenant = await actions[action](found.id, reason=told, actor=actor)
         return changed
 
 
 async def export_tenant(settings: Settings, actor: str, tenant: str, write: Callable[[bytes], object]) -> int:
     """How many lines were written."""
-    async with bootstrap(settings) as services:
-        found, lines = await _found(services, tenant), 0
+    async with services_of(settings) as services:
+        found, lines = await named_tenant(services, tenant), 0
         async for line in await services.tenant_records.export(found.id, actor=actor):
             write(line)
             lines += 1
@@ -106,16 +98,6 @@ def _lists(services: Services) -> Mapping[str, Read]:
         "organization": tenants.list_by_organization,
         "email": tenants.list_by_email,
     }
-
-
-async def _found(services: Services, tenant: str) -> Tenant:
-    """By its id or its e-mail. Raises NotFound."""
-    if "@" not in tenant:
-        return await services.tenants.get(tenant.lower())
-    page = await services.tenants.list_by_email(tenant, PageRequest(limit=1))
-    if not page.items:
-        raise NotFound(f"there is no tenant {printable(tenant)}")
-    return page.items[0]
 
 
 def _checked(reason: str | None) -> str | None:

@@ -146,7 +146,7 @@ async def test_dead_letters_can_be_listed_shown_mended_redriven_and_dropped(
             attributes = {"dead-letter-reason": {"DataType": "String", "StringValue": f"Conflict: {body}"}}
             await sqs.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=attributes)
     account = _account(aws)
-    assert "order-pdf-dlq              2, oldest from" in bbws("dlq", "list", environment=account).stdout
+    assert "order-pdf-dlq                  2, oldest from" in bbws("dlq", "list", environment=account).stdout
     (listed,) = [entry for entry in _json(bbws("dlq", "list", "--json", environment=account)) if entry["depth"]]
     assert {(each["reason"], each["count"]) for each in listed["byReason"]} == {
         ("Conflict: one", 1),

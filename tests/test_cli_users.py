@@ -48,10 +48,14 @@ async def _refused(aws: Aws, *arguments: str, given: str = "", environment: dict
 async def test_users_of_a_tenant_are_assigned_listed_and_removed(services: Services, aws: Aws) -> None:
     """What an operator does for a customer on the telephone, with their own name in the trail."""
     tenant = await services.registrations.for_customer(Registration(email=f"{new_id()}@protea.example"))
-    (owner,) = await _told(aws, "users", "assign", tenant.id, "thandi@protea.example", "--role", "owner")
+    owner = await _told(aws, "users", "assign", tenant.id, "thandi@protea.example", "--role", "owner")
     assert (owner["role"], owner["lastUpdatedBy"][:4]) == ("OWNER", "cli:")
-    await _told(aws, "users", "assign", tenant.id, "sipho@protea.example", "--role", "viewer")
-    listed = await _told(aws, "users", "list", tenant.id)
+    await _told(aws, "users", "assign", tenant.id, "sipho@protea.example", "--role", "member")
+    again = await _refused(aws, "users", "assign", tenant.id, "sipho@protea.example", "--role", "viewer")
+    assert "MEMBER of the tenant already" in again
+    changed = await _told(aws, "users", "change", tenant.email, "sipho@protea.example", "--role", "viewer")
+    assert (changed["role"], changed["version"]) == ("VIEWER", 2)
+    listed = await _told(aws, "users", "list", tenant.email)
     assert {user["email"]: user["role"] for user in listed} == {
         "thandi@protea.example": "OWNER", "sipho@protea.example": "VIEWER"
     }  # fmt: skip
@@ -73,13 +77,13 @@ async def test_staff_are_granted_and_revoked_and_sign_in_with_the_password_given
     email = "olga@bbws.example"
     assert "give the new user a password" in await _refused(aws, "users", "grant", email, "--role", "admin")
     grant = ("users", "grant", email, "--role", "admin", "--password-stdin")
-    (member,) = await _told(aws, *grant, given=f"{PASSWORD}\n")
+    member = await _told(aws, *grant, given=f"{PASSWORD}\n")
     assert member["roles"] == ["ADMIN"]
     signed_in = await _bbws(aws, "token", "--email", email, "--password-stdin", given=PASSWORD)
     claims = await services.tokens.verify(signed_in.stdout.strip())
     assert (claims.user_id, claims.groups) == (member["userId"], frozenset({"Admin"}))
     assert [each["email"] for each in await _told(aws, "users", "list")] == [email]
-    (revoked,) = await _told(aws, "users", "revoke", email, "--role", "admin")
+    revoked = await _told(aws, "users", "revoke", email, "--role", "admin")
     assert (revoked["roles"], revoked["active"]) == ([], False)
     assert await services.directory.groups_of(member["userId"]) == frozenset()
     assert {entry.action for entry in await trail_of(Market(aws, services), PLATFORM)} == {
@@ -115,6 +119,8 @@ async def test_what_cannot_be_had_is_one_line(services: Services, aws: Aws) -> N
     assert "environment local" in await _refused(aws, "token", "--role", "admin", environment=earnest)
     usage = await _bbws(aws, "token", "--email", "a@b.example")
     assert (usage.returncode, "belong together" in usage.stderr) == (2, True)
+    usage = await _bbws(aws, "token", "--tenant", new_id())
+    assert (usage.returncode, "owner, member or viewer" in usage.stderr) == (2, True)
 
 
 async def test_nobody_with_a_public_password_is_made_without_an_emulator(services: Services) -> None:

@@ -56,9 +56,13 @@ class ProblemDocument(BaseModel):
 
 
 class Link(BaseModel):
-    """HAL link; `href` is an absolute path, an address elsewhere, or (`templated`) an RFC 6570 template."""
+    """HAL link; `href` is an absolute path, an address elsewhere, or (`templated`) an RFC 6570 template.
+
+    `method` is there where it is not GET.
+    """
 
     href: str
+    method: str = ""
     title: str = ""
     type: str = ""
     templated: bool = False
@@ -81,7 +85,10 @@ def describe(routes: Iterable[Route], settings: Settings) -> dict[str, Any]:
             "title": "BBWS",
             "version": bbws.__version__,
             "summary": "Hosting products: order, pay, invoice.",
-            "description": "Errors are problem+json. Lists come in pages; follow `_links.next`. Money is in cents.",
+            "description": (
+                "Errors are problem+json. Lists come in pages; follow `_links.next`. `_links` say what this caller may "
+                "do next; what changes something names its `method`. Money is in cents."
+            ),
         },
         "servers": [{"url": settings.public_base_url}],
         "tags": [{"name": name} for name in dict.fromkeys(route.tag for route in described)],

@@ -128,7 +128,10 @@ def _only_follows(error: ErrorDetails, others: Sequence[ErrorDetails]) -> bool:
 
 
 def _field_error(error: ErrorDetails) -> FieldError:
-    sentence = "This field is not known here." if error["type"] == "extra_forbidden" else f"{error['msg']}."
+    told = error["msg"].removeprefix("Value error, ")
+    sentence = (
+        "This field is not known here." if error["type"] == "extra_forbidden" else f"{told[:1].upper()}{told[1:]}."
+    )
     return FieldError(json_pointer(error["loc"]), sentence)
 
 
@@ -177,7 +180,7 @@ def query(request: web.Request) -> dict[str, str]:
     known = _query_schemas(declared(request))
     for name, value in request.query.items():
         if name not in known:
-            named = " and ".join(known) or "none"
+            named = ", ".join(known) or "none"
             raise BadRequest(f"This operation does not know the query parameter {name[:80]!r}; it knows {named}.")
         if len(request.query.getall(name)) > 1:
             raise BadRequest(f"The query parameter {name} is given more than once.")

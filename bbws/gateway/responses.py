@@ -1,6 +1,7 @@
 """Answers: HAL resources with links of what may be done next, pages, ETags."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -53,10 +54,17 @@ def resource(
 
 
 def collection(
-    request: web.Request, asked: PageRequest, page: Page[Any], items: Sequence[Mapping[str, Any]]
+    request: web.Request,
+    asked: PageRequest,
+    page: Page[Any],
+    items: Sequence[Mapping[str, Any]],
+    links: Links = MappingProxyType({}),
 ) -> web.Response:
-    """One page of a list; `Link: rel="next"` and `_links.next` lead on while there is more."""
-    links = {"self": link(request.path_qs)}
+    """One page of a list; `Link: rel="next"` and `_links.next` lead on while there is more.
+
+    `links` are those of the list itself: they are there when it is empty, too.
+    """
+    links = {"self": link(request.path_qs), **links}
     headers = {}
     if page.next_cursor is not None:
         following = str(request.rel_url.update_query(limit=str(asked.limit), cursor=page.next_cursor))

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from tests.architecture.support import modules
 
 _WRITES = {"write", "transact", "commit"}
-_ENTRY = "entry"
+# What makes an entry: the trail itself, and a change of a tenant, which brings its own.
+_ENTRIES = {"entry", "prepared"}
 # Changes without an entry, and why they need none.
 _UNAUDITED = {
     "Payments._decide": "judges a stored notice; whatever was paid is told by _accept",
@@ -50,4 +51,4 @@ def _makes_entry(name: str, calls: dict[str, set[str]], seen: set[str]) -> bool:
     if name in seen or name not in calls:
         return False
     seen.add(name)
-    return _ENTRY in calls[name] or any(_makes_entry(called, calls, seen) for called in calls[name])
+    return bool(_ENTRIES & calls[name]) or any(_makes_entry(called, calls, seen) for called in calls[name])

@@ -61,7 +61,7 @@ async def test_a_seal_shows_once_the_sealer_came_by(api: Api) -> None:
 async def test_an_export_is_the_whole_trail_oldest_first(api: Api) -> None:
     """Each line is the entry that the list shows, and the answer is to be saved."""
     tenant = await _orders(api, 3)
-    answer = await api.get(f"{_path(tenant)}/export")
+    answer = await api.get((await api.get(_path(tenant))).json["_links"]["export"]["href"])
     assert (answer.status, answer.headers["Content-Type"]) == (200, "application/jsonl")
     assert answer.headers["Content-Disposition"] == f'attachment; filename="audit-{tenant.id}.jsonl"'
     lines = [json.loads(line) for line in answer.body.splitlines()]

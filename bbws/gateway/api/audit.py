@@ -20,7 +20,8 @@ _log = get_logger(__name__)
 
 async def list_entries(request: web.Request) -> web.Response:
     tenant_id = path_id(request, "tenantId")
-    return await _listed(request, tenant_id, {"tenant": link(tenant_path(tenant_id))})
+    tenant = tenant_path(tenant_id)
+    return await _listed(request, tenant_id, {"tenant": link(tenant), "export": link(f"{tenant}/audit/export")})
 
 
 async def list_platform_entries(request: web.Request) -> web.Response:
@@ -28,9 +29,10 @@ async def list_platform_entries(request: web.Request) -> web.Response:
 
 
 async def _listed(request: web.Request, trail: str, links: Links) -> web.Response:
+    """An entry has no address of its own: what leads on stands at the list."""
     asked = page(request)
     found = await services(request).audits.list(trail, asked)
-    return collection(request, asked, found, [embedded(entry, links) for entry in found.items])
+    return collection(request, asked, found, [embedded(entry, {}) for entry in found.items], links)
 
 
 async def export_entries(request: web.Request) -> web.StreamResponse:

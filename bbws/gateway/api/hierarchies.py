@@ -4,15 +4,16 @@ from functools import partial
 
 from aiohttp import web
 
+from bbws.gateway.api.tenants import tenant_path
 from bbws.gateway.keys import CALLER, services
 from bbws.gateway.permissions import Right
 from bbws.gateway.requests import actor, body, expected_version, path_id, resource_id
-from bbws.gateway.responses import API, Links, etag_of, link, resource
+from bbws.gateway.responses import Links, etag_of, link, resource
 from bbws.shared.contracts.hierarchies import HierarchyUnit, HierarchyUnitDraft, HierarchyUnitPatch
 
 
 def hierarchy_path(tenant_id: str) -> str:
-    return f"{API}/tenants/{tenant_id}/hierarchy"
+    return f"{tenant_path(tenant_id)}/hierarchy"
 
 
 def _links(request: web.Request, unit: HierarchyUnit) -> Links:
@@ -22,7 +23,7 @@ def _links(request: web.Request, unit: HierarchyUnit) -> Links:
     if unit.parent_id:
         links["parent"] = link(f"{tree}/{unit.parent_id}")
     if request[CALLER].may(Right.HIERARCHY_MANAGE):
-        links |= {"update": link(here, method="PATCH"), "remove": link(here, method="DELETE")}
+        links |= {"update": link(here, method="PATCH"), "delete": link(here, method="DELETE")}
         if unit.kind != "TEAM":
             links["create"] = link(tree, method="POST")
     return links
@@ -30,15 +31,20 @@ def _links(request: web.Request, unit: HierarchyUnit) -> Links:
 
 def _answer(request: web.Request, unit: HierarchyUnit, *, created: bool = False) -> web.Response:
     links = _links(request, unit)
-    location = links["self"]["href"] if created else None
-    status = 201 if created else 200
-    return resource(request, unit, links, etag=etag_of(unit.version), status=status, location=location)
+    return resource(
+        request,
+        unit,
+        links,
+        etag=etag_of(unit.version),
+        status=201 if created else 200,
+        location=links["self"]["href"] if created else None,
+    )
 
 
 async def get_hierarchy(request: web.Request) -> web.Response:
     tree = await services(request).hierarchies.tree(path_id(request, "tenantId"))
     here = hierarchy_path(tree.tenant_id)
-    links = {"self": link(here), "tenant": link(f"{API}/tenants/{tree.tenant_id}")}
+    links = {"self": link(here), "tenant": link(tenant_path(tree.tenant_id))}
     if request[CALLER].may(Right.HIERARCHY_MANAGE):
         links["create"] = link(here, method="POST")
     return resource(request, tree, links, etag=etag_of(tree.revision))

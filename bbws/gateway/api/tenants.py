@@ -6,8 +6,7 @@ from typing import Any, cast
 
 from aiohttp import web
 
-from bbws.gateway.api.operations import accepted
-from bbws.gateway.auth import Caller
+from bbws.gateway.api.operations import accepted, operation_path
 from bbws.gateway.keys import CALLER, services
 from bbws.gateway.permissions import Right
 from bbws.gateway.requests import actor, body, expected_version, page, path_id, query, resource_id
@@ -29,17 +28,24 @@ from bbws.shared.services.tenants import Tenants
 FILTERS = ("status", "environment", "organizationName", "email")
 
 # What belongs to a tenant, each below its own address, and who may read it.
-_PARTS = {"status": Right.TENANTS_READ, "operations": Right.OPERATIONS_READ}
-# What can be done with a tenant: where, who may, and how.
+_PARTS = {
+    "status": Right.TENANTS_READ,
+    "orders": Right.ORDERS_READ,
+    "users": Right.USERS_READ,
+    "hierarchy": Right.HIERARCHY_READ,
+    "operations": Right.OPERATIONS_READ,
+    "audit": Right.AUDIT_READ,
+}
+# What can be done with a tenant: how, where, and who may.
 _STEPS = {
-    "update": ("", Right.TENANTS_UPDATE, "PATCH with If-Match"),
-    "park": ("/park", Right.TENANTS_PARK, "POST with a reason"),
-    "unpark": ("/unpark", Right.TENANTS_PARK, "POST"),
-    "suspend": ("/suspend", Right.TENANTS_SUSPEND, "POST with a reason"),
-    "resume": ("/resume", Right.TENANTS_SUSPEND, "POST"),
-    "delete": ("", Right.TENANTS_DELETE, "DELETE with If-Match"),
-    "restore": ("/restore", Right.TENANTS_DELETE, "POST"),
-    "purge": ("?force=true", Right.TENANTS_PURGE, "DELETE with If-Match"),
+    "update": ("PATCH", "", Right.TENANTS_UPDATE),
+    "park": ("POST", "/park", Right.TENANTS_PARK),
+    "unpark": ("POST", "/unpark", Right.TENANTS_PARK),
+    "suspend": ("POST", "/suspend", Right.TENANTS_SUSPEND),
+    "resume": ("POST", "/resume", Right.TENANTS_SUSPEND),
+    "delete": ("DELETE", "", Right.TENANTS_DELETE),
+    "restore": ("POST", "/restore", Right.TENANTS_DELETE),
+    "purge": ("DELETE", "?force=true", Right.TENANTS_PURGE),
 }
 
 
@@ -62,20 +68,15 @@ def _next_steps(tenant: Tenant) -> Iterator[str]:
 
 
 def _links(request: web.Request, tenant: Tenant) -> Links:
-    here, caller = tenant_path(tenant.id), request.get(CALLER)
-    links = {"self": link(here), "orders": link(f"{here}/orders")}
-    links |= {name: link(f"{here}/{name}") for name, right in _PARTS.items() if _may(caller, right)}
-    if tenant.purge_operation_id and _may(caller, Right.OPERATIONS_READ):
-        links["operation"] = link(f"{API}/operations/{tenant.purge_operation_id}")
+    here, caller = tenant_path(tenant.id), request[CALLER]
+    links = {"self": link(here)} | {name: link(f"{here}/{name}") for name, right in _PARTS.items() if caller.may(right)}
+    if tenant.purge_operation_id and caller.may(Right.OPERATIONS_READ):
+        links["operation"] = link(operation_path(tenant.purge_operation_id))
     for name in _next_steps(tenant):
-        where, right, how = _STEPS[name]
-        if _may(caller, right):
-            links[name] = link(here + where, title=how)
+        method, where, right = _STEPS[name]
+        if caller.may(right):
+            links[name] = link(here + where, method=method)
     return links
-
-
-def _may(caller: Caller | None, right: Right) -> bool:
-    return caller is not None and caller.may(right)
 
 
 def _answer(request: web.Request, tenant: Tenant, *, created: bool = False) -> web.Response:
@@ -101,14 +102,17 @@ async def get_tenant(request: web.Request) -> web.Response:
 
 async def get_tenant_status(request: web.Request) -> web.Response:
     tenant = await services(request).tenants.get(path_id(request, "tenantId"))
-    links = {**_links(request, tenant), "self": link(f"{tenant_path(tenant.id)}/status")}
+    links = _links(request, tenant)
+    links = {**links, "self": links["status"], "tenant": links["self"]}
     return resource(request, TenantState.of(tenant), links, etag=etag_of(tenant.version))
 
 
 async def list_tenants(request: web.Request) -> web.Response:
     asked = page(request)
     found = await _listing(services(request).tenants, query(request))(asked)
-    return collection(request, asked, found, [embedded(tenant, _links(request, tenant)) for tenant in found.items])
+    links = {"create": link(f"{API}/tenants", method="POST")} if request[CALLER].may(Right.TENANTS_CREATE) else {}
+    shown = [embedded(tenant, _links(request, tenant)) for tenant in found.items]
+    return collection(request, asked, found, shown, links)
 
 
 def _listing(tenants: Tenants, given: dict[str, str]) -> Callable[[PageRequest], Awaitable[Page[Tenant]]]:

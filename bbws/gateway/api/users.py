@@ -4,21 +4,22 @@ from functools import partial
 
 from aiohttp import web
 
+from bbws.gateway.api.tenants import tenant_path
 from bbws.gateway.keys import CALLER, services
 from bbws.gateway.permissions import Right
 from bbws.gateway.requests import actor, body, expected_version, page, path_id
-from bbws.gateway.responses import API, Links, collection, embedded, etag_of, link, resource
+from bbws.gateway.responses import Links, collection, embedded, etag_of, link, resource
 from bbws.shared.contracts.users import UserAssignment, UserAssignmentDraft, UserRolePatch
 
 
 def users_path(tenant_id: str) -> str:
-    return f"{API}/tenants/{tenant_id}/users"
+    return f"{tenant_path(tenant_id)}/users"
 
 
 def _links(request: web.Request, assignment: UserAssignment) -> Links:
     users = users_path(assignment.tenant_id)
     here = f"{users}/{assignment.user_id}"
-    links = {"self": link(here), "tenant": link(f"{API}/tenants/{assignment.tenant_id}"), "collection": link(users)}
+    links = {"self": link(here), "tenant": link(tenant_path(assignment.tenant_id)), "collection": link(users)}
     if request[CALLER].may(Right.USERS_MANAGE):
         links |= {"update": link(here, method="PATCH"), "remove": link(here, method="DELETE")}
     return links
@@ -43,9 +44,12 @@ async def assign_user(request: web.Request) -> web.Response:
 
 
 async def list_users(request: web.Request) -> web.Response:
-    asked = page(request)
-    found = await services(request).users.list_of_tenant(path_id(request, "tenantId"), asked)
-    return collection(request, asked, found, [embedded(user, _links(request, user)) for user in found.items])
+    asked, tenant_id = page(request), path_id(request, "tenantId")
+    found = await services(request).users.list_of_tenant(tenant_id, asked)
+    links = {"tenant": link(tenant_path(tenant_id))}
+    if request[CALLER].may(Right.USERS_MANAGE):
+        links["assign"] = link(users_path(tenant_id), method="POST")
+    return collection(request, asked, found, [embedded(user, _links(request, user)) for user in found.items], links)
 
 
 async def get_user(request: web.Request) -> web.Response:

@@ -13,6 +13,11 @@ def _to_milliseconds(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
+def normal_name(name: str) -> str:
+    """Capitals and spaces make no other name."""
+    return " ".join(name.split()).casefold()
+
+
 # Milliseconds, UTC: what is stored is what was said.
 Timestamp = Annotated[AwareDatetime, AfterValidator(_to_milliseconds), PlainSerializer(iso, return_type=str)]
 Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]

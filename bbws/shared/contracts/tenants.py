@@ -29,8 +29,12 @@ def _ascii_before_the_at(address: str) -> str:
 Email = Annotated[EmailStr, Field(max_length=254), AfterValidator(_ascii_before_the_at)]
 
 
-# One spelling for one mailbox, or an index would not find it.
-OneSpelling = Annotated[Email, AfterValidator(str.lower)]
+def normal_email(address: str) -> str:
+    """One spelling for one mailbox, or an index would not find it."""
+    return address.strip().lower()
+
+
+OneSpelling = Annotated[Email, AfterValidator(normal_email)]
 # Either name is taken for the field, `email` is returned.
 OwnEmail = Annotated[OneSpelling, Field(validation_alias=AliasChoices("email", "contactEmail", "contact_email"))]
 OrganizationName = Annotated[Line, Field(max_length=120)]

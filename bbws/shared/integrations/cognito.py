@@ -11,6 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from bbws.shared.aws_errors import cause, error_code, reaching
+from bbws.shared.contracts.tenants import normal_email
 from bbws.shared.errors import FieldError, Invalid, NotFound, Unauthenticated, Unavailable
 
 DEPENDENCY = "cognito-idp"
@@ -56,7 +57,7 @@ class UserDirectory:
 
     async def find_by_email(self, email: str) -> DirectoryUser | None:
         """However the address is written: case does not count."""
-        wanted = pool_email(email)
+        wanted = normal_email(email)
         try:
             answer = await self._call("admin_get_user", Username=wanted)
         except NotFound:
@@ -71,7 +72,7 @@ class UserDirectory:
 
     async def create(self, email: str) -> DirectoryUser:
         """A user without a password of their own, or the one who is there already; Cognito sends no mail."""
-        address = pool_email(email)
+        address = normal_email(email)
         attributes = _attributes({"email": address, "email_verified": "true"})
         try:
             answer = await self._call(
@@ -97,9 +98,6 @@ class UserDirectory:
             raise
         await self._call("admin_user_global_sign_out", Username=user_id)
 
-    async def update_attributes(self, user_id: str, attributes: Mapping[str, str]) -> None:
-        await self._call("admin_update_user_attributes", Username=user_id, UserAttributes=_attributes(attributes))
-
     async def groups_of(self, user_id: str) -> frozenset[str]:
         groups: set[str] = set()
         more: dict[str, str] = {}
@@ -120,7 +118,7 @@ class UserDirectory:
 
     async def sign_in(self, client_id: str, email: str, password: str) -> str:
         """An access token. Raises Unauthenticated for a wrong password and for who cannot sign in."""
-        parameters = {"USERNAME": pool_email(email), "PASSWORD": password}
+        parameters = {"USERNAME": normal_email(email), "PASSWORD": password}
         flow = "ADMIN_USER_PASSWORD_AUTH"
         try:
             answer = await self._call(
@@ -188,11 +186,6 @@ async def find_app_client(client: Any, pool_id: str, client_name: str) -> str | 
             if app["ClientName"] == client_name:
                 return str(app["ClientId"])
     return None
-
-
-def pool_email(email: str) -> str:
-    """An e-mail as the pool keeps it."""
-    return email.strip().lower()
 
 
 def _user(attributes: Sequence[Mapping[str, str]], status: str) -> DirectoryUser:

@@ -90,13 +90,6 @@ class AuditRepository:
             values={":digest": entry.digest},
         )
 
-    def without_details(self, entry: AuditEntry) -> Update:
-        """What may be personal is erased; the chain holds, since it covers the digest alone.
-
-        Only together with an entry PURGED in the same trail, or `bbws audit verify` finds it.
-        """
-        return Update(TABLE, _key(entry), {"details": None})
-
 
 def _stored(item: Item) -> StoredEntry:
     key = item["PK"], item["SK"]

@@ -10,10 +10,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bbws.shared.clock import iso
+from bbws.shared.contracts.base import normal_name
 from bbws.shared.contracts.registrations import MailedLink
+from bbws.shared.contracts.tenants import normal_email
 from bbws.shared.dynamo.database import ConditionFailed, Database, Delete, Key, Put, Update, Write
 from bbws.shared.repositories.items import item_of, model_of
-from bbws.shared.repositories.tenants import METADATA, TABLE, normal_email, normal_organization
+from bbws.shared.repositories.tenants import METADATA, TABLE
 
 # Longer than any link lives: what was used before must not be forgotten while an older link still counts.
 KEPT = timedelta(days=3)
@@ -40,7 +42,7 @@ class RegistrationRepository:
         self._database = database
 
     async def organization_is_taken(self, name: str) -> bool:
-        key = (f"UNIQUE#ORG#{normal_organization(name)}", METADATA)
+        key = (f"UNIQUE#ORG#{normal_name(name)}", METADATA)
         return await self._database.find(TABLE, key) is not None
 
     def asked(self, email: str, *, now: datetime, quiet_since: datetime) -> Update:

@@ -4,11 +4,12 @@ import zlib
 from datetime import datetime
 
 from bbws.shared.clock import iso
+from bbws.shared.contracts.base import normal_name
 from bbws.shared.contracts.pages import Page, PageRequest
-from bbws.shared.contracts.tenants import Environment, Tenant, TenantStatus
+from bbws.shared.contracts.tenants import Environment, Tenant, TenantStatus, normal_email
 from bbws.shared.dynamo.codec import Item
 from bbws.shared.dynamo.database import Check, Database, Delete, Key, Put, Update, Write
-from bbws.shared.errors import Conflict, FieldError
+from bbws.shared.errors import Conflict, FieldError, NotFound
 from bbws.shared.repositories.items import item_of, model_of
 
 TABLE = "bbws-tenants"
@@ -33,6 +34,20 @@ class TenantRepository:
         item = await self._database.find(TABLE, (f"TENANT#{tenant_id}", METADATA))
         return model_of(Tenant, item) if item else None
 
+    async def get(self, tenant_id: str) -> Tenant:
+        """Also a deleted one. Raises NotFound."""
+        tenant = await self.find(tenant_id)
+        if tenant is None:
+            raise NotFound(f"there is no tenant {tenant_id}")
+        return tenant
+
+    async def get_open(self, tenant_id: str) -> Tenant:
+        """Raises NotFound, and Conflict for a deleted one."""
+        tenant = await self.get(tenant_id)
+        if tenant.deleted:
+            raise tenant_deleted(tenant_id)
+        return tenant
+
     async def find_by_email(self, email: str) -> Tenant | None:
         """AP-1, through the guard item: unlike `EmailIndex` it never lags behind a registration."""
         guard = await self._database.find(TABLE, (f"UNIQUE#EMAIL#{normal_email(email)}", METADATA))
@@ -40,7 +55,7 @@ class TenantRepository:
 
     async def list_by_email(self, email: str, page: PageRequest) -> Page[Tenant]:
         """AP-1, through `EmailIndex`, which holds addresses in lower case as the contracts make them."""
-        address = email.strip().lower()
+        address = normal_email(email)
         if not address:
             # DynamoDB refuses to look for an empty key.
             return Page([])
@@ -51,7 +66,7 @@ class TenantRepository:
 
     async def list_by_organization(self, name: str, page: PageRequest) -> Page[Tenant]:
         """R-126; capitals and spaces make no other organisation."""
-        partition = ("GSI1PK", f"ORG#{normal_organization(name)}")
+        partition = ("GSI1PK", f"ORG#{normal_name(name)}")
         return _tenants(await self._database.page(TABLE, page, partition=partition, index="GSI1"))
 
     async def list_by_status(self, status: TenantStatus, page: PageRequest) -> Page[Tenant]:
@@ -115,21 +130,12 @@ def tenant_deleted(tenant_id: str) -> Conflict:
     return Conflict(f"tenant {tenant_id} is deleted; restore it first")
 
 
-def normal_email(email: str) -> str:
-    """One spelling for one mailbox. Not casefold: `straße.de` and `strasse.de` would be one, and have two owners."""
-    return email.strip().lower()
-
-
-def normal_organization(name: str) -> str:
-    return " ".join(name.split()).casefold()
-
-
 def _tenants(found: Page[Item]) -> Page[Tenant]:
     return Page([model_of(Tenant, item) for item in found.items], found.next_cursor)
 
 
 def _item(tenant: Tenant) -> Item:
-    organization = tenant.organization_name and normal_organization(tenant.organization_name)
+    organization = tenant.organization_name and normal_name(tenant.organization_name)
     waits_for_purge = tenant.purge_at and not tenant.purge_operation_id
     return item_of(
         tenant,
@@ -152,7 +158,7 @@ def _guards(tenant: Tenant) -> dict[str, str]:
         return {}
     guards = {f"UNIQUE#EMAIL#{normal_email(tenant.email)}": "email"}
     if tenant.organization_name:
-        guards[f"UNIQUE#ORG#{normal_organization(tenant.organization_name)}"] = "organizationName"
+        guards[f"UNIQUE#ORG#{normal_name(tenant.organization_name)}"] = "organizationName"
     return guards
 
 

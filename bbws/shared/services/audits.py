@@ -10,7 +10,7 @@ from bbws.shared.clock import Clock
 from bbws.shared.contracts.audit import PLATFORM, AuditEntry, SealHead
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.dynamo.database import ConditionFailed, Database, Write
-from bbws.shared.errors import NotFound, Unavailable
+from bbws.shared.errors import Unavailable
 from bbws.shared.logging import get_logger
 from bbws.shared.repositories.audit import SEAL_SHARDS, AuditRepository, HeadMoved, StoredEntry
 from bbws.shared.repositories.items import BrokenItem
@@ -93,8 +93,8 @@ class Audits:
         return verification.report(head_now, head_is_broken=head_is_broken)
 
     async def _must_exist(self, tenant_id: str) -> None:
-        if tenant_id != PLATFORM and await self._tenants.find(tenant_id) is None:
-            raise NotFound(f"there is no tenant {tenant_id}")
+        if tenant_id != PLATFORM:
+            await self._tenants.get(tenant_id)
 
     async def _read_head(self, tenant_id: str) -> tuple[SealHead | None, bool]:
         """The head, and whether something else stands in its place."""

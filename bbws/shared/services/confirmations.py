@@ -20,7 +20,7 @@ from bbws.shared.audit import AuditTrail
 from bbws.shared.clock import Clock
 from bbws.shared.contracts.registrations import Confirmation, MailedLink, hash_of
 from bbws.shared.contracts.tenant_events import TenantUpdated
-from bbws.shared.contracts.tenants import RegistrationStatus, Tenant
+from bbws.shared.contracts.tenants import RegistrationStatus, Tenant, normal_email
 from bbws.shared.contracts.users import UserAssignment
 from bbws.shared.dynamo.database import Database, Put, Write
 from bbws.shared.dynamo.retries import once_settled
@@ -29,9 +29,9 @@ from bbws.shared.integrations.cognito import DEPENDENCY, DirectoryUser, UserDire
 from bbws.shared.logging import get_logger
 from bbws.shared.outbox import Outbox
 from bbws.shared.repositories.registrations import Claim, LinkTaken, RegistrationRepository
-from bbws.shared.repositories.tenants import TenantChanged, TenantRepository, normal_email
+from bbws.shared.repositories.tenants import TenantChanged, TenantRepository
 from bbws.shared.repositories.users import OwnersChanged, UserAssigned, UserRepository
-from bbws.shared.services.tenant_changes import event_of
+from bbws.shared.services.tenant_changes import Change, TenantChanges
 
 ACTOR = "registration"
 LEASE = timedelta(seconds=30)
@@ -61,6 +61,7 @@ class Confirmations:
     ) -> None:
         self._registrations = RegistrationRepository(database)
         self._tenants = TenantRepository(database)
+        self._changes = TenantChanges(database, outbox, audit, clock)
         self._users = UserRepository(database)
         self._outbox = outbox
         self._audit = audit
@@ -160,19 +161,10 @@ class Confirmations:
 
     async def _advance(self, tenant: Tenant, status: RegistrationStatus, actor: str, writes: list[Write]) -> Tenant:
         """The tenant one step further, in one transaction with `writes`."""
-        record = {"date_last_updated": self._clock(), "last_updated_by": actor, "version": tenant.version + 1}
-        after = tenant.changed(registration_status=status, **record)
-        entry = self._audit.entry(
-            "TENANT_UPDATED",
-            tenant_id=tenant.id,
-            subject=f"tenants/{tenant.id}",
-            actor=actor,
-            before=tenant,
-            after=after,
-        )
-        changes = [*writes, *self._tenants.changed(tenant, after), entry]
-        await self._outbox.commit(changes, [event_of(TenantUpdated, after)])
-        return after
+        change = Change({"registration_status": status}, TenantUpdated)
+        advanced = self._changes.prepared(tenant, change, actor=actor, action=TenantUpdated.TYPE)
+        await self._outbox.commit([*writes, *advanced.writes], advanced.events)
+        return advanced.tenant
 
     async def _tenant_of(self, link: MailedLink) -> Tenant:
         """Raises LinkDead where the tenant is gone, or has another e-mail by now."""

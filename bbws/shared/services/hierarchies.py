@@ -5,13 +5,14 @@ from collections.abc import Iterable, Sequence
 
 from bbws.shared.audit import AuditTrail
 from bbws.shared.clock import Clock
+from bbws.shared.contracts.base import normal_name
 from bbws.shared.contracts.hierarchies import MOST_UNITS, Hierarchy, HierarchyUnit, HierarchyUnitDraft, UnitKind
 from bbws.shared.contracts.tenants import Tenant
 from bbws.shared.dynamo.database import Database, Write
 from bbws.shared.dynamo.retries import once_settled
 from bbws.shared.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bbws.shared.repositories.hierarchies import HierarchyChanged, HierarchyRepository, StandingHierarchy
-from bbws.shared.repositories.tenants import TenantRepository, tenant_deleted
+from bbws.shared.repositories.tenants import TenantRepository
 
 _KINDS: Sequence[UnitKind] = ("DIVISION", "GROUP", "TEAM")
 
@@ -27,9 +28,7 @@ class Hierarchies:
         self._clock = clock
 
     async def tree(self, tenant_id: str) -> Hierarchy:
-        tenant, standing = await asyncio.gather(self._tenants.find(tenant_id), self._hierarchies.get(tenant_id))
-        if tenant is None:
-            raise NotFound(f"there is no tenant {tenant_id}")
+        _, standing = await asyncio.gather(self._tenants.get(tenant_id), self._hierarchies.get(tenant_id))
         return Hierarchy.of(tenant_id, standing.revision, standing.units)
 
     async def get(self, tenant_id: str, unit_id: str) -> HierarchyUnit:
@@ -103,12 +102,7 @@ class Hierarchies:
         await self._database.transact([revised, write, self._tenants.still_open(tenant.id), entry])
 
     async def _as_it_stands(self, tenant_id: str) -> tuple[Tenant, StandingHierarchy]:
-        tenant, standing = await asyncio.gather(self._tenants.find(tenant_id), self._hierarchies.get(tenant_id))
-        if tenant is None:
-            raise NotFound(f"there is no tenant {tenant_id}")
-        if tenant.status == "DELETED":
-            raise tenant_deleted(tenant_id)
-        return tenant, standing
+        return await asyncio.gather(self._tenants.get_open(tenant_id), self._hierarchies.get(tenant_id))
 
 
 def _find(units: Iterable[HierarchyUnit], unit_id: str) -> HierarchyUnit | None:
@@ -141,8 +135,8 @@ def _path_of_parent(units: Iterable[HierarchyUnit], parent_id: str | None) -> tu
 
 def _refuse_taken(units: Iterable[HierarchyUnit], parent_id: str | None, name: str) -> None:
     """Capitals and spaces make no other name."""
-    siblings = {_normal(unit.name) for unit in units if unit.parent_id == parent_id}
-    if _normal(name) in siblings:
+    siblings = {normal_name(unit.name) for unit in units if unit.parent_id == parent_id}
+    if normal_name(name) in siblings:
         raise Conflict("another one beside it has this name", [FieldError("#/name", "is taken")])
 
 
@@ -153,7 +147,3 @@ def _refuse_filled(unit: HierarchyUnit, units: Iterable[HierarchyUnit]) -> None:
         counts = [(groups, "group"), (len(below) - groups, "team")]
         told = " and ".join(f"{count} {kind}{'s' if count > 1 else ''}" for count, kind in counts if count)
         raise Conflict(f"{told} are in this {unit.kind.lower()}; remove them first")
-
-
-def _normal(name: str) -> str:
-    return " ".join(name.split()).casefold()

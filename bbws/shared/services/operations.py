@@ -24,8 +24,7 @@ class Operations:
         self, tenant_id: str, page: PageRequest, status: OperationStatus | None = None
     ) -> Page[Operation]:
         """Newest first. Raises NotFound for an unknown tenant."""
-        if await self._tenants.find(tenant_id) is None:
-            raise NotFound(f"there is no tenant {tenant_id}")
+        await self._tenants.get(tenant_id)
         if status:
             return await self._operations.list_by_status(tenant_id, status, page)
         return await self._operations.list_of_tenant(tenant_id, page)

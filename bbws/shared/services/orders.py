@@ -9,7 +9,6 @@ from bbws.shared.contracts.events import OrderCreated
 from bbws.shared.contracts.money import Money
 from bbws.shared.contracts.orders import Checkout, Order, OrderDraft, OrderLine, Payment, TimelineEntry
 from bbws.shared.contracts.pages import Page, PageRequest
-from bbws.shared.contracts.tenants import Tenant
 from bbws.shared.dynamo.database import Database, Put, Write
 from bbws.shared.errors import Conflict, FieldError, Invalid, NotFound
 from bbws.shared.integrations import payfast
@@ -48,7 +47,7 @@ class Orders:
         A tenant that is parked or suspended may order, for it must be able to pay. Raises NotFound for an unknown
         tenant, Conflict for a deleted one, Invalid with every field error at once.
         """
-        tenant = await self._existing(tenant_id)
+        tenant = await self._tenants.get(tenant_id)
         if repeated := await self._orders.find(tenant_id, order_id):
             return repeated
         if tenant.deleted:
@@ -68,7 +67,7 @@ class Orders:
         return order
 
     async def list(self, tenant_id: str, page: PageRequest) -> Page[Order]:
-        await self._existing(tenant_id)
+        await self._tenants.get(tenant_id)
         return await self._orders.list_of_tenant(tenant_id, page)
 
     async def payments(self, tenant_id: str, order_id: str, page: PageRequest) -> Page[Payment]:
@@ -213,12 +212,6 @@ class Orders:
         elif campaign.product_id not in {line.product_id for line in draft.items}:
             errors.append(FieldError("#/campaignCode", "is for a product that the order does not hold"))
         return campaign
-
-    async def _existing(self, tenant_id: str) -> Tenant:
-        tenant = await self._tenants.find(tenant_id)
-        if tenant is None:
-            raise NotFound(f"there is no tenant {tenant_id}")
-        return tenant
 
 
 def _refuse_too_large(lines: Sequence[pricing.PricedLine]) -> None:

@@ -11,6 +11,7 @@ from functools import partial
 
 from bbws.shared.audit import AuditTrail
 from bbws.shared.clock import Clock
+from bbws.shared.contracts.base import normal_name
 from bbws.shared.contracts.documents import RegistrationMail, Situation
 from bbws.shared.contracts.envelope import Envelope
 from bbws.shared.contracts.invoices import Seller
@@ -22,13 +23,13 @@ from bbws.shared.dynamo.retries import once_settled
 from bbws.shared.errors import Conflict
 from bbws.shared.ids import derived_id, new_id
 from bbws.shared.integrations.mail import ascii_address
-from bbws.shared.logging import bound_value, get_logger
+from bbws.shared.logging import get_logger
 from bbws.shared.mailing import Content, Mail, Mailer
 from bbws.shared.outbox import Outbox
 from bbws.shared.repositories.mails import mail_of_event
 from bbws.shared.repositories.registrations import AskedAlready, RegistrationRepository
-from bbws.shared.repositories.tenants import TenantExists, TenantRepository, normal_organization
-from bbws.shared.services.tenant_changes import event_of
+from bbws.shared.repositories.tenants import TenantExists, TenantRepository
+from bbws.shared.services.tenant_changes import event_of, link_requested
 from bbws.shared.settings import Settings
 
 SELF_REGISTERED = "registration"
@@ -118,9 +119,7 @@ class Registrations:
                 await self._outbox.commit(writes, events)
 
     async def _belongs_to_another(self, organization: str | None, tenant: Tenant) -> bool:
-        if organization is None or normal_organization(organization) == normal_organization(
-            tenant.organization_name or ""
-        ):
+        if organization is None or normal_name(organization) == normal_name(tenant.organization_name or ""):
             return False
         return await self._registrations.organization_is_taken(organization)
 
@@ -178,10 +177,4 @@ def _wish(registration: Registration, tenant: Tenant, now: datetime) -> Registra
         purpose="REGISTRATION",
         organization_name=registration.organization_name,
     )
-    return RegistrationRequested.of(
-        data,
-        tenant_id=tenant.id,
-        time=now,
-        correlation_id=bound_value("correlation_id") or tenant.id,
-        traceparent=bound_value("traceparent"),
-    )
+    return link_requested(data, tenant, now)

@@ -6,16 +6,14 @@ from datetime import datetime
 
 from bbws.shared.audit import AuditTrail
 from bbws.shared.clock import Clock
-from bbws.shared.contracts.tenant_events import TenantData, TenantEvent
+from bbws.shared.contracts.tenant_events import RegistrationData, RegistrationRequested, TenantData, TenantEvent
 from bbws.shared.contracts.tenants import Tenant
 from bbws.shared.dynamo.database import Database, Write
-from bbws.shared.errors import NotFound, PreconditionFailed, Unavailable
+from bbws.shared.dynamo.retries import once_settled
+from bbws.shared.errors import PreconditionFailed
 from bbws.shared.logging import bound_value, get_logger
 from bbws.shared.outbox import Outbox
 from bbws.shared.repositories.tenants import TenantChanged, TenantRepository
-
-# Somebody else changed the tenant between our reading and writing: read it again, at most so often.
-_TRIES = 20
 
 log = get_logger(__name__)
 
@@ -28,6 +26,15 @@ class Change:
     event: type[TenantEvent] | None
     reason: str | None = None
     written: Sequence[Write] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The tenant as it will be; `writes` and `events` make it so, in one transaction with what belongs to it."""
+
+    tenant: Tenant
+    writes: Sequence[Write]
+    events: Sequence[TenantEvent]
 
 
 # Says what is to be done with the tenant as it is at this moment; None: nothing, it is so already.
@@ -49,28 +56,25 @@ class TenantChanges:
         `action` names the change in the audit trail. Raises NotFound, and PreconditionFailed unless `version`, where
         one is given, is the newest.
         """
-        for _ in range(_TRIES):
-            tenant = await self.get(tenant_id)
+
+        async def attempt() -> Tenant:
+            tenant = await self._tenants.get(tenant_id)
             if version not in (None, tenant.version):
                 raise PreconditionFailed(f"tenant {tenant_id} is at version {tenant.version}, not {version}")
-            now = self._clock()
-            change = decide(tenant, now)
+            change = decide(tenant, self._clock())
             if change is None:
                 return tenant
-            try:
-                return await self._commit(tenant, change, now, actor, action)
-            except TenantChanged:
-                continue
-        raise Unavailable("dynamodb", f"tenant {tenant_id} is being changed by too many at once")
+            prepared = self.prepared(tenant, change, actor=actor, action=action)
+            await self._outbox.commit(prepared.writes, prepared.events)
+            log.info("tenant changed", tenant_id=tenant.id, action=action, status=prepared.tenant.status)
+            return prepared.tenant
 
-    async def get(self, tenant_id: str) -> Tenant:
-        tenant = await self._tenants.find(tenant_id)
-        if tenant is None:
-            raise NotFound(f"there is no tenant {tenant_id}")
-        return tenant
+        return await once_settled(attempt, TenantChanged)
 
-    async def _commit(self, tenant: Tenant, change: Change, now: datetime, actor: str, action: str) -> Tenant:
-        record = {"date_last_updated": now, "last_updated_by": actor, "version": tenant.version + 1}
+    def prepared(self, tenant: Tenant, change: Change, *, actor: str, action: str) -> Prepared:
+        """What makes `change` of the tenant as it was read; raises TenantChanged in its transaction where another
+        change came first."""
+        record = {"date_last_updated": self._clock(), "last_updated_by": actor, "version": tenant.version + 1}
         changed = tenant.changed(**change.fields, **record)
         entry = self._audit.entry(
             action,
@@ -82,9 +86,7 @@ class TenantChanges:
             reason=change.reason,
         )
         events = [event_of(change.event, changed, change.reason)] if change.event else []
-        await self._outbox.commit([*self._tenants.changed(tenant, changed), *change.written, entry], events)
-        log.info("tenant changed", tenant_id=tenant.id, action=action, status=changed.status)
-        return changed
+        return Prepared(changed, [*self._tenants.changed(tenant, changed), *change.written, entry], events)
 
 
 def event_of(kind: type[TenantEvent], tenant: Tenant, reason: str | None = None) -> TenantEvent:
@@ -93,6 +95,17 @@ def event_of(kind: type[TenantEvent], tenant: Tenant, reason: str | None = None)
         TenantData(tenant=tenant, reason=reason),
         tenant_id=tenant.id,
         time=tenant.date_last_updated,
+        correlation_id=bound_value("correlation_id") or tenant.id,
+        traceparent=bound_value("traceparent"),
+    )
+
+
+def link_requested(data: RegistrationData, tenant: Tenant, now: datetime) -> RegistrationRequested:
+    """The event that makes `notify` mail a link."""
+    return RegistrationRequested.of(
+        data,
+        tenant_id=tenant.id,
+        time=now,
         correlation_id=bound_value("correlation_id") or tenant.id,
         traceparent=bound_value("traceparent"),
     )

@@ -60,7 +60,7 @@ class TenantRecords:
 
         Raises NotFound before the first line.
         """
-        await self._changes.get(tenant_id)
+        await self._tenants.get(tenant_id)
         subject = f"tenants/{tenant_id}"
         await self._database.write(
             self._audit.entry("TENANT_EXPORTED", tenant_id=tenant_id, subject=subject, actor=actor)
@@ -124,7 +124,7 @@ class TenantRecords:
             await self._failed(operation, error)
 
     async def _purge(self, operation: Operation) -> None:
-        tenant = await self._changes.get(operation.tenant_id)
+        tenant = await self._tenants.get(operation.tenant_id)
         key = f"exports/{tenant.id}/{operation.id}.jsonl"
         # Written once: after a crash there is less to export than at first.
         await self._documents.put_once(key, b"".join([line async for line in self._lines(tenant.id)]), JSON_LINES)

@@ -32,7 +32,7 @@ from bbws.shared.contracts.tenants import (
 from bbws.shared.dynamo.database import Database, Put
 from bbws.shared.errors import Conflict
 from bbws.shared.outbox import Outbox
-from bbws.shared.repositories.tenants import TenantExists, TenantRepository
+from bbws.shared.repositories.tenants import TenantExists, TenantRepository, tenant_deleted
 from bbws.shared.services.tenant_changes import Change, TenantChanges, event_of
 
 # C-28: a deleted tenant can be restored for so long; then it is purged.
@@ -49,7 +49,7 @@ class Tenants:
 
     async def get(self, tenant_id: str) -> Tenant:
         """Also a deleted one. Raises NotFound."""
-        return await self._changes.get(tenant_id)
+        return await self._tenants.get(tenant_id)
 
     async def list_by_status(self, status: TenantStatus, page: PageRequest) -> Page[Tenant]:
         """The one that changed last first."""
@@ -164,7 +164,7 @@ class Tenants:
 def _refuse_deleted(tenant: Tenant) -> None:
     _refuse_purged(tenant)
     if tenant.deleted:
-        raise Conflict(f"tenant {tenant.id} is deleted; restore it first")
+        raise tenant_deleted(tenant.id)
 
 
 def _refuse_purged(tenant: Tenant) -> None:

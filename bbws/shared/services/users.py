@@ -9,17 +9,17 @@ from bbws.shared.audit import AuditTrail
 from bbws.shared.clock import Clock
 from bbws.shared.contracts.envelope import Envelope
 from bbws.shared.contracts.pages import Page, PageRequest
-from bbws.shared.contracts.tenant_events import RegistrationData, RegistrationRequested, TenantData, TenantUpdated
+from bbws.shared.contracts.tenant_events import RegistrationData, RegistrationRequested, TenantUpdated
 from bbws.shared.contracts.tenants import Tenant
 from bbws.shared.contracts.users import TenantRole, UserAssignment, UserAssignmentDraft
 from bbws.shared.dynamo.database import Database, Put, Write
 from bbws.shared.dynamo.retries import once_settled
 from bbws.shared.errors import Conflict, NotFound, PreconditionFailed
 from bbws.shared.integrations.cognito import DirectoryUser, UserDirectory
-from bbws.shared.logging import bound_value
 from bbws.shared.outbox import Outbox
-from bbws.shared.repositories.tenants import TenantChanged, TenantRepository, tenant_deleted
+from bbws.shared.repositories.tenants import TenantChanged, TenantRepository
 from bbws.shared.repositories.users import OwnersChanged, UserAssigned, UserChanged, UserInvitedAlready, UserRepository
+from bbws.shared.services.tenant_changes import Change, TenantChanges, link_requested
 
 # Anybody can own a tenant, and put somebody in and out of it: more often than this nobody is mailed for it.
 INVITED_AGAIN_AFTER = timedelta(minutes=10)
@@ -34,6 +34,7 @@ class Users:
     ) -> None:
         self._users = UserRepository(database)
         self._tenants = TenantRepository(database)
+        self._changes = TenantChanges(database, outbox, audit, clock)
         self._directory = directory
         self._outbox = outbox
         self._audit = audit
@@ -53,9 +54,7 @@ class Users:
         return assignment
 
     async def list_of_tenant(self, tenant_id: str, page: PageRequest) -> Page[UserAssignment]:
-        tenant, found = await asyncio.gather(self._tenants.find(tenant_id), self._users.list_of_tenant(tenant_id, page))
-        if tenant is None:
-            raise NotFound(f"there is no tenant {tenant_id}")
+        _, found = await asyncio.gather(self._tenants.get(tenant_id), self._users.list_of_tenant(tenant_id, page))
         return found
 
     async def list_of_user(self, user_id: str, page: PageRequest) -> Page[UserAssignment]:
@@ -67,7 +66,7 @@ class Users:
 
         The tenant's first user makes it REGISTERED. Raises Conflict for a user who has another role in the tenant.
         """
-        await self._open_tenant(tenant_id)
+        await self._tenants.get_open(tenant_id)
         user = await self._directory.find_by_email(draft.email) or await self._directory.create(draft.email)
         return await once_settled(
             lambda: self._assign(tenant_id, user, draft.role, actor), UserAssigned, OwnersChanged, TenantChanged
@@ -89,7 +88,7 @@ class Users:
         self, tenant_id: str, user: DirectoryUser, role: TenantRole, actor: str
     ) -> tuple[UserAssignment, bool]:
         tenant, standing, owners = await asyncio.gather(
-            self._open_tenant(tenant_id),
+            self._tenants.get_open(tenant_id),
             self._users.find(tenant_id, user.user_id),
             self._users.count_owners(tenant_id),
         )
@@ -103,7 +102,7 @@ class Users:
         writes: list[Write] = [self._users.new(assignment), self._entry("USER_ASSIGNED", actor, after=assignment)]
         if role == "OWNER":
             writes.append(self._users.owners_counted(tenant_id, owners, owners + 1))
-        registered, events = self._registered(tenant, now, actor)
+        registered, events = self._registered(tenant, actor)
         await self._commit([*writes, *registered], events, tenant, user, now)
         return assignment, True
 
@@ -118,19 +117,13 @@ class Users:
                 return
         await self._outbox.commit(writes, events)
 
-    def _registered(self, tenant: Tenant, now: datetime, actor: str) -> tuple[list[Write], Sequence[Envelope]]:
+    def _registered(self, tenant: Tenant, actor: str) -> tuple[Sequence[Write], Sequence[Envelope]]:
         """The tenant has a user now; one that had before only must not have been deleted meanwhile."""
         if tenant.registration_status == "REGISTERED":
             return [self._tenants.still_open(tenant.id)], []
-        record = {"date_last_updated": now, "last_updated_by": actor, "version": tenant.version + 1}
-        fields = tenant.model_dump(by_alias=False) | record | {"registration_status": "REGISTERED"}
-        after = Tenant.model_validate(fields)
-        subject = f"tenants/{tenant.id}"
-        entry = self._audit.entry(
-            "TENANT_UPDATED", tenant_id=tenant.id, subject=subject, actor=actor, before=tenant, after=after
-        )
-        updated = TenantUpdated.of(TenantData(tenant=after), tenant_id=tenant.id, time=now, **_context(tenant.id))
-        return [*self._tenants.changed(tenant, after), entry], [updated]
+        change = Change({"registration_status": "REGISTERED"}, TenantUpdated)
+        registered = self._changes.prepared(tenant, change, actor=actor, action=TenantUpdated.TYPE)
+        return registered.writes, registered.events
 
     async def _change_role(
         self, tenant_id: str, user_id: str, role: TenantRole, version: int, actor: str
@@ -164,19 +157,11 @@ class Users:
 
     async def _as_it_stands(self, tenant_id: str, user_id: str, version: int) -> tuple[Tenant, UserAssignment, int]:
         tenant, standing, owners = await asyncio.gather(
-            self._open_tenant(tenant_id), self.get(tenant_id, user_id), self._users.count_owners(tenant_id)
+            self._tenants.get_open(tenant_id), self.get(tenant_id, user_id), self._users.count_owners(tenant_id)
         )
         if standing.version != version:
             raise PreconditionFailed(f"user {user_id} is at version {standing.version}, not {version}")
         return tenant, standing, owners
-
-    async def _open_tenant(self, tenant_id: str) -> Tenant:
-        tenant = await self._tenants.find(tenant_id)
-        if tenant is None:
-            raise NotFound(f"there is no tenant {tenant_id}")
-        if tenant.status == "DELETED":
-            raise tenant_deleted(tenant_id)
-        return tenant
 
     def _entry(
         self,
@@ -196,18 +181,10 @@ class Users:
 
 def _as_wished(standing: UserAssignment, role: TenantRole) -> UserAssignment:
     if standing.role != role:
-        detail = f"this user is {standing.role} of the tenant; change that with PATCH on the assignment"
-        raise Conflict(detail)
+        raise Conflict(f"this user is {standing.role} of the tenant already; change that role instead")
     return standing
 
 
 def _invitation(tenant: Tenant, email: str, now: datetime) -> RegistrationRequested:
     data = RegistrationData(email=email, purpose="INVITATION", organization_name=tenant.organization_name)
-    return RegistrationRequested.of(data, tenant_id=tenant.id, time=now, **_context(tenant.id))
-
-
-def _context(tenant_id: str) -> dict[str, str]:
-    """What an event says of the request that it comes from."""
-    traceparent = bound_value("traceparent")
-    said = {"correlation_id": bound_value("correlation_id") or tenant_id}
-    return said | ({"traceparent": traceparent} if traceparent else {})
+    return link_requested(data, tenant, now)

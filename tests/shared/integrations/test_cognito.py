@@ -89,7 +89,7 @@ async def test_a_refused_password_is_told_with_what_the_policy_wants(directory: 
     assert "12 to 256 characters" in error.detail
 
 
-async def test_groups_and_attributes_follow_what_is_said(directory: UserDirectory) -> None:
+async def test_groups_follow_what_is_said(directory: UserDirectory) -> None:
     """Doing it twice is what a retry does, and harmless."""
     user = await directory.create("olga@bbws.example")
     for _ in range(2):
@@ -99,7 +99,6 @@ async def test_groups_and_attributes_follow_what_is_said(directory: UserDirector
     for _ in range(2):
         await directory.remove_from_group(user.user_id, "Admin")
     assert await directory.groups_of(user.user_id) == {"Operator"}
-    await directory.update_attributes(user.user_id, {"name": "Olga"})
     assert await directory.find_by_email("olga@bbws.example") == user
 
 
