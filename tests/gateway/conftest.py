@@ -1,10 +1,5 @@
-"""The gateway over real HTTP: with demonstration routes and nothing behind them, and whole.
+"""The gateway over real HTTP: with demonstration routes and nothing behind them, and whole (`support/sharing.py`)."""
 
-Most tests look at nothing but what they made and share an account; those that take `aws`, or are marked `own_account`,
-have one of their own.
-"""
-
-import inspect
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -32,14 +27,8 @@ FAST_STREAMS = StreamLimits(poll_s=0.05, heartbeat_s=0.2, max_open_s=20, max_str
 
 
 @pytest.fixture
-def shares_account(request: pytest.FixtureRequest) -> bool:
-    takes_aws = "aws" in inspect.signature(request.function).parameters
-    return not takes_aws and request.node.get_closest_marker("own_account") is None
-
-
-@pytest.fixture
-def aws(aws: Aws, shared_aws: Aws, shares_account: bool) -> Aws:
-    return shared_aws if shares_account else aws
+def aws(aws: Aws, healed_module_aws: Aws, shares_account: bool) -> Aws:
+    return healed_module_aws if shares_account else aws
 
 
 @pytest.fixture

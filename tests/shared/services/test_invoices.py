@@ -17,6 +17,9 @@ from bbws.shared.settings import Settings
 from tests.support.market import Market, MovedClock, paid
 from tests.support.waiting import eventually
 
+# The numbers of invoices are one series.
+pytestmark = pytest.mark.own_account
+
 
 @pytest.fixture
 def clock() -> MovedClock:

@@ -171,6 +171,7 @@ async def test_mail_has_text_html_and_says_what_it_is_about(shared_market: Marke
     assert list(mail.iter_attachments()) == []
 
 
+@pytest.mark.own_account
 async def test_team_may_be_several(provisioned: Settings, market: Market) -> None:
     """Every internal recipient is told, in one mail."""
     settings = provisioned.model_copy(

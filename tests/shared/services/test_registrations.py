@@ -22,6 +22,9 @@ from tests.support.builders import registration_requested
 from tests.support.links import link_in, mails_to, token_in
 from tests.support.market import Market, MovedClock
 
+# Mails and events of the whole account are looked at.
+pytestmark = pytest.mark.own_account
+
 AT_ONCE = 50
 
 

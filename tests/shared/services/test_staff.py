@@ -191,6 +191,7 @@ async def test_a_member_who_is_gone_from_the_pool_holds_nothing_up(
     assert await services.staff.apply_due() == 0
 
 
+@pytest.mark.own_account
 async def test_staff_are_listed_over_pages_and_have_no_tenant(services: Services) -> None:
     """The list of who may do everything must be complete; it is nobody's list of tenants."""
     emails = [f"{new_id()}@bbws.example" for _ in range(3)]

@@ -226,6 +226,7 @@ async def test_purges_that_are_ordered_at_once_are_one(archive: Archive) -> None
         await archive.services.tenant_records.order_purge(tenant.id, version=1, actor=ADMIN)
 
 
+@pytest.mark.own_account
 async def test_grace_over_purges_by_itself(archive: Archive) -> None:
     """Thirty days after its deletion, not a minute before; one that was restored stays."""
     tenant, order = await archive.customer()
