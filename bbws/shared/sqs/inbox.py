@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from .message import ReceivedMessage
 
 # An answer that nobody here waits for: put back for another process, and thrown away when no one takes it.
 _STRANGER_AWAY_S = 1
-_STRANGER_RECEIVES = 10
+_STRANGER_RECEIVES = 50
 _AFTER_FAILURE_S = 1.0
 _log = logging.getLogger(__name__)
 
@@ -74,6 +75,8 @@ class Inbox:
         if put_back:
             entries = [(handle, _STRANGER_AWAY_S) for handle in _handles(put_back)]
             await self._client.change_visibility_batch(url, entries)
+            # Whoever asked shall be first at the queue when it comes again; without chance it could be us each time.
+            await asyncio.sleep(random.uniform(0, 2 * _STRANGER_AWAY_S))  # noqa: S311 - no secret
 
     def _received(self, message: dict[str, Any]) -> ReceivedMessage:
         now = asyncio.get_running_loop().time()
