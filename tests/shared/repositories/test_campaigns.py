@@ -1,8 +1,10 @@
 """Campaigns by the index of their product."""
 
-from bbws.shared.contracts.pages import PageRequest
+from functools import partial
+
 from bbws.shared.repositories.campaigns import CampaignRepository
 from tests.support.market import Market
+from tests.support.paging import paged
 
 
 async def test_campaigns_of_a_product_come_by_first_day(shared_market: Market) -> None:
@@ -13,5 +15,5 @@ async def test_campaigns_of_a_product_come_by_first_day(shared_market: Market) -
         await shared_market.campaign(product, from_date=day)
     await shared_market.campaign(await shared_market.product())
     repository = CampaignRepository(shared_market.services.orders._database)
-    found = await repository.list_of_product(product.id, PageRequest())
-    assert [str(campaign.from_date) for campaign in found.items] == sorted(days)
+    found = await paged(partial(repository.list_of_product, product.id), limit=2)
+    assert [[str(campaign.from_date) for campaign in page] for page in found] == [sorted(days)[:2], sorted(days)[2:]]

@@ -13,6 +13,7 @@ from bbws.shared.repositories.operations import OperationRepository
 from bbws.shared.repositories.tenants import TenantRepository
 from tests.support.builders import PLACED_AT, a_tenant
 from tests.support.market import Market
+from tests.support.paging import paged
 
 
 def _database(market: Market) -> Database:
@@ -28,13 +29,7 @@ async def _stored(market: Market, *tenants: Tenant) -> TenantRepository:
 
 async def _paged(read: Callable[[PageRequest], Awaitable[Page[Tenant]]], *, limit: int) -> list[list[str]]:
     """The ids of every page."""
-    pages, cursor = [], None
-    while True:
-        found = await read(PageRequest(limit, cursor))
-        pages.append([tenant.id for tenant in found.items])
-        cursor = found.next_cursor
-        if cursor is None:
-            return pages
+    return [[tenant.id for tenant in page] for page in await paged(read, limit=limit)]
 
 
 def _aged(number: int, **fields: object) -> Tenant:
