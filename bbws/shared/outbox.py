@@ -5,7 +5,6 @@ that is still due after the grace period is published by `sweep`. A crash betwee
 twice, which consumers accept; the other order would lose the event.
 """
 
-import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -19,6 +18,7 @@ from bbws.shared.dynamo.database import ConditionFailed, Database, Put, Update, 
 from bbws.shared.errors import Rejected, Unavailable
 from bbws.shared.integrations.event_bus import EventBus
 from bbws.shared.logging import get_logger
+from bbws.shared.repositories.due import INDEX, shard_of
 
 # Spreads the writes of busy moments over partitions, and the work over several relays.
 SHARDS = 4
@@ -55,7 +55,7 @@ class Outbox:
         published = 0
         for shard in range(SHARDS):
             due = await self._database.partition(
-                self._table, ("dueKey", f"OUTBOX#{shard}"), index="DueIndex", up_to=("dueAt", iso(self._clock()))
+                self._table, ("dueKey", f"OUTBOX#{shard}"), index=INDEX, up_to=("dueAt", iso(self._clock()))
             )
             for row in due:
                 published += await self._take_and_publish(row)
@@ -103,7 +103,7 @@ class Outbox:
         body = event.to_json()
         if len(body) > MAX_EVENT_BYTES:
             raise Rejected(f"{event.type} has {len(body)} bytes; EventBridge takes {MAX_EVENT_BYTES}")
-        shard = f"OUTBOX#{zlib.crc32(event.id.encode()) % SHARDS}"
+        shard = shard_of("OUTBOX", event.id, SHARDS)
         return {
             "PK": shard,
             "SK": event.id,

@@ -6,7 +6,7 @@ from bbws.shared.contracts.users import TenantRole, UserAssignment
 from bbws.shared.dynamo.codec import encode_item
 from bbws.shared.ids import new_id
 from bbws.shared.repositories.items import item_of
-from bbws.shared.repositories.users import TABLE
+from bbws.shared.repositories.tenants import TABLE
 from tests.gateway.support import Api
 
 

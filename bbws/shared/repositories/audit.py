@@ -3,7 +3,6 @@
 `TENANT#{tenantId} | SEAL` is the head of the trail's hash chain.
 """
 
-import zlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,9 +12,10 @@ from bbws.shared.contracts.audit import AuditEntry, Seal, SealHead
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.dynamo.codec import Item
 from bbws.shared.dynamo.database import Database, Key, Put, Update
+from bbws.shared.repositories.due import INDEX, shard_of
 from bbws.shared.repositories.items import BrokenItem, item_of, model_of
+from bbws.shared.repositories.tenants import TABLE
 
-TABLE = "bbws-tenants"
 # Entries wait for the sealer in so many partitions of the due index; all of a tenant's wait in the same.
 SEAL_SHARDS = 4
 
@@ -37,7 +37,7 @@ class AuditRepository:
         self._database = database
 
     def new(self, entry: AuditEntry) -> Put:
-        due = {"dueKey": f"SEAL#{zlib.crc32(entry.tenant_id.encode()) % SEAL_SHARDS}", "dueAt": iso(entry.at)}
+        due = {"dueKey": shard_of("SEAL", entry.tenant_id, SEAL_SHARDS), "dueAt": iso(entry.at)}
         return Put(TABLE, item_of(entry, _key(entry), **due))
 
     async def list_of_tenant(self, tenant_id: str, page: PageRequest) -> Page[AuditEntry]:
@@ -55,7 +55,7 @@ class AuditRepository:
 
     async def due(self, shard: int, now: datetime) -> AsyncIterator[list[StoredEntry]]:
         """What waits for the sealer, oldest first; the index lags a moment behind the table."""
-        pages = self._database.pages(TABLE, ("dueKey", f"SEAL#{shard}"), index="DueIndex", up_to=("dueAt", iso(now)))
+        pages = self._database.pages(TABLE, ("dueKey", f"SEAL#{shard}"), index=INDEX, up_to=("dueAt", iso(now)))
         async for page in pages:
             yield [_stored(item) for item in page]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from bbws.shared.contracts.hierarchies import HierarchyUnit
 from bbws.shared.dynamo.database import Database, Delete, Key, Put, Update, Write
 from bbws.shared.repositories.items import item_of, model_of
+from bbws.shared.repositories.tenants import TABLE
 
-TABLE = "bbws-tenants"
 ROOT = "HIERARCHY"
 
 

@@ -1,6 +1,7 @@
 """Between contracts and stored items: an item is the contract's JSON plus its keys."""
 
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any, TypedDict, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,6 +17,17 @@ class BrokenItem(BbwsError):
 
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class Condition(TypedDict):
+    condition: str
+    names: Mapping[str, str]
+    values: Mapping[str, Any]
+
+
+def at_version(version: int) -> Condition:
+    """For a write over the version that was read, and over no other."""
+    return {"condition": "#version = :before", "names": {"#version": "version"}, "values": {":before": version}}
 
 
 def item_of(model: BaseModel, key: tuple[str, str], **attributes: Any) -> Item:

@@ -1,6 +1,5 @@
 """Operations, `TENANT#{tenantId} | OP#{id}` in `bbws-tenants`; found by their id alone, by status, and when due."""
 
-import zlib
 from datetime import datetime
 
 from bbws.shared.clock import iso
@@ -8,10 +7,11 @@ from bbws.shared.contracts.operations import Operation, OperationStatus
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.dynamo.codec import Item
 from bbws.shared.dynamo.database import Database, Put, Update, Write
-from bbws.shared.repositories.items import item_of, model_of
+from bbws.shared.repositories.due import list_due, shard_of
+from bbws.shared.repositories.items import at_version, item_of, model_of
+from bbws.shared.repositories.tenants import METADATA, TABLE
 
-TABLE = "bbws-tenants"
-METADATA = "METADATA"
+_DUE = "OPERATION"
 DUE_SHARDS = 4
 
 
@@ -46,10 +46,7 @@ class OperationRepository:
 
     async def list_due(self, now: datetime) -> list[Operation]:
         """Those that somebody should start, or that whoever started them has not finished in time."""
-        due: list[Item] = []
-        for shard in range(DUE_SHARDS):
-            partition = ("dueKey", f"OPERATION#{shard}")
-            due += await self._database.partition(TABLE, partition, index="DueIndex", up_to=("dueAt", iso(now)))
+        due = await list_due(self._database, TABLE, _DUE, DUE_SHARDS, now)
         return [model_of(Operation, item) for item in due]
 
     def new(self, operation: Operation, due_at: datetime) -> list[Write]:
@@ -68,9 +65,7 @@ class OperationRepository:
             TABLE,
             key,
             {"dueKey": None, "dueAt": None, "error": None} | item,
-            condition="#version = :before",
-            names={"#version": "version"},
-            values={":before": operation.version - 1},
+            **at_version(operation.version - 1),
             conflict=OperationChanged(operation.id),
         )
 
@@ -89,6 +84,6 @@ def _item(operation: Operation, due_at: datetime | None) -> Item:
         (f"TENANT#{operation.tenant_id}", f"OP#{operation.id}"),
         GSI2PK=_of_status(operation.tenant_id, operation.status),
         GSI2SK=f"{iso(operation.date_created)}#{operation.id}",
-        dueKey=f"OPERATION#{zlib.crc32(operation.id.encode()) % DUE_SHARDS}" if due_at else None,
+        dueKey=shard_of(_DUE, operation.id, DUE_SHARDS) if due_at else None,
         dueAt=iso(due_at) if due_at else None,
     )

@@ -8,7 +8,7 @@ from bbws.shared.contracts.orders import Order, Payment
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.dynamo.codec import Item
 from bbws.shared.dynamo.database import Database, Key, Put, Update
-from bbws.shared.repositories.items import ACTIVE, item_of, model_of
+from bbws.shared.repositories.items import ACTIVE, at_version, item_of, model_of
 
 TABLE = "orders"
 
@@ -80,9 +80,7 @@ class OrderRepository:
             TABLE,
             _key(order),
             order.model_dump(mode="json", include=changed),
-            condition="#version = :before",
-            names={"#version": "version"},
-            values={":before": order.version - 1},
+            **at_version(order.version - 1),
             conflict=OrderChanged(f"order {order.id} is no longer at version {order.version - 1}"),
         )
 

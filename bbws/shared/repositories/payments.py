@@ -11,6 +11,7 @@ from bbws.shared.clock import iso
 from bbws.shared.contracts.payments import Itn
 from bbws.shared.dynamo.codec import Item
 from bbws.shared.dynamo.database import ConditionFailed, Database, Key, Put, Update
+from bbws.shared.repositories.due import list_due
 from bbws.shared.repositories.items import item_of, model_of
 from bbws.shared.repositories.orders import TABLE, beside
 
@@ -50,10 +51,7 @@ class ItnRepository:
 
     async def list_due(self, now: datetime) -> list[Itn]:
         """Those that are not decided and whose next check is due."""
-        due: list[Item] = []
-        for shard in range(_DUE_SHARDS):
-            partition = ("dueKey", _due_key(shard))
-            due += await self._database.partition(TABLE, partition, index="DueIndex", up_to=("dueAt", iso(now)))
+        due = await list_due(self._database, TABLE, "ITN", _DUE_SHARDS, now)
         return [model_of(Itn, item) for item in due]
 
     async def reopen(self, itn: Itn, due_at: datetime) -> None:

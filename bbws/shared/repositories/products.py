@@ -5,7 +5,7 @@ from bbws.shared.contracts.products import Product
 from bbws.shared.dynamo.codec import Item
 from bbws.shared.dynamo.database import Database, Put, Update
 from bbws.shared.errors import PreconditionFailed
-from bbws.shared.repositories.items import ACTIVE, item_of, model_of
+from bbws.shared.repositories.items import ACTIVE, at_version, item_of, model_of
 
 TABLE = "products"
 METADATA = "METADATA"
@@ -38,9 +38,7 @@ class ProductRepository:
             TABLE,
             key,
             {"activeKey": None} | item,
-            condition="#version = :before",
-            names={"#version": "version"},
-            values={":before": product.version - 1},
+            **at_version(product.version - 1),
             conflict=PreconditionFailed("the product was changed meanwhile; read it again and repeat your change"),
         )
 

@@ -11,13 +11,13 @@ from bbws.shared.contracts.pages import MAX_PAGE_SIZE, PageRequest
 from bbws.shared.dynamo.codec import Item
 from bbws.shared.dynamo.database import Database, Delete, Key, Update, Write
 from bbws.shared.errors import NotYet
+from bbws.shared.repositories.items import at_version
 from bbws.shared.repositories.orders import TABLE as ORDERS
 from bbws.shared.repositories.orders import beside
 from bbws.shared.repositories.tenants import METADATA
 from bbws.shared.repositories.tenants import TABLE as TENANTS
 
 ERASED = "erased"
-# The audit entry that says why those before it have no details; it has nothing personal to lose.
 # The tenant itself, its operations, and the end of the hash chain of its trail.
 _KEPT = frozenset({METADATA, "OP", "SEAL"})
 # An ITN that nobody has judged yet is needed as it came; judging takes as long as PayFast is out of reach.
@@ -114,8 +114,7 @@ def _order(record: StoredRecord, tenant_id: str, now: datetime, actor: str) -> W
         "lastUpdatedBy": actor,
         "version": before + 1,
     }
-    names, values = {"#version": "version"}, {":before": before}
-    return Update(record.table, record.key, changes, condition="#version = :before", names=names, values=values)
+    return Update(record.table, record.key, changes, **at_version(before))
 
 
 def _notice(record: StoredRecord) -> Write | None:

@@ -1,6 +1,5 @@
 """Tenants in `bbws-tenants`. E-mail and organisation are unique by guard items, not by an index (C-09)."""
 
-import zlib
 from datetime import datetime
 
 from bbws.shared.clock import iso
@@ -10,11 +9,13 @@ from bbws.shared.contracts.tenants import Environment, Tenant, TenantStatus, nor
 from bbws.shared.dynamo.codec import Item
 from bbws.shared.dynamo.database import Check, Database, Delete, Key, Put, Update, Write
 from bbws.shared.errors import Conflict, FieldError, NotFound
-from bbws.shared.repositories.items import item_of, model_of
+from bbws.shared.repositories.due import list_due, shard_of
+from bbws.shared.repositories.items import at_version, item_of, model_of
 
 TABLE = "bbws-tenants"
 METADATA = "METADATA"
 # Deleted tenants wait for their purge in so many partitions of the due index.
+_DUE = "PURGE"
 PURGE_SHARDS = 4
 
 
@@ -81,10 +82,7 @@ class TenantRepository:
 
     async def list_to_purge(self, now: datetime) -> list[Tenant]:
         """The deleted tenants whose days of grace are over, and whose purge nobody ordered yet."""
-        due: list[Item] = []
-        for shard in range(PURGE_SHARDS):
-            partition = ("dueKey", f"PURGE#{shard}")
-            due += await self._database.partition(TABLE, partition, index="DueIndex", up_to=("dueAt", iso(now)))
+        due = await list_due(self._database, TABLE, _DUE, PURGE_SHARDS, now)
         return [model_of(Tenant, item) for item in due]
 
     def new(self, tenant: Tenant) -> list[Write]:
@@ -106,9 +104,7 @@ class TenantRepository:
             TABLE,
             key,
             gone | item,
-            condition="#version = :before",
-            names={"#version": "version"},
-            values={":before": before.version},
+            **at_version(before.version),
             conflict=TenantChanged(f"tenant {before.id} is no longer at version {before.version}"),
         )
         taken = [_guard(after, name, field) for name, field in new.items() if name not in old]
@@ -147,7 +143,7 @@ def _item(tenant: Tenant) -> Item:
         GSI2SK=f"{iso(tenant.date_last_updated)}#{tenant.id}",
         GSI3PK=f"ENV#{tenant.environment}",
         GSI3SK=f"{iso(tenant.date_created)}#{tenant.id}",
-        dueKey=f"PURGE#{zlib.crc32(tenant.id.encode()) % PURGE_SHARDS}" if waits_for_purge else None,
+        dueKey=shard_of(_DUE, tenant.id, PURGE_SHARDS) if waits_for_purge else None,
         dueAt=iso(tenant.purge_at) if tenant.purge_at and waits_for_purge else None,
     )
 

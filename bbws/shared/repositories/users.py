@@ -14,9 +14,10 @@ from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.contracts.users import StaffMember, UserAssignment
 from bbws.shared.dynamo.codec import Item
 from bbws.shared.dynamo.database import Database, Delete, Key, Put, Update, Write
-from bbws.shared.repositories.items import item_of, model_of
+from bbws.shared.repositories.due import INDEX
+from bbws.shared.repositories.items import at_version, item_of, model_of
+from bbws.shared.repositories.tenants import TABLE
 
-TABLE = "bbws-tenants"
 OWNERS = "OWNERS"
 STAFF_DUE = "STAFF"
 INVITATION_KEPT = timedelta(days=1)
@@ -89,9 +90,7 @@ class UserRepository:
             TABLE,
             _key(assignment.tenant_id, assignment.user_id),
             assignment.model_dump(mode="json", include=fields),
-            condition="#version = :before",
-            names={"#version": "version"},
-            values={":before": assignment.version - 1},
+            **at_version(assignment.version - 1),
             conflict=UserChanged(assignment.user_id),
         )
 
@@ -99,9 +98,7 @@ class UserRepository:
         return Delete(
             TABLE,
             _key(assignment.tenant_id, assignment.user_id),
-            condition="#version = :before",
-            names={"#version": "version"},
-            values={":before": assignment.version},
+            **at_version(assignment.version),
             conflict=UserChanged(assignment.user_id),
         )
 
@@ -138,7 +135,7 @@ class StaffRepository:
     async def list_due(self, now: datetime) -> list[tuple[StaffMember, str]]:
         """Those to apply again, each with the moment that it was due."""
         partition = ("dueKey", STAFF_DUE)
-        due = await self._database.partition(TABLE, partition, index="DueIndex", up_to=("dueAt", iso(now)))
+        due = await self._database.partition(TABLE, partition, index=INDEX, up_to=("dueAt", iso(now)))
         return [(model_of(StaffMember, item), item["dueAt"]) for item in due]
 
     def wished(self, member: StaffMember, before: StaffMember | None, due_at: datetime, *, again: bool) -> Put:
@@ -148,8 +145,7 @@ class StaffRepository:
         changed = UserChanged(member.user_id)
         if before is None:
             return Put(TABLE, item, conflict=changed)
-        names, values = {"#version": "version"}, {":before": before.version}
-        return Put(TABLE, item, condition="#version = :before", names=names, values=values, conflict=changed)
+        return Put(TABLE, item, **at_version(before.version), conflict=changed)
 
     def taken(self, member: StaffMember, seen: str, due_at: datetime) -> Update:
         """Due again later: until then whoever wrote this applies it alone."""

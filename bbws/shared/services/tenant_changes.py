@@ -3,9 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from bbws.shared.audit import AuditTrail
 from bbws.shared.clock import Clock
+from bbws.shared.contracts.base import Contract
+from bbws.shared.contracts.envelope import Envelope
 from bbws.shared.contracts.tenant_events import RegistrationData, RegistrationRequested, TenantData, TenantEvent
 from bbws.shared.contracts.tenants import Tenant
 from bbws.shared.dynamo.database import Database, Write
@@ -16,6 +19,8 @@ from bbws.shared.outbox import Outbox
 from bbws.shared.repositories.tenants import TenantChanged, TenantRepository
 
 log = get_logger(__name__)
+
+EventT = TypeVar("EventT", bound=Envelope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +96,19 @@ class TenantChanges:
 
 def event_of(kind: type[TenantEvent], tenant: Tenant, reason: str | None = None) -> TenantEvent:
     """The event that the tenant, as it is after its change, makes."""
-    return kind.of(
-        TenantData(tenant=tenant, reason=reason),
-        tenant_id=tenant.id,
-        time=tenant.date_last_updated,
-        correlation_id=bound_value("correlation_id") or tenant.id,
-        traceparent=bound_value("traceparent"),
-    )
+    return _told(kind, TenantData(tenant=tenant, reason=reason), tenant, tenant.date_last_updated)
 
 
 def link_requested(data: RegistrationData, tenant: Tenant, now: datetime) -> RegistrationRequested:
     """The event that makes `notify` mail a link."""
-    return RegistrationRequested.of(
+    return _told(RegistrationRequested, data, tenant, now)
+
+
+def _told(kind: type[EventT], data: Contract, tenant: Tenant, time: datetime) -> EventT:
+    return kind.of(
         data,
         tenant_id=tenant.id,
-        time=now,
+        time=time,
         correlation_id=bound_value("correlation_id") or tenant.id,
         traceparent=bound_value("traceparent"),
     )

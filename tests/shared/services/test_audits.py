@@ -18,8 +18,9 @@ from bbws.shared.dynamo.codec import encode_item
 from bbws.shared.dynamo.database import Database, Delete, Put, Update
 from bbws.shared.errors import NotFound, Unavailable
 from bbws.shared.ids import new_id
-from bbws.shared.repositories.audit import TABLE, AuditRepository, HeadMoved
+from bbws.shared.repositories.audit import AuditRepository, HeadMoved
 from bbws.shared.repositories.items import BrokenItem
+from bbws.shared.repositories.tenants import TABLE
 from bbws.shared.services.audit_chain import Anchor
 from bbws.shared.services.audits import PATIENCE, SEALED_AT_ONCE
 from tests.support.audit import an_entry, kinds
