@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from bbws.gateway.operations import JSON
 from bbws.gateway.requests import matches_none
+from bbws.shared.contracts.base import Record
 from bbws.shared.contracts.pages import Page, PageRequest
 
 API = "/v1.0"
@@ -51,6 +52,18 @@ def resource(
         headers["Retry-After"] = str(retry_after_s)
     document = {**value.model_dump(mode="json"), **(extra or {}), "_links": links}
     return json_answer(document, status=status, headers=headers)
+
+
+def record(request: web.Request, value: Record, links: Links, *, created: bool = False) -> web.Response:
+    """A stored resource under its ETag: just made, at `links["self"]`, or as it stands."""
+    return resource(
+        request,
+        value,
+        links,
+        etag=etag_of(value.version),
+        status=201 if created else 200,
+        location=links["self"]["href"] if created else None,
+    )
 
 
 def collection(

@@ -6,7 +6,7 @@ from pydantic import TypeAdapter, ValidationError
 from bbws.gateway.api.products import product_path
 from bbws.gateway.keys import services
 from bbws.gateway.requests import actor, body, resource_id
-from bbws.gateway.responses import API, Links, etag_of, link, resource
+from bbws.gateway.responses import API, Links, link, record
 from bbws.shared.contracts.campaigns import Campaign, CampaignCode, CampaignDraft
 from bbws.shared.errors import NotFound
 
@@ -30,11 +30,10 @@ def _code(request: web.Request) -> str:
 
 async def get_campaign(request: web.Request) -> web.Response:
     campaign = await services(request).campaigns.get(_code(request))
-    return resource(request, campaign, _links(campaign), etag=etag_of(campaign.version))
+    return record(request, campaign, _links(campaign))
 
 
 async def create_campaign(request: web.Request) -> web.Response:
     draft, campaign_id = body(request, CampaignDraft), resource_id(request)
     campaign = await services(request).campaigns.create(draft, actor=actor(request), campaign_id=campaign_id)
-    etag, location = etag_of(campaign.version), _path(campaign)
-    return resource(request, campaign, _links(campaign), etag=etag, status=201, location=location)
+    return record(request, campaign, _links(campaign), created=True)

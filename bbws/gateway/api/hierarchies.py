@@ -8,7 +8,7 @@ from bbws.gateway.api.tenants import tenant_path
 from bbws.gateway.keys import CALLER, services
 from bbws.gateway.permissions import Right
 from bbws.gateway.requests import actor, body, expected_version, path_id, resource_id
-from bbws.gateway.responses import Links, etag_of, link, resource
+from bbws.gateway.responses import Links, etag_of, link, record, resource
 from bbws.shared.contracts.hierarchies import HierarchyUnit, HierarchyUnitDraft, HierarchyUnitPatch
 
 
@@ -30,15 +30,7 @@ def _links(request: web.Request, unit: HierarchyUnit) -> Links:
 
 
 def _answer(request: web.Request, unit: HierarchyUnit, *, created: bool = False) -> web.Response:
-    links = _links(request, unit)
-    return resource(
-        request,
-        unit,
-        links,
-        etag=etag_of(unit.version),
-        status=201 if created else 200,
-        location=links["self"]["href"] if created else None,
-    )
+    return record(request, unit, _links(request, unit), created=created)
 
 
 async def get_hierarchy(request: web.Request) -> web.Response:

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from bbws.gateway.keys import services
 from bbws.gateway.requests import actor, body, expected_version, page, path_id, resource_id
-from bbws.gateway.responses import API, Links, collection, embedded, etag_of, link, resource
+from bbws.gateway.responses import API, Links, collection, embedded, link, record
 from bbws.shared.contracts.products import Product, ProductDraft
 
 
@@ -19,14 +19,7 @@ def _links(product: Product) -> Links:
 
 
 def _answer(request: web.Request, product: Product, *, created: bool = False) -> web.Response:
-    return resource(
-        request,
-        product,
-        _links(product),
-        etag=etag_of(product.version),
-        status=201 if created else 200,
-        location=product_path(product.id) if created else None,
-    )
+    return record(request, product, _links(product), created=created)
 
 
 async def list_products(request: web.Request) -> web.Response:

@@ -7,7 +7,7 @@ from aiohttp import web
 from bbws.gateway.api.tenants import tenant_path
 from bbws.gateway.keys import services
 from bbws.gateway.requests import body, resource_id
-from bbws.gateway.responses import API, etag_of, link, resource
+from bbws.gateway.responses import API, link, record, resource
 from bbws.shared.contracts.registrations import Confirmation, RegistrationAccepted
 from bbws.shared.contracts.tenants import Registration
 
@@ -29,4 +29,4 @@ async def confirm_registration(request: web.Request) -> web.Response:
     tenant = (await services(request).confirmations.confirm(body(request, Confirmation))).tenant
     here = tenant_path(tenant.id)
     links = {"self": link(here), "orders": link(f"{here}/orders")}
-    return resource(request, tenant, links, etag=etag_of(tenant.version))
+    return record(request, tenant, links)

@@ -10,7 +10,7 @@ from bbws.gateway.api.operations import accepted, operation_path
 from bbws.gateway.keys import CALLER, services
 from bbws.gateway.permissions import Right
 from bbws.gateway.requests import actor, body, expected_version, page, path_id, query, resource_id
-from bbws.gateway.responses import API, Links, collection, embedded, etag_of, link, resource
+from bbws.gateway.responses import API, Links, collection, embedded, etag_of, link, record, resource
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.contracts.tenants import (
     Environment,
@@ -80,14 +80,7 @@ def _links(request: web.Request, tenant: Tenant) -> Links:
 
 
 def _answer(request: web.Request, tenant: Tenant, *, created: bool = False) -> web.Response:
-    return resource(
-        request,
-        tenant,
-        _links(request, tenant),
-        etag=etag_of(tenant.version),
-        status=201 if created else 200,
-        location=tenant_path(tenant.id) if created else None,
-    )
+    return record(request, tenant, _links(request, tenant), created=created)
 
 
 async def create_tenant(request: web.Request) -> web.Response:

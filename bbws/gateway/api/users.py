@@ -8,7 +8,7 @@ from bbws.gateway.api.tenants import tenant_path
 from bbws.gateway.keys import CALLER, services
 from bbws.gateway.permissions import Right
 from bbws.gateway.requests import actor, body, expected_version, page, path_id
-from bbws.gateway.responses import Links, collection, embedded, etag_of, link, resource
+from bbws.gateway.responses import Links, collection, embedded, link, record
 from bbws.shared.contracts.users import UserAssignment, UserAssignmentDraft, UserRolePatch
 
 
@@ -26,15 +26,7 @@ def _links(request: web.Request, assignment: UserAssignment) -> Links:
 
 
 def _answer(request: web.Request, assignment: UserAssignment, *, created: bool = False) -> web.Response:
-    links = _links(request, assignment)
-    return resource(
-        request,
-        assignment,
-        links,
-        etag=etag_of(assignment.version),
-        status=201 if created else 200,
-        location=links["self"]["href"] if created else None,
-    )
+    return record(request, assignment, _links(request, assignment), created=created)
 
 
 async def assign_user(request: web.Request) -> web.Response:
