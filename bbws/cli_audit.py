@@ -4,7 +4,7 @@ from typing import IO
 
 import click
 
-from bbws.cli_running import run, tool_settings
+from bbws.cli_running import AS_JSON, run, tool_settings
 
 _TRAIL = click.argument("trail", metavar="TENANT")
 _MOST_SHOWN = 10_000
@@ -21,7 +21,7 @@ def audit() -> None:
 @audit.command("list")
 @_TRAIL
 @click.option("--limit", type=click.IntRange(1, _MOST_SHOWN), default=20, show_default=True, help="How many.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@AS_JSON
 def audit_list(trail: str, limit: int, as_json: bool) -> None:
     """The newest entries of TENANT, newest first."""
     from bbws.audit_commands import list_entries
@@ -49,7 +49,7 @@ def audit_export(trail: str, file: IO[bytes]) -> None:
     show_default=True,
     help="Minutes after which an entry must be sealed.",
 )
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@AS_JSON
 def audit_verify(trails: tuple[str, ...], anchor: str | None, patience: int, as_json: bool) -> None:
     """Tell whether entries of each TENANT were removed or altered. Exit code 0 when none was, 1 when any was."""
     from bbws.audit_commands import verify_trails

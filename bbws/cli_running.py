@@ -3,14 +3,19 @@
 import asyncio
 import getpass
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+import click
 import orjson
+from pydantic import BaseModel
 
 from bbws.shared.settings import Settings
 
 T = TypeVar("T")
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="For programs.")
 
 
 def configured(process: str) -> Settings:
@@ -69,3 +74,15 @@ def person() -> str:
 def json_of(document: object) -> str:
     """What `--json` prints."""
     return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
+
+
+def tell(found: ModelT, line_of: Callable[[ModelT], str], *, as_json: bool) -> None:
+    click.echo(json_of(found.model_dump(mode="json")) if as_json else line_of(found))
+
+
+def tell_all(found: Sequence[ModelT], line_of: Callable[[ModelT], str], *, as_json: bool) -> None:
+    """A line each, and none where there is nothing."""
+    if as_json:
+        click.echo(json_of([each.model_dump(mode="json") for each in found]))
+    elif found:
+        click.echo("\n".join(map(line_of, found)))

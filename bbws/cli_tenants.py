@@ -1,16 +1,14 @@
 """`bbws tenants`: arguments only."""
 
-from collections.abc import Sequence
 from typing import IO, get_args
 
 import click
 
-from bbws.cli_running import json_of, person, run, tool_settings
-from bbws.shared.contracts.tenants import Environment, Tenant, TenantStatus
+from bbws.cli_running import AS_JSON, json_of, person, run, tell, tell_all, tool_settings
+from bbws.shared.contracts.tenants import Environment, TenantStatus
 
 _MOST_SHOWN = 10_000
 _TENANT = click.argument("tenant")
-_JSON = click.option("--json", "as_json", is_flag=True, help="For programs.")
 _REASON = click.option("--reason", help="For the audit trail.")
 _REASON_WHY = click.option("--reason", required=True, help="For the audit trail, and for the tenant to read.")
 
@@ -29,7 +27,7 @@ def tenants() -> None:
 @click.option("--organization", help="In any spelling.")
 @click.option("--email", help="In any spelling.")
 @click.option("--limit", type=click.IntRange(1, _MOST_SHOWN), default=100, show_default=True, help="At most so many.")
-@_JSON
+@AS_JSON
 def tenants_list(
     status: str | None,
     environment: str | None,
@@ -39,30 +37,30 @@ def tenants_list(
     as_json: bool,
 ) -> None:
     """Tenants by one filter: the one that changed last first, or by environment the newest first."""
-    from bbws.tenant_commands import list_tenants
+    from bbws.tenant_commands import line_of, list_tenants
 
     filters = {"status": status, "environment": environment, "organization": organization, "email": email}
     given = {name: value for name, value in filters.items() if value is not None}
     if len(given) > 1:
         raise click.UsageError(f"one filter at a time, not --{' and --'.join(given)}")
     name, value = next(iter(given.items()), ("status", "ACTIVE"))
-    _tell_all(run(list_tenants(tool_settings("tenants"), name, value, limit)), as_json)
+    tell_all(run(list_tenants(tool_settings("tenants"), name, value, limit)), line_of, as_json=as_json)
 
 
 @tenants.command("show")
 @_TENANT
-@_JSON
+@AS_JSON
 def tenants_show(tenant: str, as_json: bool) -> None:
     """What TENANT is, and what holds it."""
-    from bbws.tenant_commands import show_tenant
+    from bbws.tenant_commands import described, show_tenant
 
-    _tell(run(show_tenant(tool_settings("tenants"), tenant)), as_json)
+    tell(run(show_tenant(tool_settings("tenants"), tenant)), described, as_json=as_json)
 
 
 @tenants.command("park")
 @_TENANT
 @_REASON_WHY
-@_JSON
+@AS_JSON
 def tenants_park(tenant: str, reason: str, as_json: bool) -> None:
     """Pause TENANT, as its owner wishes."""
     _act("park", tenant, reason, as_json)
@@ -71,7 +69,7 @@ def tenants_park(tenant: str, reason: str, as_json: bool) -> None:
 @tenants.command("unpark")
 @_TENANT
 @_REASON
-@_JSON
+@AS_JSON
 def tenants_unpark(tenant: str, reason: str | None, as_json: bool) -> None:
     """End the pause of TENANT; other holds stay."""
     _act("unpark", tenant, reason, as_json)
@@ -80,7 +78,7 @@ def tenants_unpark(tenant: str, reason: str | None, as_json: bool) -> None:
 @tenants.command("suspend")
 @_TENANT
 @_REASON_WHY
-@_JSON
+@AS_JSON
 def tenants_suspend(tenant: str, reason: str, as_json: bool) -> None:
     """Suspend TENANT for non-payment or abuse; it can still order, so that it can pay."""
     _act("suspend", tenant, reason, as_json)
@@ -89,7 +87,7 @@ def tenants_suspend(tenant: str, reason: str, as_json: bool) -> None:
 @tenants.command("resume")
 @_TENANT
 @_REASON
-@_JSON
+@AS_JSON
 def tenants_resume(tenant: str, reason: str | None, as_json: bool) -> None:
     """End the suspension of TENANT; one that was parked stays parked."""
     _act("resume", tenant, reason, as_json)
@@ -98,7 +96,7 @@ def tenants_resume(tenant: str, reason: str | None, as_json: bool) -> None:
 @tenants.command("export")
 @_TENANT
 @click.option("--file", type=click.File("wb", lazy=True), default="-", help="Instead of standard output.")
-@_JSON
+@AS_JSON
 def tenants_export(tenant: str, file: IO[bytes], as_json: bool) -> None:
     """Everything that is stored of TENANT, a line of JSON for each item. Personal: mind where it goes."""
     from bbws.tenant_commands import export_tenant
@@ -110,21 +108,6 @@ def tenants_export(tenant: str, file: IO[bytes], as_json: bool) -> None:
 
 
 def _act(action: str, tenant: str, reason: str | None, as_json: bool) -> None:
-    from bbws.tenant_commands import act
+    from bbws.tenant_commands import act, described
 
-    _tell(run(act(tool_settings("tenants"), person(), action, tenant, reason)), as_json)
-
-
-def _tell(tenant: Tenant, as_json: bool) -> None:
-    from bbws.tenant_commands import described
-
-    click.echo(json_of(tenant.model_dump(mode="json")) if as_json else described(tenant))
-
-
-def _tell_all(found: Sequence[Tenant], as_json: bool) -> None:
-    from bbws.tenant_commands import line_of
-
-    if as_json:
-        click.echo(json_of([tenant.model_dump(mode="json") for tenant in found]))
-    elif found:
-        click.echo("\n".join(map(line_of, found)))
+    tell(run(act(tool_settings("tenants"), person(), action, tenant, reason)), described, as_json=as_json)

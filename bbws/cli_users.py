@@ -1,21 +1,16 @@
 """`bbws users` and `bbws token`: arguments only."""
 
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import click
 
-from bbws.cli_running import json_of, person, run, tool_settings
-
-if TYPE_CHECKING:
-    from bbws.user_commands import User
+from bbws.cli_running import AS_JSON, person, run, tell, tell_all, tool_settings
 
 STAFF_ROLES = click.Choice(["operator", "admin"])
 TENANT_ROLES = click.Choice(["owner", "member", "viewer"])
 ROLES = click.Choice(["operator", "admin", "owner", "member", "viewer"])
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="For programs.")
 _TENANT = click.argument("tenant")
 _TENANT_ROLE = click.option("--role", type=TENANT_ROLES, required=True)
 _STAFF_ROLE = click.option("--role", type=STAFF_ROLES, required=True)
@@ -34,79 +29,85 @@ def users() -> None:
 @_TENANT
 @click.argument("email")
 @_TENANT_ROLE
-@_JSON
+@AS_JSON
 def users_assign(tenant: str, email: str, role: str, as_json: bool) -> None:
     """Give EMAIL a role in TENANT; somebody who is not known yet is invited by mail."""
-    from bbws.user_commands import assign
+    from bbws.user_commands import assign, line_of
 
-    _tell(run(assign(tool_settings("users"), person(), tenant, email, cast(Any, role.upper()))), as_json)
+    tell(
+        run(assign(tool_settings("users"), person(), tenant, email, cast(Any, role.upper()))), line_of, as_json=as_json
+    )
 
 
 @users.command("change")
 @_TENANT
 @click.argument("email")
 @_TENANT_ROLE
-@_JSON
+@AS_JSON
 def users_change(tenant: str, email: str, role: str, as_json: bool) -> None:
     """Give EMAIL, who has a role in TENANT, another one; the last owner stays owner."""
-    from bbws.user_commands import change
+    from bbws.user_commands import change, line_of
 
-    _tell(run(change(tool_settings("users"), person(), tenant, email, cast(Any, role.upper()))), as_json)
+    tell(
+        run(change(tool_settings("users"), person(), tenant, email, cast(Any, role.upper()))), line_of, as_json=as_json
+    )
 
 
 @users.command("list")
 @click.argument("tenant", required=False)
-@_JSON
+@AS_JSON
 def users_list(tenant: str | None, as_json: bool) -> None:
     """The users of TENANT, or without one the staff."""
-    from bbws.user_commands import users_of
+    from bbws.user_commands import line_of, users_of
 
-    _tell_all(run(users_of(tool_settings("users"), tenant)), as_json)
+    tell_all(run(users_of(tool_settings("users"), tenant)), line_of, as_json=as_json)
 
 
 @users.command("remove")
 @_TENANT
 @click.argument("email")
-@_JSON
+@AS_JSON
 def users_remove(tenant: str, email: str, as_json: bool) -> None:
     """Take EMAIL out of TENANT; the last owner stays."""
-    from bbws.user_commands import remove
+    from bbws.user_commands import line_of, remove
 
-    _tell(run(remove(tool_settings("users"), person(), tenant, email)), as_json)
+    tell(run(remove(tool_settings("users"), person(), tenant, email)), line_of, as_json=as_json)
 
 
 @users.command("tenants")
 @click.argument("email")
-@_JSON
+@AS_JSON
 def users_tenants(email: str, as_json: bool) -> None:
     """The tenants of EMAIL, with the role in each."""
-    from bbws.user_commands import tenants_of
+    from bbws.user_commands import line_of, tenants_of
 
-    _tell_all(run(tenants_of(tool_settings("users"), email)), as_json)
+    tell_all(run(tenants_of(tool_settings("users"), email)), line_of, as_json=as_json)
 
 
 @users.command("grant")
 @click.argument("email")
 @_STAFF_ROLE
 @_PASSWORD
-@_JSON
+@AS_JSON
 def users_grant(email: str, role: str, password_stdin: bool, as_json: bool) -> None:
     """Make EMAIL operator or admin; somebody new needs a password."""
-    from bbws.user_commands import grant
+    from bbws.user_commands import grant, line_of
 
     password = _password() if password_stdin else None
-    _tell(run(grant(tool_settings("users"), person(), email, cast(Any, role.upper()), password)), as_json)
+    tell(
+        run(grant(tool_settings("users"), person(), email, cast(Any, role.upper()), password)), line_of, as_json=as_json
+    )
 
 
 @users.command("revoke")
 @click.argument("email")
 @_STAFF_ROLE
-@_JSON
+@AS_JSON
 def users_revoke(email: str, role: str, as_json: bool) -> None:
     """Take the role of operator or admin from EMAIL; tokens that are out count until they expire."""
-    from bbws.user_commands import revoke
+    from bbws.user_commands import line_of, revoke
 
-    _tell(run(revoke(tool_settings("users"), person(), email, cast(Any, role.upper()))), as_json)
+    tell(run(revoke(tool_settings("users"), person(), email, cast(Any, role.upper()))), line_of, as_json=as_json)
 
 
 @click.command()
@@ -132,18 +133,3 @@ def token(role: str, tenant: str | None, email: str | None, password_stdin: bool
 def _password() -> str:
     """The first line of standard input: a password on the command line would be seen by everybody on the machine."""
     return sys.stdin.readline().rstrip("\r\n")
-
-
-def _tell(user: "User", as_json: bool) -> None:
-    from bbws.user_commands import line_of
-
-    click.echo(json_of(user.model_dump(mode="json")) if as_json else line_of(user))
-
-
-def _tell_all(found: "Sequence[User]", as_json: bool) -> None:
-    from bbws.user_commands import line_of
-
-    if as_json:
-        click.echo(json_of([user.model_dump(mode="json") for user in found]))
-    elif found:
-        click.echo("\n".join(map(line_of, found)))
