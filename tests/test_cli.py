@@ -17,7 +17,7 @@ from bbws.shared.contracts.events import InvoiceIssued, OrderCreated
 from bbws.shared.contracts.tenant_events import RegistrationRequested
 from bbws.shared.settings import Settings
 from bbws.shared.topology import Topology
-from tests.support.commands import bbws
+from tests.support.commands import account_of, bbws
 from tests.support.emulator import Aws
 
 VECTORS = json.loads((Path(__file__).parent / "shared/integrations/payfast/vectors.json").read_text())
@@ -29,16 +29,6 @@ def _commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tu
     if isinstance(command, click.Group):
         for name, child in command.commands.items():
             yield from _commands(child, (*path, name))
-
-
-def _account(aws: Aws) -> dict[str, str]:
-    return {
-        "AWS_ENDPOINT_URL": aws.endpoint_url,
-        "AWS_ACCESS_KEY_ID": aws.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": aws.secret_access_key,
-        "AWS_REGION": aws.region,
-        "BBWS_BUCKET_SUFFIX": f"-{aws.access_key_id}",
-    }
 
 
 def _one_line(done: subprocess.CompletedProcess[str]) -> str:
@@ -126,7 +116,7 @@ def test_a_port_that_is_taken_is_one_line(command: str, aws: Aws, tmp_path: Path
 @pytest.mark.needs("dynamodb", "s3", "events", "sns", "sqs", "sesv2")
 def test_provision_checks_creates_and_is_content(aws: Aws) -> None:
     """A pipeline decides by the exit code, a person by the lines."""
-    account = _account(aws)
+    account = account_of(aws)
     before = bbws("provision", "--check", environment=account)
     assert (before.returncode, before.stderr) == (1, "")
     assert "queue order-record is missing" in before.stdout.splitlines()
@@ -145,7 +135,7 @@ async def test_dead_letters_can_be_listed_shown_mended_redriven_and_dropped(
         for body in ("one", "two"):
             attributes = {"dead-letter-reason": {"DataType": "String", "StringValue": f"Conflict: {body}"}}
             await sqs.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=attributes)
-    account = _account(aws)
+    account = account_of(aws)
     assert "order-pdf-dlq                  2, oldest from" in bbws("dlq", "list", environment=account).stdout
     (listed,) = [entry for entry in _json(bbws("dlq", "list", "--json", environment=account)) if entry["depth"]]
     assert {(each["reason"], each["count"]) for each in listed["byReason"]} == {
@@ -173,7 +163,7 @@ async def test_dead_letters_can_be_listed_shown_mended_redriven_and_dropped(
 async def test_dead_letters_are_archived_in_a_bucket_or_a_file(aws: Aws, provisioned: Settings, tmp_path: Path) -> None:
     """What nobody will redrive leaves the queue and is not lost; an alarm on the queue can be quiet again."""
     bucket = Topology.for_settings(provisioned).bucket("documents").name
-    account = _account(aws)
+    account = account_of(aws)
     async with aws.client("sqs") as sqs, aws.client("s3") as s3:
         url = (await sqs.get_queue_url(QueueName="order-pdf-dlq"))["QueueUrl"]
         for body in ("one", "two"):

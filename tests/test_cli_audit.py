@@ -10,7 +10,8 @@ from bbws.shared.bootstrap import Services, bootstrap
 from bbws.shared.contracts.products import Product
 from bbws.shared.dynamo.database import Delete
 from bbws.shared.ids import new_id
-from bbws.shared.repositories.audit import TABLE, AuditRepository
+from bbws.shared.repositories.audit import AuditRepository
+from bbws.shared.repositories.tenants import TABLE
 from bbws.shared.settings import Settings
 from tests.support.commands import bbws
 from tests.support.market import product_draft

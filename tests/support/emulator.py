@@ -133,6 +133,11 @@ async def _control(endpoint_url: str, method: str, resource: str, **request: Any
         return await answer.json() if answer.content_type == "application/json" else await answer.read()
 
 
+def new_account(target: Target) -> Aws:
+    # Never a leading zero: some parsers read an account as a number.
+    return Aws(target.endpoint_url, str(10**11 + secrets.randbelow(9 * 10**11)))
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def emulator(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Target]:
     """The AWS of this pytest worker."""
@@ -151,8 +156,7 @@ async def aws(emulator: Target, request: pytest.FixtureRequest) -> AsyncIterator
         for capability in marker.args:
             if missing := await emulator.missing(capability):
                 pytest.skip(missing)
-    # Never a leading zero: some parsers read an account as a number.
-    account = Aws(emulator.endpoint_url, str(10**11 + secrets.randbelow(9 * 10**11)))
+    account = new_account(emulator)
     yield account
     if await emulator.missing("faults") is None:
         await account.heal()

@@ -1,6 +1,5 @@
 """A market to sell on: customers, products and orders made through the services, and what became of them in AWS."""
 
-import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,8 +9,7 @@ from typing import Any
 
 import pytest_asyncio
 
-from bbws.provision import Provisioner
-from bbws.shared.bootstrap import Services, aws_clients, bootstrap
+from bbws.shared.bootstrap import Services, bootstrap
 from bbws.shared.contracts.campaigns import Campaign, CampaignDraft
 from bbws.shared.contracts.events import InvoiceIssued, OrderCreated
 from bbws.shared.contracts.orders import Order, OrderDraft, OrderLine, PaymentDetails
@@ -20,10 +18,9 @@ from bbws.shared.contracts.tenants import Tenant, TenantDraft
 from bbws.shared.dynamo.codec import decode_item
 from bbws.shared.ids import new_id
 from bbws.shared.repositories.orders import beside
-from bbws.shared.topology import Topology
 from tests.support.builders import PAID_AT, a_billing_address, a_payment, an_invoice, invoice_issued, order_created
 from tests.support.emulator import Aws, Target
-from tests.support.system import settings_for
+from tests.support.system import provisioned_account, settings_for
 
 CUSTOMER = "customer"
 OPERATOR = "operator"
@@ -170,11 +167,7 @@ def invoiced(event: OrderCreated, **fields: Any) -> InvoiceIssued:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def shared_aws(emulator: Target) -> Aws:
     """A provisioned account for tests that look at nothing but what they made themselves: no faults, no queues."""
-    aws = Aws(emulator.endpoint_url, str(10**11 + secrets.randbelow(9 * 10**11)))
-    settings = settings_for(aws)
-    async with aws_clients(settings) as clients:
-        await Provisioner(clients, settings, Topology.for_settings(settings)).apply()
-    return aws
+    return await provisioned_account(emulator)
 
 
 @pytest_asyncio.fixture

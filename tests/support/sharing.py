@@ -5,17 +5,13 @@ or are marked `own_account`, have an account of their own all the same.
 """
 
 import inspect
-import secrets
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
-from bbws.provision import Provisioner
-from bbws.shared.bootstrap import aws_clients
-from bbws.shared.topology import Topology
 from tests.support.emulator import Aws, Target
-from tests.support.system import settings_for
+from tests.support.system import provisioned_account
 
 
 @pytest.fixture
@@ -27,11 +23,7 @@ def shares_account(request: pytest.FixtureRequest) -> bool:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def module_aws(emulator: Target) -> Aws:
     """Of a module, not of the session: which modules meet in a process is left to chance."""
-    aws = Aws(emulator.endpoint_url, str(10**11 + secrets.randbelow(9 * 10**11)))
-    settings = settings_for(aws)
-    async with aws_clients(settings) as clients:
-        await Provisioner(clients, settings, Topology.for_settings(settings)).apply()
-    return aws
+    return await provisioned_account(emulator)
 
 
 @pytest_asyncio.fixture

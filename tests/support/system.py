@@ -13,7 +13,7 @@ from bbws.shared.bootstrap import Services, aws_clients, bootstrap
 from bbws.shared.integrations.aws import AwsClients
 from bbws.shared.settings import Settings
 from bbws.shared.topology import Topology
-from tests.support.emulator import Aws
+from tests.support.emulator import Aws, Target, new_account
 
 
 def settings_for(aws: Aws) -> Settings:
@@ -34,6 +34,15 @@ def settings_for(aws: Aws) -> Settings:
     )
 
 
+async def provisioned_account(emulator: Target) -> Aws:
+    """A new account with everything that topology declares."""
+    aws = new_account(emulator)
+    settings = settings_for(aws)
+    async with aws_clients(settings) as clients:
+        await Provisioner(clients, settings, Topology.for_settings(settings)).apply()
+    return aws
+
+
 @pytest.fixture
 def settings(aws: Aws) -> Settings:
     """Settings of the test's own account."""
@@ -52,6 +61,16 @@ async def provisioned(settings: Settings, clients: AwsClients) -> Settings:
     """The same settings, once everything that topology declares is there."""
     await Provisioner(clients, settings, Topology.for_settings(settings)).apply()
     return settings
+
+
+@pytest.fixture
+def topology(settings: Settings) -> Topology:
+    return Topology.for_settings(settings)
+
+
+@pytest.fixture
+def provisioner(clients: AwsClients, provisioned: Settings, topology: Topology) -> Provisioner:
+    return Provisioner(clients, provisioned, topology)
 
 
 @pytest_asyncio.fixture

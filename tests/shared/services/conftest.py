@@ -1,13 +1,17 @@
 """Services on an account that the tests of a module share (`support/sharing.py`)."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 import pytest_asyncio
 
 from bbws.provision import Provisioner
+from bbws.shared.bootstrap import Services, bootstrap
 from bbws.shared.integrations.aws import AwsClients
 from bbws.shared.settings import Settings
 from bbws.shared.topology import Topology
 from tests.support.emulator import Aws
+from tests.support.market import MovedClock
 
 
 @pytest.fixture
@@ -20,3 +24,15 @@ async def provisioned(settings: Settings, clients: AwsClients, shares_account: b
     if not shares_account:
         await Provisioner(clients, settings, Topology.for_settings(settings)).apply()
     return settings
+
+
+@pytest.fixture
+def clock() -> MovedClock:
+    """The clock of `services`, for a test to move."""
+    return MovedClock()
+
+
+@pytest_asyncio.fixture
+async def services(provisioned: Settings, clock: MovedClock) -> AsyncIterator[Services]:
+    async with bootstrap(provisioned, clock=clock) as built:
+        yield built

@@ -1,13 +1,11 @@
 """Following a link: once, by one, and never so that a customer is left standing outside."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
-from bbws.shared.bootstrap import Services, bootstrap
 from bbws.shared.contracts.pages import PageRequest
 from bbws.shared.contracts.registrations import Confirmation
 from bbws.shared.contracts.tenants import Tenant, TenantPatch
@@ -18,7 +16,6 @@ from bbws.shared.integrations.cognito import UserDirectory
 from bbws.shared.repositories.audit import AuditRepository
 from bbws.shared.repositories.users import UserRepository
 from bbws.shared.services.confirmations import LEASE, LinkDead
-from bbws.shared.settings import Settings
 from tests.support.builders import registration_requested
 from tests.support.links import mails_to, token_in
 from tests.support.market import Market, MovedClock
@@ -26,17 +23,6 @@ from tests.support.market import Market, MovedClock
 pytestmark = pytest.mark.needs("cognito")
 PASSWORD = "correct horse battery"
 AT_ONCE = 20
-
-
-@pytest.fixture
-def clock() -> MovedClock:
-    return MovedClock()
-
-
-@pytest.fixture
-async def services(provisioned: Settings, clock: MovedClock) -> AsyncIterator[Services]:
-    async with bootstrap(provisioned, clock=clock) as built:
-        yield built
 
 
 async def _mailed(market: Market, tenant: Tenant, **data: Any) -> str:

@@ -1,13 +1,12 @@
 """Invoices: a gapless series, one for each order, the same bytes whatever happens in between."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from io import BytesIO
 
 import pytest
 from pypdf import PdfReader
 
-from bbws.shared.bootstrap import Services, bootstrap
+from bbws.shared.bootstrap import bootstrap
 from bbws.shared.contracts.events import InvoiceIssued
 from bbws.shared.contracts.invoices import invoice_number
 from bbws.shared.errors import NotFound, Unavailable
@@ -19,17 +18,6 @@ from tests.support.waiting import eventually
 
 # The numbers of invoices are one series.
 pytestmark = pytest.mark.own_account
-
-
-@pytest.fixture
-def clock() -> MovedClock:
-    return MovedClock()
-
-
-@pytest.fixture
-async def services(provisioned: Settings, clock: MovedClock) -> AsyncIterator[Services]:
-    async with bootstrap(provisioned, clock=clock) as built:
-        yield built
 
 
 async def _issued(market: Market) -> list[InvoiceIssued]:

@@ -1,11 +1,10 @@
 """Mails about orders: each kind once per order, as far as SES allows it (C-38)."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
-from bbws.shared.bootstrap import Services, bootstrap
+from bbws.shared.bootstrap import bootstrap
 from bbws.shared.contracts.events import InvoiceIssued, OrderCreated
 from bbws.shared.errors import NotFound, Rejected, Unavailable
 from bbws.shared.mailing import MailUnderWay
@@ -17,17 +16,6 @@ from tests.support.waiting import eventually
 
 LEASE_S = 25
 KIND = "order_confirmation_customer"
-
-
-@pytest.fixture
-def clock() -> MovedClock:
-    return MovedClock()
-
-
-@pytest.fixture
-async def services(provisioned: Settings, clock: MovedClock) -> AsyncIterator[Services]:
-    async with bootstrap(provisioned, clock=clock) as built:
-        yield built
 
 
 async def _a_sale(market: Market, **fields: object) -> tuple[OrderCreated, InvoiceIssued]:

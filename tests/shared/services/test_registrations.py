@@ -1,14 +1,12 @@
 """Asking for a link: one tenant and few mails for each e-mail, and nothing learned by who asks."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from email.message import EmailMessage
 from typing import Any
 
 import orjson
 import pytest
 
-from bbws.shared.bootstrap import Services, bootstrap
 from bbws.shared.contracts.pages import PageRequest
 from bbws.shared.contracts.registrations import hash_of
 from bbws.shared.contracts.tenant_events import RegistrationRequested
@@ -17,7 +15,6 @@ from bbws.shared.errors import Unavailable
 from bbws.shared.ids import new_id
 from bbws.shared.mailing import MailUnderWay
 from bbws.shared.repositories.audit import AuditRepository
-from bbws.shared.settings import Settings
 from tests.support.builders import registration_requested
 from tests.support.links import link_in, mails_to, token_in
 from tests.support.market import Market, MovedClock
@@ -26,17 +23,6 @@ from tests.support.market import Market, MovedClock
 pytestmark = pytest.mark.own_account
 
 AT_ONCE = 50
-
-
-@pytest.fixture
-def clock() -> MovedClock:
-    return MovedClock()
-
-
-@pytest.fixture
-async def services(provisioned: Settings, clock: MovedClock) -> AsyncIterator[Services]:
-    async with bootstrap(provisioned, clock=clock) as built:
-        yield built
 
 
 async def _requested(market: Market) -> list[RegistrationRequested]:

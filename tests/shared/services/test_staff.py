@@ -1,21 +1,18 @@
 """Roles of staff: the record is the truth, and the groups of the user pool follow it whatever happens."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 from prometheus_client import CollectorRegistry
 
 from bbws.consumers import outbox_relay
 from bbws.consumers.app import build
-from bbws.shared.bootstrap import Services, bootstrap
+from bbws.shared.bootstrap import Services
 from bbws.shared.contracts.audit import PLATFORM
 from bbws.shared.contracts.pages import PageRequest
 from bbws.shared.errors import Invalid, NotFound, Unavailable
 from bbws.shared.ids import new_id
 from bbws.shared.services.staff import APPLIED_WITHIN
-from bbws.shared.settings import Settings
 from tests.support.emulator import Aws
 from tests.support.market import Market, MovedClock
 from tests.support.people import trail_of
@@ -24,17 +21,6 @@ pytestmark = pytest.mark.needs("cognito", "dynamodb", "faults")
 ACTOR = "cli:olga"
 PASSWORD = "a long enough password"
 OLGA = "olga@bbws.example"
-
-
-@pytest.fixture
-def clock() -> MovedClock:
-    return MovedClock()
-
-
-@pytest_asyncio.fixture
-async def services(provisioned: Settings, clock: MovedClock) -> AsyncIterator[Services]:
-    async with bootstrap(provisioned, clock=clock) as built:
-        yield built
 
 
 async def _groups(services: Services, email: str = OLGA) -> set[str]:

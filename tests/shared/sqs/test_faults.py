@@ -13,7 +13,7 @@ from bbws.shared.sqs import Backoff, PartialPublishError, SQSQueue
 from bbws.shared.sqs.client import AWS_ERRORS
 from bbws.shared.sqs.subscriber import batching, poller
 from tests.shared.sqs.faulty import Fault, network
-from tests.shared.sqs.worlds import broker_on, counts, sqs_of, started
+from tests.shared.sqs.worlds import broker_on, is_empty, sqs_of, started
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually
 
@@ -49,10 +49,6 @@ async def fill(aws: Aws, queue: str, numbers: range) -> None:
 def in_group(number: int) -> dict[str, str]:
     """Even numbers in one, odd ones in another."""
     return {"MessageGroupId": "ab"[number % 2], "MessageDeduplicationId": str(number)}
-
-
-async def is_empty(aws: Aws, queue: str) -> bool:
-    return not sum((await counts(aws, queue)).values())
 
 
 @pytest.mark.parametrize("fault", [*FAULTS, "all of them"])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bbws.shared.sqs import Backoff, SQSMessage, SQSQueue
 from bbws.shared.sqs.memory import MemoryService
 from bbws.shared.sqs.subscriber.usecase import SQSSubscriber
-from tests.shared.sqs.worlds import BrokerOnMemory, broker_on, counts, messages_in, started
+from tests.shared.sqs.worlds import BrokerOnMemory, broker_on, counts, is_empty, messages_in, started
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually
 
@@ -90,10 +90,6 @@ async def publish_numbers(aws: Aws, queue: SQSQueue, groups: str) -> None:
         await broker.start()
         for number, group in enumerate(groups):
             await broker.publish(number, queue, group_id=group, deduplication_id=str(number))
-
-
-async def is_empty(aws: Aws, queue: str) -> bool:
-    return not any((await counts(aws, queue)).values())
 
 
 @pytest.mark.parametrize("workers", [1, 4])

@@ -63,6 +63,14 @@ async def counts(aws: Aws, queue: str) -> dict[str, int]:
     return {key: int(attributes[f"ApproximateNumberOfMessages{name}"]) for key, name in names.items()}
 
 
+async def is_empty(aws: Aws, queue: str) -> bool:
+    return not any((await counts(aws, queue)).values())
+
+
+async def none_visible(aws: Aws, queue: str) -> bool:
+    return (await counts(aws, queue))["visible"] == 0
+
+
 async def messages_in(aws: Aws, queue: str) -> list[SQSMessage]:
     """What can be received from a queue now; it stays there and stays visible."""
     async with sqs_of(aws) as sqs:
