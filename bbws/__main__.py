@@ -1,6 +1,6 @@
 """`python -m bbws` and the command `bbws`."""
 
-from bbws.cli import main
+from bbws.cli.app import main
 
 if __name__ == "__main__":
     main()

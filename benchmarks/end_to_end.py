@@ -17,12 +17,12 @@ import aiohttp
 import click
 import orjson
 
-from bbws import user_commands
-from bbws.demo import ADDRESS
+from bbws.commands import users as user_commands
+from bbws.local.demo import ADDRESS
+from bbws.local.up import System
 from bbws.shared.bootstrap import Services, bootstrap
 from bbws.shared.ids import new_id
-from bbws.shared.services.timeline import MAILS_OF_AN_ORDER
-from bbws.up import System
+from bbws.shared.sales.rules.timeline import MAILS_OF_AN_ORDER
 from benchmarks.figures import percentile, table
 
 PAYING_AT_ONCE = 16

@@ -22,21 +22,21 @@ import click
 import orjson
 from aiohttp.test_utils import make_mocked_request
 
-from bbws.demo import ADDRESS
-from bbws.demo_data import PRODUCTS, product_id, seed
 from bbws.gateway.auth import Authorizer
 from bbws.gateway.permissions import Role
 from bbws.gateway.routes import ROUTES
-from bbws.provision import Provisioner
+from bbws.local.demo import ADDRESS
+from bbws.local.demo_data import PRODUCTS, product_id, seed
+from bbws.local.emulator_process import Emulator
+from bbws.local.up import Ports
+from bbws.provision.provisioner import Provisioner
 from bbws.shared.bootstrap import aws_clients, bootstrap
 from bbws.shared.clock import utc_now
-from bbws.shared.contracts.tenants import Registration
+from bbws.shared.contracts.tenancy.tenants import Registration
 from bbws.shared.ids import new_id
-from bbws.shared.integrations.local.emulator_process import Emulator
 from bbws.shared.integrations.tokens import Jwks, TokenVerifier
 from bbws.shared.settings import Settings
 from bbws.shared.topology import Topology
-from bbws.up import Ports
 from benchmarks.figures import percentile, table
 
 READY_WITHIN_S = 30.0

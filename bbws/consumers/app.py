@@ -12,8 +12,8 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from bbws.consumers.health import serve_health
 from bbws.consumers.middlewares import verdicts
-from bbws.shared.audit import acting
 from bbws.shared.bootstrap import Ping, Services, bootstrap
+from bbws.shared.core.audit import acting
 from bbws.shared.errors import Unavailable
 from bbws.shared.logging import get_logger
 from bbws.shared.settings import Settings, secret

@@ -7,9 +7,9 @@ from faststream import BaseMiddleware
 from faststream.exceptions import IgnoredException, RejectMessage
 from pydantic import ValidationError
 
-from bbws.shared.audit import acting
 from bbws.shared.contracts.envelope import Envelope
 from bbws.shared.contracts.events import InvoiceIssued, OrderCreated
+from bbws.shared.core.audit import acting
 from bbws.shared.errors import NotYet, Rejected, Unavailable
 from bbws.shared.logging import bind, bound, get_logger
 from bbws.shared.sqs import PauseSubscriber, ReturnMessage

@@ -7,8 +7,8 @@ A repeat is harmless: each mail is claimed, per order and kind or per event, bef
 from bbws.consumers.app import Consumer
 from bbws.consumers.middlewares import bind_flow
 from bbws.shared.contracts.events import CustomerEvent, InvoiceIssued, OrderCreated, OrderEvent
-from bbws.shared.contracts.tenant_events import RegistrationRequested
-from bbws.shared.services.notifications import Audience
+from bbws.shared.contracts.tenancy.tenant_events import RegistrationRequested
+from bbws.shared.sales.services.notifications import Audience
 
 
 def register(consumer: Consumer) -> None:

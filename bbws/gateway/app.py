@@ -12,6 +12,7 @@ from aiohttp import web
 from bbws.gateway.auth import Authorizer
 from bbws.gateway.background import Background
 from bbws.gateway.dependencies import Dependencies
+from bbws.gateway.hosts import host_names
 from bbws.gateway.keys import (
     AUTHORIZER,
     BACKGROUND,
@@ -35,10 +36,9 @@ from bbws.gateway.routes import ROUTES
 from bbws.gateway.storefront.routes import add_storefront
 from bbws.gateway.streams import StreamLimits, TimelineStreams
 from bbws.shared.bootstrap import Services, bootstrap
-from bbws.shared.hosts import host_names
 from bbws.shared.integrations.payfast_sources import parse_networks
 from bbws.shared.logging import get_logger
-from bbws.shared.order_keys import opens
+from bbws.shared.sales.order_keys import opens
 from bbws.shared.settings import Settings
 
 # Load balancers keep idle connections for 60 s; the side that ends them first must be the load balancer.

@@ -17,11 +17,11 @@ from bbws.gateway.operations import Route
 from bbws.gateway.permissions import GRANTS, Right, Role
 from bbws.gateway.problems import ClientError
 from bbws.shared.contracts.operations import Operation
-from bbws.shared.contracts.users import TenantRole
+from bbws.shared.contracts.tenancy.users import TenantRole
 from bbws.shared.errors import Forbidden, NotFound, Unauthenticated
 from bbws.shared.ids import is_id
 from bbws.shared.integrations.tokens import Claims, TokenVerifier
-from bbws.shared.order_keys import PARAMETER as ORDER_KEY
+from bbws.shared.sales.order_keys import PARAMETER as ORDER_KEY
 
 # A role that is taken, or another one, counts for reading after this at the latest; the first one in a tenant at once.
 ROLE_FRESH_S = 30.0

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from aiohttp import web
 from multidict import CIMultiDict
 
+from bbws.gateway.hosts import is_own_host
 from bbws.gateway.idempotency import once
 from bbws.gateway.keys import (
     AUTHORIZER,
@@ -25,9 +26,8 @@ from bbws.gateway.keys import (
 from bbws.gateway.operations import EVENT_STREAM, Handler, Route
 from bbws.gateway.problems import ClientError, Problem, answer, problem_of
 from bbws.gateway.requests import parsed_body, raw_body, require_media_type, sender
-from bbws.shared.audit import acting
+from bbws.shared.core.audit import acting
 from bbws.shared.errors import Unavailable
-from bbws.shared.hosts import is_own_host
 from bbws.shared.ids import new_id
 from bbws.shared.logging import bound, get_logger
 

@@ -10,9 +10,9 @@ import structlog
 from prometheus_client import Gauge
 
 from bbws.gateway.problems import Busy
-from bbws.shared.contracts.orders import TimelineEntry
+from bbws.shared.contracts.sales.orders import TimelineEntry
 from bbws.shared.errors import BbwsError
-from bbws.shared.services.timeline import MAILS_OF_AN_ORDER
+from bbws.shared.sales.rules.timeline import MAILS_OF_AN_ORDER
 
 ReadTimeline = Callable[[str, str], Awaitable[Sequence[TimelineEntry]]]
 

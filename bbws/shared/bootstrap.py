@@ -10,14 +10,18 @@ from typing import Any
 import orjson
 from botocore.exceptions import ClientError
 
-from bbws.shared.audit import AuditTrail
 from bbws.shared.aws_errors import cause, reaching
 from bbws.shared.clock import Clock, utc_now
-from bbws.shared.contracts.invoices import Seller
+from bbws.shared.contracts.sales.invoices import Seller
+from bbws.shared.core.audit import AuditTrail
+from bbws.shared.core.audit_entries import AuditRepository
+from bbws.shared.core.idempotency import IdempotencyKeys
+from bbws.shared.core.mailing import Mailer
+from bbws.shared.core.outbox import Outbox
 from bbws.shared.dynamo.cursor import CursorSigner
 from bbws.shared.dynamo.database import Database
+from bbws.shared.dynamo.keys import ORDERS, TENANTS
 from bbws.shared.errors import Rejected, Unavailable
-from bbws.shared.idempotency import IdempotencyKeys
 from bbws.shared.integrations.aws import AwsClients
 from bbws.shared.integrations.cognito import DEPENDENCY as DIRECTORY
 from bbws.shared.integrations.cognito import UserDirectory, UserPool, find_user_pool
@@ -31,29 +35,24 @@ from bbws.shared.integrations.queues import Queues
 from bbws.shared.integrations.tokens import DEPENDENCY as IDENTITY
 from bbws.shared.integrations.tokens import Jwks, TokenVerifier
 from bbws.shared.logging import get_logger
-from bbws.shared.mailing import Mailer
-from bbws.shared.outbox import Outbox
-from bbws.shared.repositories.audit import AuditRepository
-from bbws.shared.repositories.orders import TABLE as ORDERS
-from bbws.shared.repositories.tenants import TABLE as TENANTS
-from bbws.shared.services.audits import Audits
-from bbws.shared.services.campaigns import Campaigns
-from bbws.shared.services.confirmations import Confirmations
-from bbws.shared.services.documents import Documents
-from bbws.shared.services.hierarchies import Hierarchies
-from bbws.shared.services.invoices import Invoices
-from bbws.shared.services.notifications import Notifications
-from bbws.shared.services.operations import Operations
-from bbws.shared.services.orders import Orders
-from bbws.shared.services.payments import Payments
-from bbws.shared.services.products import Products
-from bbws.shared.services.registrations import Registrations
-from bbws.shared.services.staff import Staff
-from bbws.shared.services.tenant_records import TenantRecords
-from bbws.shared.services.tenants import Tenants
-from bbws.shared.services.users import Users
+from bbws.shared.sales.services.campaigns import Campaigns
+from bbws.shared.sales.services.documents import Documents
+from bbws.shared.sales.services.invoices import Invoices
+from bbws.shared.sales.services.notifications import Notifications
+from bbws.shared.sales.services.orders import Orders
+from bbws.shared.sales.services.payments import Payments
+from bbws.shared.sales.services.products import Products
 from bbws.shared.settings import Settings, secret
 from bbws.shared.templating import S3Templates, Templates
+from bbws.shared.tenancy.services.audits import Audits
+from bbws.shared.tenancy.services.confirmations import Confirmations
+from bbws.shared.tenancy.services.hierarchies import Hierarchies
+from bbws.shared.tenancy.services.operations import Operations
+from bbws.shared.tenancy.services.registrations import Registrations
+from bbws.shared.tenancy.services.staff import Staff
+from bbws.shared.tenancy.services.tenant_records import TenantRecords
+from bbws.shared.tenancy.services.tenants import Tenants
+from bbws.shared.tenancy.services.users import Users
 from bbws.shared.topology import Topology
 
 Ping = Callable[[], Awaitable[None]]

@@ -23,6 +23,21 @@ def modules(folder: str) -> list[Path]:
     return [path for path in tracked() if path.suffix == ".py" and path.is_relative_to(ROOT / folder)]
 
 
+def areas() -> set[str]:
+    """Packages of `bbws.shared` that decide something: those with services."""
+    return {path.parent.parent.name for path in modules("bbws/shared") if path.parent.name == "services"}
+
+
+def services() -> list[Path]:
+    """The modules in which decisions are made; `changes.py` is what the services of an area share."""
+    return [
+        path
+        for area in areas()
+        for path in modules(f"bbws/shared/{area}")
+        if path.parent.name == "services" or path.name == "changes.py"
+    ]
+
+
 def imports(path: Path) -> Iterator[ast.Import | ast.ImportFrom]:
     """Every import of a module, those inside functions as well."""
     for node in ast.walk(ast.parse(path.read_text())):

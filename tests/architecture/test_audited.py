@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from tests.architecture.support import modules
+from tests.architecture.support import services
 
 _WRITES = {"write", "transact", "commit"}
 # What makes an entry: the trail itself, and a change of a tenant, which brings its own.
@@ -23,7 +23,7 @@ _UNAUDITED = {
 
 def test_every_change_of_a_service_writes_its_entry() -> None:
     """A change that the trail does not tell is one that nobody can answer for."""
-    silent = {name for path in modules("bbws/shared/services") for name in _silent(ast.parse(path.read_text()))}
+    silent = {name for path in services() for name in _silent(ast.parse(path.read_text()))}
     assert silent == set(_UNAUDITED)
 
 

@@ -2,9 +2,10 @@
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
-from tests.architecture.support import ROOT, imported_names, imports, modules, told
+from tests.architecture.support import ROOT, areas, imported_names, imports, modules, told
 
 # What a contract may stand on: values, the library that checks them, and the one that writes all our JSON.
 _CONTRACTS_MAY = (
@@ -45,6 +46,23 @@ def test_contracts_stand_on_values_alone() -> None:
         for name in imported_names(path):
             allowed = name.split(".")[0] in sys.stdlib_module_names or name.startswith(_CONTRACTS_MAY)
             assert allowed, f"{told(path)} imports {name}"
+
+
+def test_areas_meet_in_events_and_repositories() -> None:
+    """An area that calls another's services decides in its place; then neither can be changed alone."""
+    for area in areas():
+        for path in modules(f"bbws/shared/{area}"):
+            for name in imported_names(path):
+                other, _, part = name.removeprefix("bbws.shared.").partition(".")
+                is_foreign = name.startswith("bbws.shared.") and other in areas() - {area}
+                assert not is_foreign or part.startswith("repositories"), f"{told(path)} imports {name}"
+
+
+def test_contracts_of_imports_name_every_area() -> None:
+    """An area that they do not name is one that they do not hold."""
+    linted = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    roles = next(contract for contract in linted if "services" in contract.get("layers", []))
+    assert {container.removeprefix("bbws.shared.") for container in roles["containers"]} == areas()
 
 
 def _is_private_faststream(name: str) -> bool:

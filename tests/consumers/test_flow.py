@@ -14,9 +14,9 @@ from bbws.consumers.app import Consumer, application, build
 from bbws.shared.bootstrap import Services, bootstrap
 from bbws.shared.contracts.envelope import Envelope
 from bbws.shared.contracts.events import InvoiceIssued
-from bbws.shared.contracts.orders import Order
 from bbws.shared.contracts.pages import PageRequest
-from bbws.shared.services.orders import Orders
+from bbws.shared.contracts.sales.orders import Order
+from bbws.shared.sales.services.orders import Orders
 from bbws.shared.settings import Settings
 from bbws.shared.sqs import PauseSubscriber
 from tests.support.market import Market, paid

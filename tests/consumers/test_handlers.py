@@ -10,10 +10,10 @@ from bbws.shared.bootstrap import Services
 from bbws.shared.contracts.audit import PLATFORM
 from bbws.shared.contracts.envelope import Envelope
 from bbws.shared.contracts.pages import PageRequest
-from bbws.shared.contracts.products import Product
+from bbws.shared.contracts.sales.products import Product
 from bbws.shared.ids import new_id
-from bbws.shared.services.notifications import Notifications
-from bbws.shared.services.orders import Orders
+from bbws.shared.sales.services.notifications import Notifications
+from bbws.shared.sales.services.orders import Orders
 from bbws.shared.sqs import SQSBroker, SQSQueue, TestSQSBroker
 from bbws.shared.sqs.message import SQSMessage
 from tests.support.builders import registration_requested

@@ -6,10 +6,10 @@ from pydantic import ValidationError
 
 from bbws.consumers.middlewares import Ping, verdict
 from bbws.shared.contracts.events import OrderCreated
-from bbws.shared.contracts.orders import Payment
+from bbws.shared.contracts.sales.orders import Payment
+from bbws.shared.core.items import BrokenItem, model_of
+from bbws.shared.core.mailing import MailUnderWay
 from bbws.shared.errors import Conflict, Invalid, NotFound, Rejected, Unavailable
-from bbws.shared.mailing import MailUnderWay
-from bbws.shared.repositories.items import BrokenItem, model_of
 from bbws.shared.sqs import PauseSubscriber, ReturnMessage
 
 

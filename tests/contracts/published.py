@@ -10,17 +10,24 @@ import orjson
 from pydantic import BaseModel
 
 from bbws.shared.contracts.audit import AuditEntry, SealHead
-from bbws.shared.contracts.campaigns import Campaign, CampaignDraft
 from bbws.shared.contracts.events import EVENTS
-from bbws.shared.contracts.hierarchies import HierarchyUnit, HierarchyUnitDraft, HierarchyUnitPatch
-from bbws.shared.contracts.invoices import Invoice
 from bbws.shared.contracts.operations import Operation
-from bbws.shared.contracts.orders import Order, OrderDraft, Payment
-from bbws.shared.contracts.payments import Itn
-from bbws.shared.contracts.products import Product, ProductDraft
-from bbws.shared.contracts.registrations import Confirmation, MailedLink
-from bbws.shared.contracts.tenants import OptionalReason, Reason, Registration, Tenant, TenantDraft, TenantPatch
-from bbws.shared.contracts.users import StaffMember, UserAssignment, UserAssignmentDraft, UserRolePatch
+from bbws.shared.contracts.sales.campaigns import Campaign, CampaignDraft
+from bbws.shared.contracts.sales.invoices import Invoice
+from bbws.shared.contracts.sales.orders import Order, OrderDraft, Payment
+from bbws.shared.contracts.sales.payments import Itn
+from bbws.shared.contracts.sales.products import Product, ProductDraft
+from bbws.shared.contracts.tenancy.hierarchies import HierarchyUnit, HierarchyUnitDraft, HierarchyUnitPatch
+from bbws.shared.contracts.tenancy.registrations import Confirmation, MailedLink
+from bbws.shared.contracts.tenancy.tenants import (
+    OptionalReason,
+    Reason,
+    Registration,
+    Tenant,
+    TenantDraft,
+    TenantPatch,
+)
+from bbws.shared.contracts.tenancy.users import StaffMember, UserAssignment, UserAssignmentDraft, UserRolePatch
 
 SAMPLES = Path(__file__).parent / "samples"
 SCHEMAS = Path(__file__).parent / "schemas"

@@ -10,11 +10,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from bbws.shared.clock import iso
 from bbws.shared.contracts.base import Cents, Line, Timestamp, Uuid
-from bbws.shared.contracts.campaigns import CampaignDraft
 from bbws.shared.contracts.events import EVENTS
-from bbws.shared.contracts.invoices import invoice_number
-from bbws.shared.contracts.orders import BillingAddress, Order, OrderDraft, OrderItem
-from bbws.shared.contracts.tenants import Registration, Tenant, TenantDraft
+from bbws.shared.contracts.sales.campaigns import CampaignDraft
+from bbws.shared.contracts.sales.invoices import invoice_number
+from bbws.shared.contracts.sales.orders import BillingAddress, Order, OrderDraft, OrderItem
+from bbws.shared.contracts.tenancy.tenants import Registration, Tenant, TenantDraft
 from tests.support.builders import a_billing_address, a_campaign, an_item, an_order, order_created
 
 _ID = "019aa7d0-8e3c-7001-8000-000000000001"

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from bbws.demo import sell
+from bbws.local.demo import sell
+from bbws.local.up import Ports, System
 from bbws.shared.settings import Settings
-from bbws.up import Ports, System
 from tests.deploy.support import ours
 
 # The fields of Settings that compose fills with addresses; the browser's for documents is an address of its own here.

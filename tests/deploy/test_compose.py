@@ -9,7 +9,7 @@ import click
 import pytest
 from pydantic import AliasChoices
 
-from bbws.cli import cli
+from bbws.cli.app import cli
 from bbws.consumers import CONSUMERS
 from bbws.consumers.app import GRACEFUL_TIMEOUT_S
 from bbws.gateway.app import SHUTDOWN_TIMEOUT_S

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from bbws.cli import cli
+from bbws.cli.app import cli
 from bbws.consumers import CONSUMERS
 from bbws.shared.settings import Settings
 from tests.docs.support import ROOT, documents, shown, variable

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 import pytest_asyncio
 
+from bbws.local.up import System
 from bbws.shared.contracts.events import PAYMENT_SOURCE
-from bbws.up import System
 from tests.support.shop import MAIL_KINDS, Placed, Shop, open_shop
 from tests.support.waiting import eventually
 

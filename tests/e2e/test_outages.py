@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from bbws.up import System
+from bbws.local.up import System
 from tests.support.shop import MAIL_KINDS, Shop, open_shop
 from tests.support.waiting import eventually
 

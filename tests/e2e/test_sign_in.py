@@ -8,8 +8,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bbws.demo_users import TENANT_ID
-from bbws.up import ACCOUNT, SECRET_ACCESS_KEY, System
+from bbws.local.demo_users import TENANT_ID
+from bbws.local.up import ACCOUNT, SECRET_ACCESS_KEY, System
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("cognito")]
 

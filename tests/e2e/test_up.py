@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bbws.up import HOST, Ports, System, UpFailed
+from bbws.local.up import HOST, Ports, System, UpFailed
 from tests.support.shop import open_shop
 
 pytestmark = pytest.mark.e2e

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from bbws.gateway.app import create_app
 from bbws.gateway.streams import StreamLimits
-from bbws.provision import Provisioner
+from bbws.provision.provisioner import Provisioner
 from bbws.shared.bootstrap import Services, bootstrap
 from bbws.shared.integrations.aws import AwsClients
 from bbws.shared.integrations.cognito import find_pool_id

@@ -12,8 +12,8 @@ from bbws.gateway.requests import body
 from bbws.gateway.responses import json_answer
 from bbws.shared.bootstrap import Services
 from bbws.shared.contracts.base import Contract, Line
-from bbws.shared.contracts.orders import TimelineEntry
-from bbws.shared.contracts.tenants import TenantDraft
+from bbws.shared.contracts.sales.orders import TimelineEntry
+from bbws.shared.contracts.tenancy.tenants import TenantDraft
 from bbws.shared.errors import Unavailable
 from bbws.shared.integrations.tokens import TokenVerifier
 

@@ -17,8 +17,8 @@ from bbws.gateway.openapi import document
 from bbws.gateway.operations import Route
 from bbws.gateway.routes import ROUTES
 from bbws.shared.bootstrap import Services
-from bbws.shared.contracts.products import Product, ProductDraft
-from bbws.shared.contracts.tenants import Tenant, TenantDraft
+from bbws.shared.contracts.sales.products import Product, ProductDraft
+from bbws.shared.contracts.tenancy.tenants import Tenant, TenantDraft
 from bbws.shared.ids import new_id
 from bbws.shared.settings import Settings
 from tests.support.identity import Identity

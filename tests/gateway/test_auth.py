@@ -12,7 +12,7 @@ from bbws.gateway.auth import Authorizer
 from bbws.gateway.keys import AUTHORIZER
 from bbws.shared.bootstrap import bootstrap
 from bbws.shared.contracts.pages import PageRequest
-from bbws.shared.contracts.users import TenantRole
+from bbws.shared.contracts.tenancy.users import TenantRole
 from bbws.shared.errors import Unauthenticated
 from bbws.shared.ids import new_id
 from bbws.shared.integrations.tokens import TokenVerifier

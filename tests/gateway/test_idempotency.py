@@ -9,8 +9,8 @@ from bbws.gateway.app import create_app
 from bbws.gateway.idempotency import key_of, scope_of
 from bbws.shared.bootstrap import bootstrap
 from bbws.shared.clock import utc_now
+from bbws.shared.core.idempotency import LEASE
 from bbws.shared.errors import BadRequest
-from bbws.shared.idempotency import LEASE
 from bbws.shared.ids import new_id
 from bbws.shared.settings import Settings
 from tests.gateway.support import Api, order_body, orders_path

@@ -13,7 +13,7 @@ from bbws.gateway.operations import Route
 from bbws.gateway.permissions import GRANTS, Right, Role
 from bbws.gateway.routes import ROUTES
 from bbws.gateway.storefront.routes import STOREFRONT
-from bbws.shared.contracts.users import TenantRole
+from bbws.shared.contracts.tenancy.users import TenantRole
 from bbws.shared.ids import new_id
 from tests.gateway.support import Answer, Api, description
 from tests.gateway.tenancy import assign

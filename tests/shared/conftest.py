@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest_asyncio
 
-from bbws.provision import Provisioner
+from bbws.provision.provisioner import Provisioner
 from bbws.shared.dynamo.cursor import CursorSigner
 from bbws.shared.dynamo.database import Database
 from bbws.shared.integrations.aws import AwsClients

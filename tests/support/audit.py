@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from bbws.shared.audit import digest_of
 from bbws.shared.clock import iso
 from bbws.shared.contracts.audit import AuditDetails, AuditEntry, SealHead
+from bbws.shared.core.audit import digest_of
+from bbws.shared.core.audit_entries import StoredEntry
 from bbws.shared.ids import new_id
-from bbws.shared.repositories.audit import StoredEntry
-from bbws.shared.services.audit_chain import Anchor, AuditReport, HeadSigner, Verification, extend
+from bbws.shared.tenancy.rules.audit_chain import Anchor, AuditReport, HeadSigner, Verification, extend
 from tests.support.builders import PAID_AT
 
 KEY = "k" * 32

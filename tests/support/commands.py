@@ -17,7 +17,7 @@ from tests.support.emulator import Aws
 DEADLINE_S = 60
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["bbws.cli", "bbws.commands", "bbws.audit_commands", "bbws.user_commands"])
+_FORKS.set_forkserver_preload(["bbws.cli.app", "bbws.commands.system", "bbws.commands.audit", "bbws.commands.users"])
 
 
 def bbws(
@@ -57,7 +57,7 @@ def _command(arguments: tuple[str, ...], environment: Mapping[str, str], streams
     for number, path in enumerate(streams):
         os.dup2(os.open(path, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), number)
     sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115 - they end with the process
-    from bbws.cli import main
+    from bbws.cli.app import main
 
     sys.argv = ["bbws", *arguments]
     try:

@@ -13,8 +13,8 @@ from bbws.shared.contracts.documents import (
     RegistrationMail,
     SiteCreation,
 )
-from bbws.shared.contracts.invoices import Seller
-from bbws.shared.contracts.orders import Order
+from bbws.shared.contracts.sales.invoices import Seller
+from bbws.shared.contracts.sales.orders import Order
 from tests.support.builders import PLACED_AT, a_paid_order, a_payment, a_seller, an_invoice
 
 NOTIFICATIONS = [name for name in DOCUMENTS if name.startswith("notifications/")]

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from bbws.provision import Provisioner
+from bbws.provision.provisioner import Provisioner
 from bbws.shared.integrations.aws import AwsClients
 from bbws.shared.topology import Topology
 

@@ -18,8 +18,8 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from bbws.local.emulator_process import Emulator
 from bbws.shared.integrations.aws import client_config, new_session
-from bbws.shared.integrations.local.emulator_process import Emulator
 
 REGION = "af-south-1"
 # With this one the embedded emulator accepts presigned links.

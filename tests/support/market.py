@@ -10,14 +10,14 @@ from typing import Any
 import pytest_asyncio
 
 from bbws.shared.bootstrap import Services, bootstrap
-from bbws.shared.contracts.campaigns import Campaign, CampaignDraft
 from bbws.shared.contracts.events import InvoiceIssued, OrderCreated
-from bbws.shared.contracts.orders import Order, OrderDraft, OrderLine, PaymentDetails
-from bbws.shared.contracts.products import Product, ProductDraft
-from bbws.shared.contracts.tenants import Tenant, TenantDraft
+from bbws.shared.contracts.sales.campaigns import Campaign, CampaignDraft
+from bbws.shared.contracts.sales.orders import Order, OrderDraft, OrderLine, PaymentDetails
+from bbws.shared.contracts.sales.products import Product, ProductDraft
+from bbws.shared.contracts.tenancy.tenants import Tenant, TenantDraft
 from bbws.shared.dynamo.codec import decode_item
+from bbws.shared.dynamo.keys import order_partition
 from bbws.shared.ids import new_id
-from bbws.shared.repositories.orders import beside
 from tests.support.builders import PAID_AT, a_billing_address, a_payment, an_invoice, invoice_issued, order_created
 from tests.support.emulator import Aws, Target
 from tests.support.system import provisioned_account, settings_for
@@ -67,7 +67,7 @@ class Market:
 
     async def items_beside(self, order: Order) -> list[dict[str, Any]]:
         """The stored items of the order's own partition."""
-        return await self.items("orders", beside(order.tenant_id, order.id))
+        return await self.items("orders", order_partition(order.tenant_id, order.id))
 
     async def items(self, table: str, partition: str) -> list[dict[str, Any]]:
         async with self.aws.client("dynamodb") as dynamodb:

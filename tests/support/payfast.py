@@ -11,9 +11,9 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from bbws.shared.contracts.orders import Checkout
-from bbws.shared.integrations.local.payfast import PayfastAccount, create_app
-from bbws.shared.integrations.local.payfast_itns import Behaviour, sign_itn
+from bbws.local.payfast import PayfastAccount, create_app
+from bbws.local.payfast_itns import Behaviour, sign_itn
+from bbws.shared.contracts.sales.orders import Checkout
 from bbws.shared.integrations.payfast import PROCESS_PATH, VALIDATE_PATH, parse_itn, signed_part
 
 PASSPHRASE = "jt7NOE43FZPn"

@@ -6,11 +6,12 @@ import orjson
 
 from bbws.shared.contracts.audit import AuditEntry
 from bbws.shared.contracts.pages import MAX_PAGE_SIZE, PageRequest
-from bbws.shared.contracts.tenants import Tenant
-from bbws.shared.contracts.users import TenantRole, UserAssignment, UserAssignmentDraft
+from bbws.shared.contracts.tenancy.tenants import Tenant
+from bbws.shared.contracts.tenancy.users import TenantRole, UserAssignment, UserAssignmentDraft
+from bbws.shared.core.items import model_of
 from bbws.shared.dynamo.codec import encode
+from bbws.shared.dynamo.keys import tenant_partition
 from bbws.shared.ids import new_id
-from bbws.shared.repositories.items import model_of
 from tests.support.market import Market
 
 ACTOR = "user:of-a-test"
@@ -35,7 +36,7 @@ async def users_of(market: Market, tenant: Tenant) -> dict[str, str]:
 
 async def trail_of(market: Market, tenant_id: str) -> list[AuditEntry]:
     """The audit entries of a tenant, oldest first."""
-    items = await market.items("bbws-tenants", f"TENANT#{tenant_id}")
+    items = await market.items("bbws-tenants", tenant_partition(tenant_id))
     return [model_of(AuditEntry, item) for item in items if item["SK"].startswith("EVENT#")]
 
 
@@ -55,7 +56,7 @@ async def delete_tenant(market: Market, tenant: Tenant) -> None:
     async with market.aws.client("dynamodb") as dynamodb:
         await dynamodb.update_item(
             TableName="bbws-tenants",
-            Key={"PK": {"S": f"TENANT#{tenant.id}"}, "SK": {"S": "METADATA"}},
+            Key={"PK": {"S": tenant_partition(tenant.id)}, "SK": {"S": "METADATA"}},
             UpdateExpression="SET #s = :status, deleted = :deleted, active = :active",
             ExpressionAttributeNames={"#s": "status"},
             ExpressionAttributeValues={name: encode(value) for name, value in changes.items()},

@@ -13,11 +13,11 @@ from typing import Any
 import aiohttp
 import orjson
 
-from bbws import user_commands
+from bbws.commands import users as user_commands
+from bbws.local.payfast_itns import Behaviour
+from bbws.local.up import ACCOUNT, SECRET_ACCESS_KEY, System
 from bbws.shared.ids import new_id
-from bbws.shared.integrations.local.payfast_itns import Behaviour
 from bbws.shared.topology import Topology
-from bbws.up import ACCOUNT, SECRET_ACCESS_KEY, System
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from bbws.provision import Provisioner
+from bbws.provision.provisioner import Provisioner
 from bbws.shared.bootstrap import Services, aws_clients, bootstrap
 from bbws.shared.integrations.aws import AwsClients
 from bbws.shared.settings import Settings

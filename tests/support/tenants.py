@@ -3,19 +3,18 @@
 from bbws.shared.contracts.audit import AuditEntry
 from bbws.shared.contracts.events import EVENTS
 from bbws.shared.contracts.pages import PageRequest
-from bbws.shared.contracts.tenant_events import TenantEvent
+from bbws.shared.contracts.tenancy.tenant_events import TenantEvent
+from bbws.shared.core.audit_entries import AuditRepository
+from bbws.shared.core.outbox import SHARDS
 from bbws.shared.dynamo.database import Database
-from bbws.shared.outbox import SHARDS
-from bbws.shared.repositories.audit import AuditRepository
-
-TABLE = "bbws-tenants"
+from bbws.shared.dynamo.keys import TENANTS
 
 
 async def events_of(database: Database, tenant_id: str) -> list[TenantEvent]:
     """The tenant's events in the outbox, published or waiting, in the order of its versions."""
     found = []
     for shard in range(SHARDS):
-        for row in await database.partition(TABLE, ("PK", f"OUTBOX#{shard}")):
+        for row in await database.partition(TENANTS, ("PK", f"OUTBOX#{shard}")):
             event = EVENTS[row["schema"]].model_validate_json(row["envelope"])
             if event.tenantid == tenant_id and isinstance(event, TenantEvent):
                 found.append(event)

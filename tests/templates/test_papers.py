@@ -13,7 +13,7 @@ from pypdf import PdfReader
 
 from bbws.shared.contracts.base import Contract
 from bbws.shared.contracts.documents import DOCUMENTS, InvoiceDocument
-from bbws.shared.contracts.orders import Order
+from bbws.shared.contracts.sales.orders import Order
 from bbws.shared.integrations.pdf import PdfRenderer
 from bbws.shared.templating import PackagedTemplates, Source, TemplateError, Templates
 from tests.support.builders import (

@@ -1,6 +1,6 @@
 """The audit trail: who changed what, when, and from where."""
 
-from bbws.gateway.api import audit
+from bbws.gateway.api.tenancy import audit
 from bbws.gateway.operations import JSON_LINES, Answer, Route
 from bbws.gateway.permissions import Right
 from bbws.shared.contracts.audit import AuditEntry

@@ -1,10 +1,10 @@
 """Products and campaigns: what is sold, and for how much."""
 
-from bbws.gateway.api import campaigns, products
+from bbws.gateway.api.sales import campaigns, products
 from bbws.gateway.operations import Answer, Route
 from bbws.gateway.permissions import Right
-from bbws.shared.contracts.campaigns import Campaign, CampaignDraft
-from bbws.shared.contracts.products import Product, ProductDraft
+from bbws.shared.contracts.sales.campaigns import Campaign, CampaignDraft
+from bbws.shared.contracts.sales.products import Product, ProductDraft
 
 CATALOGUE: tuple[Route, ...] = (
     Route(

@@ -1,9 +1,14 @@
 """Hierarchies of tenants: divisions, groups in them, teams in those."""
 
-from bbws.gateway.api import hierarchies
+from bbws.gateway.api.tenancy import hierarchies
 from bbws.gateway.operations import Answer, Route
 from bbws.gateway.permissions import Right
-from bbws.shared.contracts.hierarchies import Hierarchy, HierarchyUnit, HierarchyUnitDraft, HierarchyUnitPatch
+from bbws.shared.contracts.tenancy.hierarchies import (
+    Hierarchy,
+    HierarchyUnit,
+    HierarchyUnitDraft,
+    HierarchyUnitPatch,
+)
 
 HIERARCHIES: tuple[Route, ...] = (
     Route(

@@ -1,9 +1,9 @@
 """Orders, and what PayFast says of them."""
 
-from bbws.gateway.api import documents, invoices, order_events, orders, payments
+from bbws.gateway.api.sales import documents, invoices, order_events, orders, payments
 from bbws.gateway.operations import EVENT_STREAM, FORM, Answer, Parameter, Route
 from bbws.gateway.permissions import Right
-from bbws.shared.contracts.orders import Order, OrderDraft, Payment, TimelineEntry
+from bbws.shared.contracts.sales.orders import Order, OrderDraft, Payment, TimelineEntry
 
 ORDERS: tuple[Route, ...] = (
     Route(

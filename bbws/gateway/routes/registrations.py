@@ -1,9 +1,9 @@
 """Registering: ask for a link by mail, and follow it."""
 
-from bbws.gateway.api import registrations
+from bbws.gateway.api.tenancy import registrations
 from bbws.gateway.operations import Answer, Route
-from bbws.shared.contracts.registrations import Confirmation, RegistrationAccepted
-from bbws.shared.contracts.tenants import Registration, Tenant
+from bbws.shared.contracts.tenancy.registrations import Confirmation, RegistrationAccepted
+from bbws.shared.contracts.tenancy.tenants import Registration, Tenant
 
 REGISTRATIONS: tuple[Route, ...] = (
     Route(

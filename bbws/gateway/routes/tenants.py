@@ -2,11 +2,11 @@
 
 from typing import get_args
 
-from bbws.gateway.api import operations, tenants
+from bbws.gateway.api.tenancy import operations, tenants
 from bbws.gateway.operations import Answer, Handler, Parameter, Route
 from bbws.gateway.permissions import Right
 from bbws.shared.contracts.operations import OperationStatus
-from bbws.shared.contracts.tenants import (
+from bbws.shared.contracts.tenancy.tenants import (
     Environment,
     OptionalReason,
     Reason,

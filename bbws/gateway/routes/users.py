@@ -1,9 +1,9 @@
 """Users of tenants: who has which role where."""
 
-from bbws.gateway.api import users
+from bbws.gateway.api.tenancy import users
 from bbws.gateway.operations import Answer, Route
 from bbws.gateway.permissions import Right
-from bbws.shared.contracts.users import UserAssignment, UserAssignmentDraft, UserRolePatch
+from bbws.shared.contracts.tenancy.users import UserAssignment, UserAssignmentDraft, UserRolePatch
 
 USERS: tuple[Route, ...] = (
     Route(

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from bbws.gateway.requests import json_pointer
 from bbws.gateway.storefront.countries import NAMES
-from bbws.shared.contracts.orders import OrderDraft
-from bbws.shared.contracts.tenants import Registration
+from bbws.shared.contracts.sales.orders import OrderDraft
+from bbws.shared.contracts.tenancy.tenants import Registration
 from bbws.shared.errors import BadRequest, FieldError, Invalid, Rejected
 
 # The form has 13 fields; whoever sends many more is no browser.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bbws.gateway.streams import is_complete
-from bbws.shared.contracts.orders import Order, TimelineEntry
+from bbws.shared.contracts.sales.orders import Order, TimelineEntry
 
 _CUSTOMER_MAILS = frozenset({"mail.order_confirmation_customer", "mail.payment_confirmation_customer"})
 _INTERNAL = "_internal"

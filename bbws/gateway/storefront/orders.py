@@ -11,11 +11,11 @@ from bbws.gateway.storefront.countries import NAMES, NEIGHBOURS, OTHERS
 from bbws.gateway.storefront.order_progress import progress
 from bbws.gateway.storefront.pages import page
 from bbws.shared.clock import business_date
-from bbws.shared.contracts.campaigns import Campaign
-from bbws.shared.contracts.orders import Order, TimelineKind
-from bbws.shared.contracts.products import Product
+from bbws.shared.contracts.sales.campaigns import Campaign
+from bbws.shared.contracts.sales.orders import Order, TimelineKind
+from bbws.shared.contracts.sales.products import Product
 from bbws.shared.errors import Conflict, FieldError, Invalid, NotFound
-from bbws.shared.order_keys import order_page
+from bbws.shared.sales.order_keys import order_page
 
 ACTOR = "customer"
 FORM_PATH = "/order"

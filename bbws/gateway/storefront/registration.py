@@ -9,14 +9,14 @@ from typing import Any
 from aiohttp import web
 from pydantic import SecretStr, ValidationError
 
-from bbws.gateway.api.registrations import ANSWERED_AFTER_S
+from bbws.gateway.api.tenancy.registrations import ANSWERED_AFTER_S
 from bbws.gateway.keys import SETTINGS, services
 from bbws.gateway.requests import raw_body, resource_id
 from bbws.gateway.storefront import form_tokens
 from bbws.gateway.storefront.order_form import WHOLE_FORM, parse
 from bbws.gateway.storefront.pages import page
-from bbws.shared.contracts.registrations import MAX_PASSWORD_CHARS, MAX_TOKEN_CHARS, Confirmation
-from bbws.shared.contracts.tenants import Registration
+from bbws.shared.contracts.tenancy.registrations import MAX_PASSWORD_CHARS, MAX_TOKEN_CHARS, Confirmation
+from bbws.shared.contracts.tenancy.tenants import Registration
 from bbws.shared.errors import Conflict, Invalid
 
 PATH = "/registration"

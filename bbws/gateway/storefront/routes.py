@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from bbws.gateway.api import documents, order_events
+from bbws.gateway.api.sales import documents, order_events
 from bbws.gateway.keys import ENDPOINTS, PROBLEM_PAGE
 from bbws.gateway.middlewares import endpoint
 from bbws.gateway.operations import EVENT_STREAM, FORM, Answer, Route

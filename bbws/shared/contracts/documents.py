@@ -3,9 +3,9 @@
 from typing import Literal
 
 from bbws.shared.contracts.base import Contract, Timestamp
-from bbws.shared.contracts.invoices import Invoice, InvoiceNumber, Seller
-from bbws.shared.contracts.orders import Order, Payment
-from bbws.shared.contracts.tenants import Email
+from bbws.shared.contracts.sales.invoices import Invoice, InvoiceNumber, Seller
+from bbws.shared.contracts.sales.orders import Order, Payment
+from bbws.shared.contracts.tenancy.tenants import Email
 
 
 class OrderDocument(Contract):

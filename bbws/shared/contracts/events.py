@@ -6,9 +6,9 @@ from pydantic import Field
 
 from bbws.shared.contracts.base import Contract
 from bbws.shared.contracts.envelope import Envelope
-from bbws.shared.contracts.invoices import InvoiceNumber
-from bbws.shared.contracts.orders import Order, Payment
-from bbws.shared.contracts.tenant_events import TENANT_EVENTS, RegistrationRequested
+from bbws.shared.contracts.sales.invoices import InvoiceNumber
+from bbws.shared.contracts.sales.orders import Order, Payment
+from bbws.shared.contracts.tenancy.tenant_events import TENANT_EVENTS, RegistrationRequested
 
 PAYMENT_SOURCE = "bbws.payment"
 

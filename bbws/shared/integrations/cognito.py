@@ -11,7 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from bbws.shared.aws_errors import cause, error_code, reaching
-from bbws.shared.contracts.tenants import normal_email
+from bbws.shared.contracts.tenancy.tenants import normal_email
 from bbws.shared.errors import FieldError, Invalid, NotFound, Unauthenticated, Unavailable
 
 DEPENDENCY = "cognito-idp"

@@ -13,9 +13,9 @@ from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
 
 from bbws.gateway.app import create_app
 from bbws.gateway.streams import StreamLimits
+from bbws.local.payfast import PayfastAccount
+from bbws.local.payfast import create_app as create_payfast
 from bbws.shared.bootstrap import Services
-from bbws.shared.integrations.local.payfast import PayfastAccount
-from bbws.shared.integrations.local.payfast import create_app as create_payfast
 from bbws.shared.settings import Settings
 from tests.gateway.storefront.support import Shop
 from tests.support.emulator import Aws

@@ -11,12 +11,12 @@ from aiohttp.test_utils import TestClient
 from yarl import URL
 
 from bbws.shared.bootstrap import Services
-from bbws.shared.contracts.campaigns import Campaign, CampaignDraft
-from bbws.shared.contracts.orders import Order
 from bbws.shared.contracts.pages import PageRequest
-from bbws.shared.contracts.products import Product, ProductDraft
+from bbws.shared.contracts.sales.campaigns import Campaign, CampaignDraft
+from bbws.shared.contracts.sales.orders import Order
+from bbws.shared.contracts.sales.products import Product, ProductDraft
 from bbws.shared.ids import new_id
-from bbws.shared.order_keys import order_page
+from bbws.shared.sales.order_keys import order_page
 from bbws.shared.settings import Settings
 from tests.support.builders import a_campaign, a_paid_order, a_payment, order_created
 

@@ -3,8 +3,8 @@
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from bbws.shared.contracts.orders import Order
-from bbws.shared.contracts.products import Product
+from bbws.shared.contracts.sales.orders import Order
+from bbws.shared.contracts.sales.products import Product
 from tests.gateway.storefront.browser import NARROWEST, chromium, no_complaints, payfast, settings, shop
 from tests.gateway.storefront.support import ORDER_PAGE, Shop, filled_in, page_of
 

@@ -5,7 +5,7 @@ from email.message import EmailMessage
 import pytest
 from yarl import URL
 
-from bbws.shared.contracts.orders import Order
+from bbws.shared.contracts.sales.orders import Order
 from tests.gateway.storefront.support import Shop, page_of
 from tests.support.builders import a_payment, order_created
 from tests.support.emulator import Aws

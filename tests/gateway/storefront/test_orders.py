@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from bbws.gateway.app import create_app
 from bbws.gateway.storefront.form_tokens import MAX_AGE_S
 from bbws.shared.bootstrap import Services
-from bbws.shared.contracts.tenants import Registration
+from bbws.shared.contracts.tenancy.tenants import Registration
 from bbws.shared.ids import new_id
 from bbws.shared.settings import Settings
 from tests.gateway.storefront import support

@@ -9,7 +9,7 @@ from yarl import URL
 
 from bbws.gateway.app import create_app
 from bbws.gateway.storefront.products import PRODUCTS_PER_PAGE
-from bbws.shared.contracts.products import Entitlements
+from bbws.shared.contracts.sales.products import Entitlements
 from bbws.shared.ids import new_id
 from bbws.shared.settings import Settings
 from bbws.shared.templating import templates_dir

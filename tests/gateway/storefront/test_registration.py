@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bbws.shared.contracts.tenants import Registration
+from bbws.shared.contracts.tenancy.tenants import Registration
 from bbws.shared.ids import new_id
 from bbws.shared.settings import Settings
 from tests.gateway.storefront.support import Page, Shop

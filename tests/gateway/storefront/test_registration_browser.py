@@ -3,7 +3,7 @@
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from bbws.shared.contracts.tenants import Registration
+from bbws.shared.contracts.tenancy.tenants import Registration
 from tests.gateway.storefront.browser import NARROWEST, chromium, no_complaints, payfast, settings, shop
 from tests.gateway.storefront.support import Shop
 from tests.support.builders import registration_requested

@@ -13,12 +13,12 @@ from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.dynamo.codec import Item
 from bbws.shared.dynamo.cursor import CursorSigner
 from bbws.shared.dynamo.database import MAX_TRANSACTION_ITEMS, ConditionFailed, Database, Put, Update
+from bbws.shared.dynamo.keys import ORDERS
 from bbws.shared.errors import BadRequest, Unavailable
 from bbws.shared.settings import Settings
 from tests.support.emulator import Aws
 
 pytestmark = pytest.mark.needs("dynamodb")
-TABLE = "orders"
 COUNTER = ("COUNTER", "COUNTER")
 
 
@@ -32,7 +32,7 @@ class SecondTaken(Exception):
 
 def _put(key: str, sort: str = "A", **more: Any) -> Put:
     conflict = more.pop("conflict", None)
-    return Put(TABLE, {"PK": key, "SK": sort, **more}, conflict=conflict)
+    return Put(ORDERS, {"PK": key, "SK": sort, **more}, conflict=conflict)
 
 
 async def test_an_item_is_read_as_it_was_written(database: Database) -> None:
@@ -45,9 +45,9 @@ async def test_an_item_is_read_as_it_was_written(database: Database) -> None:
         "raw": b"\x00\xff",
         "no": None,
     }
-    await database.write(Put(TABLE, item))
-    assert await database.find(TABLE, ("a", "b")) == item
-    assert await database.find(TABLE, ("a", "c")) is None
+    await database.write(Put(ORDERS, item))
+    assert await database.find(ORDERS, ("a", "b")) == item
+    assert await database.find(ORDERS, ("a", "c")) is None
 
 
 async def test_a_put_does_not_overwrite_and_says_so_in_its_own_words(database: Database) -> None:
@@ -57,14 +57,14 @@ async def test_a_put_does_not_overwrite_and_says_so_in_its_own_words(database: D
         await database.write(_put("name", who="second", conflict=FirstTaken()))
     with pytest.raises(ConditionFailed):
         await database.write(_put("name", who="third"))
-    assert (await database.find(TABLE, ("name", "A")) or {})["who"] == "first"
+    assert (await database.find(ORDERS, ("name", "A")) or {})["who"] == "first"
 
 
 async def test_an_update_changes_and_removes_where_its_condition_holds(database: Database) -> None:
     """Optimistic locking and sparse indexes both stand on it; `status` and `name` are reserved words."""
     await database.write(_put("o", status="NEW", dueKey="x", name="n"))
     change = Update(
-        TABLE,
+        ORDERS,
         ("o", "A"),
         {"status": "PAID", "dueKey": None, "name": "m"},
         condition="#s = :old",
@@ -73,7 +73,7 @@ async def test_an_update_changes_and_removes_where_its_condition_holds(database:
         conflict=FirstTaken(),
     )
     await database.write(change)
-    assert await database.find(TABLE, ("o", "A")) == {"PK": "o", "SK": "A", "status": "PAID", "name": "m"}
+    assert await database.find(ORDERS, ("o", "A")) == {"PK": "o", "SK": "A", "status": "PAID", "name": "m"}
     with pytest.raises(FirstTaken):
         await database.write(change)
 
@@ -81,8 +81,8 @@ async def test_an_update_changes_and_removes_where_its_condition_holds(database:
 async def test_an_update_makes_no_item(database: Database) -> None:
     """An update of what was deleted meanwhile would leave a torso behind."""
     with pytest.raises(ConditionFailed):
-        await database.write(Update(TABLE, ("nobody", "A"), {"x": 1}))
-    assert await database.find(TABLE, ("nobody", "A")) is None
+        await database.write(Update(ORDERS, ("nobody", "A"), {"x": 1}))
+    assert await database.find(ORDERS, ("nobody", "A")) is None
 
 
 async def test_a_transaction_is_all_or_nothing_and_names_its_first_conflict(database: Database) -> None:
@@ -96,7 +96,7 @@ async def test_a_transaction_is_all_or_nothing_and_names_its_first_conflict(data
         await database.transact([writes[0], writes[2]])
     with pytest.raises(ConditionFailed, match="orders"):
         await database.transact([_put("taken-1")])
-    assert await database.find(TABLE, ("free", "A")) is None
+    assert await database.find(ORDERS, ("free", "A")) is None
 
 
 async def test_a_transaction_that_met_another_is_tried_again(aws: Aws, database: Database) -> None:
@@ -105,7 +105,7 @@ async def test_a_transaction_that_met_another_is_tried_again(aws: Aws, database:
         "dynamodb", operation="TransactWriteItems", status=400, code="TransactionConflictException", times=3
     )
     await database.transact([_put("a"), _put("b")])
-    assert await database.find(TABLE, ("b", "A"))
+    assert await database.find(ORDERS, ("b", "A"))
 
 
 async def test_too_large_a_transaction_is_refused_before_it_is_sent(aws: Aws, database: Database) -> None:
@@ -117,12 +117,12 @@ async def test_too_large_a_transaction_is_refused_before_it_is_sent(aws: Aws, da
 
 async def test_fifty_parallel_transactions_count_exactly_once_each(database: Database) -> None:
     """The invoice series: no number twice, none missing, however many come at once."""
-    await database.write(Put(TABLE, {"PK": COUNTER[0], "SK": COUNTER[1], "last": 0}))
+    await database.write(Put(ORDERS, {"PK": COUNTER[0], "SK": COUNTER[1], "last": 0}))
     at_once = asyncio.Semaphore(10)
     serials = await asyncio.gather(*(_count_up(database, who, at_once) for who in range(50)))
     assert sorted(serials) == list(range(1, 51))
-    assert (await database.find(TABLE, COUNTER) or {})["last"] == 50
-    rows = await database.partition(TABLE, ("PK", "COUNTED"))
+    assert (await database.find(ORDERS, COUNTER) or {})["last"] == 50
+    rows = await database.partition(ORDERS, ("PK", "COUNTED"))
     assert sorted((row["serial"], row["who"]) for row in rows) == sorted(zip(serials, range(50), strict=True))
 
 
@@ -133,9 +133,9 @@ async def _count_up(database: Database, who: int, at_once: asyncio.Semaphore) ->
 
 async def _counted(database: Database, who: int) -> int:
     while True:
-        last: int = (await database.find(TABLE, COUNTER) or {})["last"]
+        last: int = (await database.find(ORDERS, COUNTER) or {})["last"]
         taken = Update(
-            TABLE,
+            ORDERS,
             COUNTER,
             {"last": last + 1},
             condition="#l = :l",
@@ -159,7 +159,7 @@ async def test_pages_show_every_item_once_and_never_scan(aws: Aws, database: Dat
     assert [len(page.items) for page in table] == [10, 10, 5]
     assert [item["n"] for page in table for item in page.items] == list(range(25))
     assert [item["n"] for page in index for item in page.items] == list(reversed(range(25)))
-    due = await database.partition(TABLE, ("status", "NEW"), index="OrderStatusIndex", up_to=("statusSort", "004"))
+    due = await database.partition(ORDERS, ("status", "NEW"), index="OrderStatusIndex", up_to=("statusSort", "004"))
     assert [item["n"] for item in due] == [0, 1, 2, 3, 4]
     assert await aws.calls("dynamodb", "Scan") == 0
 
@@ -167,9 +167,9 @@ async def test_pages_show_every_item_once_and_never_scan(aws: Aws, database: Dat
 async def test_a_cursor_opens_no_other_list(database: Database) -> None:
     """A tenant's cursor in another tenant's list must not show that one's orders."""
     await database.transact([_row(n) for n in range(3)])
-    first = await database.page(TABLE, PageRequest(limit=2), partition=("PK", "LIST"))
+    first = await database.page(ORDERS, PageRequest(limit=2), partition=("PK", "LIST"))
     with pytest.raises(BadRequest):
-        await database.page(TABLE, PageRequest(limit=2, cursor=first.next_cursor), partition=("PK", "OTHER"))
+        await database.page(ORDERS, PageRequest(limit=2, cursor=first.next_cursor), partition=("PK", "OTHER"))
 
 
 async def test_a_large_partition_is_read_to_its_end(database: Database) -> None:
@@ -177,7 +177,7 @@ async def test_a_large_partition_is_read_to_its_end(database: Database) -> None:
     text = "x" * 300_000
     for number in range(5):
         await database.write(_put("LARGE", str(number), text=text))
-    assert len(await database.partition(TABLE, ("PK", "LARGE"))) == 5
+    assert len(await database.partition(ORDERS, ("PK", "LARGE"))) == 5
 
 
 async def test_an_outage_is_unavailable_and_names_dynamodb(aws: Aws, database: Database) -> None:
@@ -186,7 +186,7 @@ async def test_an_outage_is_unavailable_and_names_dynamodb(aws: Aws, database: D
     await aws.inject("dynamodb")
     await asyncio.gather(*(_is_unavailable(call) for call in _every_kind_of_call(database)))
     await aws.heal()
-    await database.ping(TABLE)
+    await database.ping(ORDERS)
 
 
 async def test_an_address_where_nobody_listens_is_unavailable(settings: Settings) -> None:
@@ -194,7 +194,7 @@ async def test_an_address_where_nobody_listens_is_unavailable(settings: Settings
     nowhere = settings.model_copy(update={"aws_endpoint_url": "http://127.0.0.1:9"})
     async with aws_clients(nowhere) as clients:
         database = Database(lambda: clients.get("dynamodb"), CursorSigner("key"))
-        await _is_unavailable(database.ping(TABLE))
+        await _is_unavailable(database.ping(ORDERS))
 
 
 def test_no_code_scans() -> None:
@@ -208,21 +208,21 @@ def _row(number: int) -> Put:
 
 
 async def _pages(database: Database, **query: Any) -> list[Page[Item]]:
-    pages = [await database.page(TABLE, PageRequest(limit=10), **query)]
+    pages = [await database.page(ORDERS, PageRequest(limit=10), **query)]
     while cursor := pages[-1].next_cursor:
-        pages.append(await database.page(TABLE, PageRequest(limit=10, cursor=cursor), **query))
+        pages.append(await database.page(ORDERS, PageRequest(limit=10, cursor=cursor), **query))
     return pages
 
 
 def _every_kind_of_call(database: Database) -> list[Awaitable[Any]]:
     return [
-        database.find(TABLE, ("a", "A")),
+        database.find(ORDERS, ("a", "A")),
         database.write(_put("b")),
-        database.write(Update(TABLE, ("a", "A"), {"x": 1})),
+        database.write(Update(ORDERS, ("a", "A"), {"x": 1})),
         database.transact([_put("c")]),
-        database.page(TABLE, PageRequest(), partition=("PK", "a")),
-        database.partition(TABLE, ("PK", "a")),
-        database.ping(TABLE),
+        database.page(ORDERS, PageRequest(), partition=("PK", "a")),
+        database.partition(ORDERS, ("PK", "a")),
+        database.ping(ORDERS),
     ]
 
 

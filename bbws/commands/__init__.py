@@ -1,0 +1,1 @@
+"""What the commands of `bbws` do, under the names that they have there."""

@@ -1,0 +1,1 @@
+"""Makes what `topology.json` declares, and says what differs from it."""

@@ -1,0 +1,1 @@
+"""What every area stands on: committing with events and an audit trail, repeats, work that is due, mails."""

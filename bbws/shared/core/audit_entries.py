@@ -1,0 +1,112 @@
+"""The audit trail, `TENANT#{tenantId} | EVENT#{timestamp}#{id}` in `bbws-tenants`: entries are added, never changed.
+
+`TENANT#{tenantId} | SEAL` is the head of the trail's hash chain.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from bbws.shared.clock import iso
+from bbws.shared.contracts.audit import AuditEntry, Seal, SealHead
+from bbws.shared.contracts.pages import Page, PageRequest
+from bbws.shared.core.due import INDEX, shard_of
+from bbws.shared.core.items import BrokenItem, item_of, model_of
+from bbws.shared.dynamo.codec import Item
+from bbws.shared.dynamo.database import Database, Key, Put, Update
+from bbws.shared.dynamo.keys import TENANTS, tenant_partition
+
+# Entries wait for the sealer in so many partitions of the due index; all of a tenant's wait in the same.
+SEAL_SHARDS = 4
+
+
+class HeadMoved(Exception):
+    """Another sealer extended the chain meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEntry:
+    """An item of the trail; `entry` is None where it holds none, or one that belongs under another key."""
+
+    key: Key
+    entry: AuditEntry | None
+
+
+class AuditRepository:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def new(self, entry: AuditEntry) -> Put:
+        due = {"dueKey": shard_of("SEAL", entry.tenant_id, SEAL_SHARDS), "dueAt": iso(entry.at)}
+        return Put(TENANTS, item_of(entry, _key(entry), **due))
+
+    async def list_of_tenant(self, tenant_id: str, page: PageRequest) -> Page[AuditEntry]:
+        """R-130, newest first."""
+        found = await self._database.page(
+            TENANTS,
+            page,
+            partition=("PK", tenant_partition(tenant_id)),
+            sort_prefix=("SK", "EVENT#"),
+            newest_first=True,
+        )
+        return Page([model_of(AuditEntry, item) for item in found.items], found.next_cursor)
+
+    async def all_of_tenant(self, tenant_id: str) -> AsyncIterator[list[StoredEntry]]:
+        """The whole trail, oldest first, in pages of at most 1 MB."""
+        pages = self._database.pages(TENANTS, ("PK", tenant_partition(tenant_id)), sort_prefix=("SK", "EVENT#"))
+        async for page in pages:
+            yield [_stored(item) for item in page]
+
+    async def due(self, shard: int, now: datetime) -> AsyncIterator[list[StoredEntry]]:
+        """What waits for the sealer, oldest first; the index lags a moment behind the table."""
+        pages = self._database.pages(TENANTS, ("dueKey", f"SEAL#{shard}"), index=INDEX, up_to=("dueAt", iso(now)))
+        async for page in pages:
+            yield [_stored(item) for item in page]
+
+    async def find_head(self, tenant_id: str) -> SealHead | None:
+        """Raises BrokenItem for one that is no head."""
+        item = await self._database.find(TENANTS, _head_key(tenant_id))
+        return model_of(SealHead, item) if item else None
+
+    def head(self, head: SealHead, before: SealHead | None) -> Put:
+        """The chain ends at `head`, where it ended at `before`."""
+        item = item_of(head, _head_key(head.tenant_id))
+        moved = HeadMoved(head.tenant_id)
+        if before is None:
+            return Put(TENANTS, item, conflict=moved)
+        return Put(
+            TENANTS,
+            item,
+            condition="#sequence = :sequence AND #hash = :hash",
+            names={"#sequence": "sequence", "#hash": "hash"},
+            values={":sequence": before.sequence, ":hash": before.hash},
+            conflict=moved,
+        )
+
+    def sealed(self, entry: AuditEntry, seal: Seal) -> Update:
+        """The entry has its place in the chain, and waits no more."""
+        return Update(
+            TENANTS,
+            _key(entry),
+            {"seal": seal.model_dump(mode="json"), "dueKey": None, "dueAt": None},
+            condition="#digest = :digest AND attribute_not_exists(#seal)",
+            names={"#digest": "digest", "#seal": "seal"},
+            values={":digest": entry.digest},
+        )
+
+
+def _stored(item: Item) -> StoredEntry:
+    key = item["PK"], item["SK"]
+    try:
+        entry = model_of(AuditEntry, item)
+    except BrokenItem:
+        return StoredEntry(key, None)
+    return StoredEntry(key, entry if _key(entry) == key else None)
+
+
+def _key(entry: AuditEntry) -> Key:
+    return tenant_partition(entry.tenant_id), f"EVENT#{iso(entry.at)}#{entry.id}"
+
+
+def _head_key(tenant_id: str) -> Key:
+    return tenant_partition(tenant_id), "SEAL"

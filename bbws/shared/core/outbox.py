@@ -1,0 +1,123 @@
+"""State and its events are committed together; what a crash leaves unsent, the relay sends (C-25).
+
+Rows `OUTBOX#{shard} | {event id}` stand in the table of the state. The committing process publishes at once; a row
+that is still due after the grace period is published by `sweep`. A crash between publishing and marking publishes
+twice, which consumers accept; the other order would lose the event.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+from bbws.shared.clock import Clock, iso
+from bbws.shared.contracts.envelope import MAX_EVENT_BYTES, Envelope
+from bbws.shared.contracts.events import EVENTS
+from bbws.shared.core.due import INDEX, shard_of
+from bbws.shared.dynamo.codec import Item
+from bbws.shared.dynamo.database import ConditionFailed, Database, Put, Update, Write
+from bbws.shared.errors import Rejected, Unavailable
+from bbws.shared.integrations.event_bus import EventBus
+from bbws.shared.logging import get_logger
+
+# Spreads the writes of busy moments over partitions, and the work over several relays.
+SHARDS = 4
+# A published row is kept this long to answer "was it sent?", then DynamoDB deletes it.
+KEPT_AFTER_PUBLISHING = timedelta(days=7)
+
+log = get_logger(__name__)
+
+
+class Outbox:
+    def __init__(self, database: Database, bus: EventBus, clock: Clock, *, table: str, grace: timedelta) -> None:
+        self._database = database
+        self._bus = bus
+        self._clock = clock
+        self._table = table
+        self._grace = grace
+
+    async def commit(self, writes: Sequence[Write], events: Sequence[Envelope]) -> None:
+        """Writes and events are stored, or neither is; then the events are published, now or by the relay.
+
+        Raises Rejected for an event that EventBridge would refuse, before anything is stored.
+        """
+        rows = [self._row(event) for event in events]
+        await self._database.transact([*writes, *(Put(self._table, row) for row in rows)])
+        for row in rows:
+            with suppress(Unavailable):
+                await self._publish_or_leave(row)
+
+    async def sweep(self) -> int:
+        """Publish every row that is due; returns how many. Rows that another relay just took are left to it.
+
+        Raises Unavailable at the first sign of an outage: the next rows would only wait for the same time-out.
+        """
+        published = 0
+        for shard in range(SHARDS):
+            due = await self._database.partition(
+                self._table, ("dueKey", f"OUTBOX#{shard}"), index=INDEX, up_to=("dueAt", iso(self._clock()))
+            )
+            for row in due:
+                published += await self._take_and_publish(row)
+        return published
+
+    async def _take_and_publish(self, row: Item) -> bool:
+        later = {"dueAt": iso(self._clock() + self._grace), "attempts": row["attempts"] + 1}
+        try:
+            await self._database.write(
+                Update(self._table, _key(row), later, condition="dueAt = :seen", values={":seen": row["dueAt"]})
+            )
+        except ConditionFailed:
+            return False
+        return await self._publish_or_leave(row)
+
+    async def _publish_or_leave(self, row: Item) -> bool:
+        """A row that this version cannot read waits for a relay that can, and keeps no other row waiting.
+
+        Raises Unavailable when bus or table are out; the row stays.
+        """
+        try:
+            event = _event(row)
+            await self._bus.publish(event, row["envelope"].encode())
+            await self._mark(row)
+        except Unavailable as error:
+            log.warning("event stays in the outbox", event_id=row["SK"], schema=row["schema"], reason=str(error))
+            raise
+        except Exception as error:  # noqa: BLE001 - the state is committed: whatever went wrong, the relay tries again
+            log.warning("event stays in the outbox", event_id=row["SK"], schema=row["schema"], reason=str(error))
+            return False
+        log.info("event published", event_id=event.id, event_type=event.type, correlation_id=event.correlationid)
+        return True
+
+    async def _mark(self, row: Item) -> None:
+        now = self._clock()
+        changes: dict[str, Any] = {
+            "dueKey": None,
+            "dueAt": None,
+            "publishedAt": iso(now),
+            "expiresAt": int((now + KEPT_AFTER_PUBLISHING).timestamp()),
+        }
+        await self._database.write(Update(self._table, _key(row), changes))
+
+    def _row(self, event: Envelope) -> Item:
+        body = event.to_json()
+        if len(body) > MAX_EVENT_BYTES:
+            raise Rejected(f"{event.type} has {len(body)} bytes; EventBridge takes {MAX_EVENT_BYTES}")
+        shard = shard_of("OUTBOX", event.id, SHARDS)
+        return {
+            "PK": shard,
+            "SK": event.id,
+            "dueKey": shard,
+            "dueAt": iso(self._clock() + self._grace),
+            "attempts": 0,
+            "schema": event.schema_urn(),
+            "envelope": body.decode(),
+        }
+
+
+def _key(row: Item) -> tuple[str, str]:
+    return row["PK"], row["SK"]
+
+
+def _event(row: Item) -> Envelope:
+    return EVENTS[row["schema"]].model_validate_json(row["envelope"])

@@ -1,4 +1,0 @@
-"""Stand-ins for outside systems that speak the real protocols.
-
-`bbws up` and the tests start them; the production code talks to them as it talks to AWS and PayFast.
-"""

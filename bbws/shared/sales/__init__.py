@@ -1,0 +1,1 @@
+"""What is sold, ordered, paid and invoiced."""

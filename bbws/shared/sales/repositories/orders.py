@@ -1,0 +1,98 @@
+"""Orders and what stands beside them, in `orders`.
+
+`TENANT#t | ORDER#o` is the order; the partition `TENANT#t#ORDER#o` holds its PAYMENT#, ITN#, INVOICE# and EMAIL#.
+"""
+
+from bbws.shared.clock import iso
+from bbws.shared.contracts.pages import Page, PageRequest
+from bbws.shared.contracts.sales.orders import Order, Payment
+from bbws.shared.core.items import ACTIVE, at_version, item_of, model_of
+from bbws.shared.dynamo.codec import Item
+from bbws.shared.dynamo.database import Database, Key, Put, Update
+from bbws.shared.dynamo.keys import ORDERS, order_partition, tenant_partition
+
+
+class OrderChanged(Exception):
+    """The order has another version than the one that was read."""
+
+
+class PaymentRecorded(Exception):
+    """This payment stands beside its order already."""
+
+
+class OrderRepository:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, tenant_id: str, order_id: str) -> Order | None:
+        item = await self._database.find(ORDERS, (tenant_partition(tenant_id), f"ORDER#{order_id}"))
+        return model_of(Order, item) if item else None
+
+    async def find_anywhere(self, order_id: str) -> Order | None:
+        """By its id alone, through an index that lags a moment behind the table."""
+        page = PageRequest(limit=1)
+        found = await self._database.page(ORDERS, page, partition=("orderIdKey", order_id), index="OrderIdIndex")
+        return model_of(Order, found.items[0]) if found.items else None
+
+    async def list_of_tenant(self, tenant_id: str, page: PageRequest) -> Page[Order]:
+        """AP-2, newest first."""
+        found = await self._database.page(
+            ORDERS, page, partition=("PK", tenant_partition(tenant_id)), sort_prefix=("SK", "ORDER#"), newest_first=True
+        )
+        return Page([model_of(Order, item) for item in found.items], found.next_cursor)
+
+    async def list_by_status(self, status: str, page: PageRequest) -> Page[Order]:
+        """AP-3, oldest first."""
+        found = await self._database.page(ORDERS, page, partition=("status", status), index="OrderStatusIndex")
+        return Page([model_of(Order, item) for item in found.items], found.next_cursor)
+
+    async def list_payments(self, tenant_id: str, order_id: str, page: PageRequest) -> Page[Payment]:
+        """AP-6."""
+        found = await self._database.page(
+            ORDERS, page, partition=("PK", order_partition(tenant_id, order_id)), sort_prefix=("SK", "PAYMENT#")
+        )
+        return Page([model_of(Payment, item) for item in found.items], found.next_cursor)
+
+    async def find_payment(self, tenant_id: str, order_id: str, payment_id: str) -> Payment | None:
+        item = await self._database.find(ORDERS, (order_partition(tenant_id, order_id), f"PAYMENT#{payment_id}"))
+        return model_of(Payment, item) if item else None
+
+    async def list_beside(self, tenant_id: str, order_id: str) -> list[Item]:
+        """Everything that stands beside the order, as stored."""
+        return await self._database.partition(ORDERS, ("PK", order_partition(tenant_id, order_id)))
+
+    def new(self, order: Order) -> Put:
+        return Put(ORDERS, _item(order), conflict=OrderChanged(f"order {order.id} exists"))
+
+    def paid(self, order: Order) -> Update:
+        """Writes what a payment changes, over the version before this one.
+
+        Never the whole item: what a newer process stored beside must survive an older one.
+        """
+        changed = {"status", "payment_details", "date_last_updated", "last_updated_by", "version"}
+        return Update(
+            ORDERS,
+            _key(order),
+            order.model_dump(mode="json", include=changed),
+            **at_version(order.version - 1),
+            conflict=OrderChanged(f"order {order.id} is no longer at version {order.version - 1}"),
+        )
+
+    def new_payment(self, payment: Payment) -> Put:
+        key = (order_partition(payment.tenant_id, payment.order_id), f"PAYMENT#{payment.id}")
+        item = item_of(payment, key, payfastIdKey=payment.payfast_id or None)
+        return Put(ORDERS, item, conflict=PaymentRecorded(f"payment {payment.id} is recorded"))
+
+
+def _key(order: Order) -> Key:
+    return tenant_partition(order.tenant_id), f"ORDER#{order.id}"
+
+
+def _item(order: Order) -> Item:
+    return item_of(
+        order,
+        _key(order),
+        orderIdKey=order.id,
+        statusSort=f"{iso(order.date_created)}#{order.id}",
+        activeKey=ACTIVE if order.active else None,
+    )

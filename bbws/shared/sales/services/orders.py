@@ -1,0 +1,226 @@
+"""Orders: placed by a customer, moved to PAID by `order-record`, never created by a message (C-10)."""
+
+from collections.abc import MutableSequence, Sequence
+
+from bbws.shared.clock import Clock, business_date
+from bbws.shared.contracts.events import OrderCreated
+from bbws.shared.contracts.money import Money
+from bbws.shared.contracts.pages import Page, PageRequest
+from bbws.shared.contracts.sales.campaigns import Campaign
+from bbws.shared.contracts.sales.orders import Checkout, Order, OrderDraft, OrderLine, Payment, TimelineEntry
+from bbws.shared.core.audit import AuditTrail
+from bbws.shared.dynamo.database import Database, Put, Write
+from bbws.shared.errors import Conflict, FieldError, Invalid, NotFound
+from bbws.shared.integrations import payfast
+from bbws.shared.logging import get_logger
+from bbws.shared.sales.order_keys import order_url
+from bbws.shared.sales.repositories.campaigns import CampaignRepository
+from bbws.shared.sales.repositories.orders import OrderChanged, OrderRepository, PaymentRecorded
+from bbws.shared.sales.repositories.products import ProductRepository
+from bbws.shared.sales.rules import pricing
+from bbws.shared.sales.rules.timeline import timeline
+from bbws.shared.settings import Settings, secret
+from bbws.shared.tenancy.repositories.tenants import TenantRepository
+
+PAYFAST_MINIMUM = Money(payfast.MINIMUM_AMOUNT_CENTS)
+LONGEST_PAYFAST_EMAIL = 100
+LARGEST_ORDER = Money(10_000_000_00)
+RECORDER = "order-record"
+
+log = get_logger(__name__)
+
+
+class Orders:
+    def __init__(self, database: Database, audit: AuditTrail, clock: Clock, settings: Settings) -> None:
+        self._database = database
+        self._audit = audit
+        self._orders = OrderRepository(database)
+        self._tenants = TenantRepository(database)
+        self._products = ProductRepository(database)
+        self._campaigns = CampaignRepository(database)
+        self._clock = clock
+        self._settings = settings
+
+    async def place(self, tenant_id: str, draft: OrderDraft, *, actor: str, order_id: str) -> Order:
+        """A PENDING_PAYMENT order with all amounts fixed; the same order again where `order_id` was used before.
+
+        A tenant that is parked or suspended may order, for it must be able to pay. Raises NotFound for an unknown
+        tenant, Conflict for a deleted one, Invalid with every field error at once.
+        """
+        tenant = await self._tenants.get(tenant_id)
+        if repeated := await self._orders.find(tenant_id, order_id):
+            return repeated
+        if tenant.deleted:
+            raise Conflict(f"tenant {tenant_id} is deleted; restore it first")
+        order = await self._priced(tenant_id, draft, actor, order_id)
+        try:
+            await self._database.transact([self._orders.new(order), self._placed(order)])
+        except OrderChanged:
+            return await self.get(tenant_id, order_id)
+        log.info("order placed", tenant_id=tenant_id, order_id=order.id, total_cents=order.total_cents)
+        return order
+
+    async def get(self, tenant_id: str, order_id: str) -> Order:
+        order = await self._orders.find(tenant_id, order_id)
+        if order is None:
+            raise NotFound(f"there is no order {order_id}")
+        return order
+
+    async def list(self, tenant_id: str, page: PageRequest) -> Page[Order]:
+        await self._tenants.get(tenant_id)
+        return await self._orders.list_of_tenant(tenant_id, page)
+
+    async def payments(self, tenant_id: str, order_id: str, page: PageRequest) -> Page[Payment]:
+        await self.get(tenant_id, order_id)
+        return await self._orders.list_payments(tenant_id, order_id, page)
+
+    async def timeline(self, tenant_id: str, order_id: str) -> tuple[TimelineEntry, ...]:
+        """What happened to the order so far, oldest first, made from what stands beside it."""
+        order = await self.get(tenant_id, order_id)
+        return timeline(order, await self._orders.list_beside(tenant_id, order_id))
+
+    def checkout(self, order: Order) -> Checkout:
+        """The form that takes the customer to PayFast."""
+        base = self._settings.public_base_url
+        notify_base = self._settings.payfast_notify_base_url or base
+        more = f" and {len(order.items) - 1} more" if len(order.items) > 1 else ""
+        fields = payfast.checkout_fields(
+            merchant_id=self._settings.payfast_merchant_id,
+            merchant_key=self._settings.payfast_merchant_key.get_secret_value(),
+            return_url=order_url(self._settings, order.tenant_id, order.id),
+            cancel_url=order_url(self._settings, order.tenant_id, order.id, cancelled="1"),
+            notify_url=f"{notify_base}/v1.0/payments/payfast/itn",
+            email_address=order.customer_email if len(order.customer_email) <= LONGEST_PAYFAST_EMAIL else "",
+            m_payment_id=order.id,
+            amount_cents=order.total_cents,
+            item_name=f"{order.items[0].product_name}{more}",
+            custom_str=[order.tenant_id],
+        )
+        fields["signature"] = payfast.sign_checkout(fields, secret(self._settings.payfast_passphrase))
+        return Checkout(url=f"{self._settings.payfast_url}{payfast.PROCESS_PATH}", fields=tuple(fields.items()))
+
+    async def record_payment(self, event: OrderCreated) -> None:
+        """The order is PAID and its payment stands beside it; a repeat changes nothing.
+
+        Raises NotFound for an order that BBWS never took, OrderChanged when it was changed in this very moment.
+        """
+        payment = event.data.payment
+        order = await self.get(payment.tenant_id, payment.order_id)
+        if await self._orders.find_payment(payment.tenant_id, payment.order_id, payment.id):
+            return
+        recorded = payment.model_copy(update={"date_last_updated": self._clock(), "last_updated_by": RECORDER})
+        writes: list[Write] = [self._orders.new_payment(recorded)]
+        if order.status == "PENDING_PAYMENT":
+            paid = self._paid(order, event)
+            writes += [self._orders.paid(paid), self._moved(order, paid)]
+        else:
+            writes.append(self._paid_again(recorded))
+            log.warning("order was paid again", order_id=order.id, status=order.status, payment_id=payment.id)
+        try:
+            await self._database.transact(writes)
+        except PaymentRecorded:
+            return
+        log.info("order paid", order_id=order.id, payment_id=payment.id)
+
+    def _paid(self, order: Order, event: OrderCreated) -> Order:
+        changes = {
+            "status": "PAID",
+            "payment_details": event.data.order.payment_details,
+            "date_last_updated": self._clock(),
+            "last_updated_by": RECORDER,
+            "version": order.version + 1,
+        }
+        return order.model_copy(update=changes)
+
+    def _placed(self, order: Order) -> Put:
+        return self._audit.entry(
+            "ORDER_PLACED",
+            tenant_id=order.tenant_id,
+            subject=f"orders/{order.id}",
+            actor=order.last_updated_by,
+            after=order,
+        )
+
+    def _moved(self, before: Order, after: Order) -> Put:
+        return self._audit.entry(
+            f"ORDER_{after.status}",
+            tenant_id=after.tenant_id,
+            subject=f"orders/{after.id}",
+            actor=after.last_updated_by,
+            before=before,
+            after=after,
+        )
+
+    def _paid_again(self, payment: Payment) -> Put:
+        return self._audit.entry(
+            "ORDER_PAID_AGAIN",
+            tenant_id=payment.tenant_id,
+            subject=f"orders/{payment.order_id}/payments/{payment.id}",
+            actor=payment.last_updated_by,
+            after=payment,
+        )
+
+    async def _priced(self, tenant_id: str, draft: OrderDraft, actor: str, order_id: str) -> Order:
+        now = self._clock()
+        errors: list[FieldError] = []
+        lines = await self._lines(draft.items, errors)
+        campaign = await self._campaign(draft, errors)
+        if errors:
+            raise Invalid("the order names what is not on sale", errors)
+        _refuse_too_large(lines)
+        rate = pricing.vat_rate(business_date(now), self._settings.seller_vat_number)
+        items = pricing.price(lines, campaign, rate_percent=rate, now=now, actor=actor)
+        totals = pricing.total(items)
+        _refuse_too_small(Money(totals["total_cents"]))
+        return Order(
+            id=order_id,
+            tenant_id=tenant_id,
+            customer_email=draft.customer_email,
+            items=items,
+            **totals,
+            vat_rate_percent=rate,
+            campaign=pricing.snapshot(campaign) if campaign else None,
+            billing_address=draft.billing_address,
+            date_created=now,
+            date_last_updated=now,
+            last_updated_by=actor,
+        )
+
+    async def _lines(
+        self, wanted: Sequence[OrderLine], errors: MutableSequence[FieldError]
+    ) -> Sequence[pricing.PricedLine]:
+        lines = []
+        for position, line in enumerate(wanted):
+            product = await self._products.find(line.product_id)
+            if product is None or not product.active:
+                errors.append(FieldError(f"#/items/{position}/productId", "is no product on sale"))
+            else:
+                lines.append((product, line.quantity))
+        return lines
+
+    async def _campaign(self, draft: OrderDraft, errors: MutableSequence[FieldError]) -> Campaign | None:
+        if draft.campaign_code is None:
+            return None
+        campaign = await self._campaigns.find(draft.campaign_code)
+        today = business_date(self._clock())
+        if campaign is None:
+            errors.append(FieldError("#/campaignCode", "is no campaign"))
+        elif not campaign.applies_on(today):
+            errors.append(
+                FieldError("#/campaignCode", f"is valid from {campaign.from_date} to {campaign.to_date} only")
+            )
+        elif campaign.product_id not in {line.product_id for line in draft.items}:
+            errors.append(FieldError("#/campaignCode", "is for a product that the order does not hold"))
+        return campaign
+
+
+def _refuse_too_large(lines: Sequence[pricing.PricedLine]) -> None:
+    amount = Money(sum(product.price_cents * quantity for product, quantity in lines))
+    if amount > LARGEST_ORDER:
+        raise Invalid(f"an order may come to {LARGEST_ORDER}", [FieldError("#/items", f"come to {amount}")])
+
+
+def _refuse_too_small(amount: Money) -> None:
+    if amount < PAYFAST_MINIMUM:
+        too_small = FieldError("#/items", f"come to {amount}")
+        raise Invalid(f"PayFast takes no payment below {PAYFAST_MINIMUM}", [too_small])

@@ -1,0 +1,1 @@
+"""Customers and their people: tenants, users, hierarchies, registrations, operations, audit trails."""
