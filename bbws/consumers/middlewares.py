@@ -8,7 +8,7 @@ from faststream.exceptions import IgnoredException, RejectMessage
 from pydantic import ValidationError
 
 from bbws.shared.contracts.envelope import Envelope
-from bbws.shared.contracts.events import InvoiceIssued, OrderCreated
+from bbws.shared.contracts.sales.order_events import InvoiceIssued, OrderCreated
 from bbws.shared.core.audit import acting
 from bbws.shared.errors import NotYet, Rejected, Unavailable
 from bbws.shared.logging import bind, bound, get_logger

@@ -6,7 +6,8 @@ A repeat is harmless: each mail is claimed, per order and kind or per event, bef
 
 from bbws.consumers.app import Consumer
 from bbws.consumers.middlewares import bind_flow
-from bbws.shared.contracts.events import CustomerEvent, InvoiceIssued, OrderCreated, OrderEvent
+from bbws.shared.contracts.events import CustomerEvent, OrderEvent
+from bbws.shared.contracts.sales.order_events import InvoiceIssued, OrderCreated
 from bbws.shared.contracts.tenancy.tenant_events import RegistrationRequested
 from bbws.shared.sales.services.notifications import Audience
 

@@ -6,7 +6,7 @@ same bytes each time and written only where none stands, and INVOICE_ISSUED leav
 
 from bbws.consumers.app import Consumer
 from bbws.consumers.middlewares import bind_flow
-from bbws.shared.contracts.events import OrderCreated
+from bbws.shared.contracts.sales.order_events import OrderCreated
 
 
 def register(consumer: Consumer) -> None:

@@ -6,7 +6,7 @@ PAID, which happens from PENDING_PAYMENT only.
 
 from bbws.consumers.app import Consumer
 from bbws.consumers.middlewares import bind_flow
-from bbws.shared.contracts.events import OrderCreated
+from bbws.shared.contracts.sales.order_events import OrderCreated
 
 
 def register(consumer: Consumer) -> None:

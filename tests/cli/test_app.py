@@ -13,7 +13,7 @@ from openapi_spec_validator import validate
 
 from bbws import __version__
 from bbws.cli.app import cli
-from bbws.shared.contracts.events import InvoiceIssued, OrderCreated
+from bbws.shared.contracts.sales.order_events import InvoiceIssued, OrderCreated
 from bbws.shared.contracts.tenancy.tenant_events import RegistrationRequested
 from bbws.shared.settings import Settings
 from bbws.shared.topology import Topology

@@ -13,8 +13,8 @@ from bbws.consumers import CONSUMERS, middlewares
 from bbws.consumers.app import Consumer, application, build
 from bbws.shared.bootstrap import Services, bootstrap
 from bbws.shared.contracts.envelope import Envelope
-from bbws.shared.contracts.events import InvoiceIssued
 from bbws.shared.contracts.pages import PageRequest
+from bbws.shared.contracts.sales.order_events import InvoiceIssued
 from bbws.shared.contracts.sales.orders import Order
 from bbws.shared.sales.services.orders import Orders
 from bbws.shared.settings import Settings

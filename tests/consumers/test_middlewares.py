@@ -5,7 +5,7 @@ from faststream.exceptions import RejectMessage
 from pydantic import ValidationError
 
 from bbws.consumers.middlewares import Ping, verdict
-from bbws.shared.contracts.events import OrderCreated
+from bbws.shared.contracts.sales.order_events import OrderCreated
 from bbws.shared.contracts.sales.orders import Payment
 from bbws.shared.core.items import BrokenItem, model_of
 from bbws.shared.core.mailing import MailUnderWay

@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 
 from bbws.local.up import System
-from bbws.shared.contracts.events import PAYMENT_SOURCE
+from bbws.shared.contracts.sales.order_events import PAYMENT_SOURCE
 from tests.support.shop import MAIL_KINDS, Placed, Shop, open_shop
 from tests.support.waiting import eventually
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest_asyncio
 
 from bbws.shared.bootstrap import Services, bootstrap
-from bbws.shared.contracts.events import InvoiceIssued, OrderCreated
 from bbws.shared.contracts.sales.campaigns import Campaign, CampaignDraft
+from bbws.shared.contracts.sales.order_events import InvoiceIssued, OrderCreated
 from bbws.shared.contracts.sales.orders import Order, OrderDraft, OrderLine, PaymentDetails
 from bbws.shared.contracts.sales.products import Product, ProductDraft
 from bbws.shared.contracts.tenancy.tenants import Tenant, TenantDraft

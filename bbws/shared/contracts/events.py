@@ -1,56 +1,14 @@
-"""The events between processes, and where each is known by its schema."""
+"""Every event between processes, each known by its schema, and what the queues carry."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
-from bbws.shared.contracts.base import Contract
 from bbws.shared.contracts.envelope import Envelope
-from bbws.shared.contracts.sales.invoices import InvoiceNumber
-from bbws.shared.contracts.sales.orders import Order, Payment
+from bbws.shared.contracts.sales.order_events import ORDER_EVENTS, InvoiceIssued, OrderCreated
 from bbws.shared.contracts.tenancy.tenant_events import TENANT_EVENTS, RegistrationRequested
 
-PAYMENT_SOURCE = "bbws.payment"
-
-
-class OrderCreatedData(Contract):
-    """The paid order with its payment, whole: no consumer needs to wait for another, or to read the table."""
-
-    order: Order
-    payment: Payment
-
-
-class OrderCreated(Envelope):
-    TYPE = "ORDER_CREATED"
-    SOURCE = PAYMENT_SOURCE
-
-    type: Literal["ORDER_CREATED"] = "ORDER_CREATED"
-    source: Literal["bbws.payment"] = "bbws.payment"
-    dataschema: Literal["urn:bbws:event:ORDER_CREATED:1"] = "urn:bbws:event:ORDER_CREATED:1"
-    data: OrderCreatedData
-
-
-class InvoiceIssuedData(Contract):
-    """Where the PDFs are in the documents bucket, and what the payment confirmation needs besides."""
-
-    invoice_number: InvoiceNumber
-    document_key: str
-    internal_document_key: str
-    order: Order
-    payment: Payment
-
-
-class InvoiceIssued(Envelope):
-    TYPE = "INVOICE_ISSUED"
-    SOURCE = PAYMENT_SOURCE
-
-    type: Literal["INVOICE_ISSUED"] = "INVOICE_ISSUED"
-    source: Literal["bbws.payment"] = "bbws.payment"
-    dataschema: Literal["urn:bbws:event:INVOICE_ISSUED:1"] = "urn:bbws:event:INVOICE_ISSUED:1"
-    data: InvoiceIssuedData
-
-
-_PUBLISHED: tuple[type[Envelope], ...] = (OrderCreated, InvoiceIssued, *TENANT_EVENTS)
+_PUBLISHED: tuple[type[Envelope], ...] = (*ORDER_EVENTS, *TENANT_EVENTS)
 EVENTS: dict[str, type[Envelope]] = {event.schema_urn(): event for event in _PUBLISHED}
 
 # What a queue carries.

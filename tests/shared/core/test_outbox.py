@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from bbws.shared.contracts.envelope import MAX_EVENT_BYTES
-from bbws.shared.contracts.events import OrderCreated
+from bbws.shared.contracts.sales.order_events import OrderCreated
 from bbws.shared.core.outbox import KEPT_AFTER_PUBLISHING, SHARDS, Outbox
 from bbws.shared.dynamo.codec import Item
 from bbws.shared.dynamo.database import ConditionFailed, Database, Put

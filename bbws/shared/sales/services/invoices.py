@@ -6,8 +6,8 @@ from typing import Any
 
 from bbws.shared.clock import Clock, business_date
 from bbws.shared.contracts.documents import InvoiceDocument
-from bbws.shared.contracts.events import InvoiceIssued, InvoiceIssuedData, OrderCreated
 from bbws.shared.contracts.sales.invoices import Invoice, Seller, invoice_number
+from bbws.shared.contracts.sales.order_events import InvoiceIssued, InvoiceIssuedData, OrderCreated
 from bbws.shared.core.audit import AuditTrail
 from bbws.shared.core.outbox import Outbox
 from bbws.shared.dynamo.database import Database, Put

@@ -5,8 +5,8 @@ from typing import Literal
 
 from bbws.shared.contracts.base import Contract
 from bbws.shared.contracts.documents import OrderConfirmation, PaymentConfirmation
-from bbws.shared.contracts.events import InvoiceIssued, OrderCreated
 from bbws.shared.contracts.sales.invoices import Seller
+from bbws.shared.contracts.sales.order_events import InvoiceIssued, OrderCreated
 from bbws.shared.contracts.sales.orders import Order
 from bbws.shared.core.mailing import Content, Mail, Mailer
 from bbws.shared.core.mails import mail_of_order

@@ -3,10 +3,10 @@
 from collections.abc import MutableSequence, Sequence
 
 from bbws.shared.clock import Clock, business_date
-from bbws.shared.contracts.events import OrderCreated
 from bbws.shared.contracts.money import Money
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.contracts.sales.campaigns import Campaign
+from bbws.shared.contracts.sales.order_events import OrderCreated
 from bbws.shared.contracts.sales.orders import Checkout, Order, OrderDraft, OrderLine, Payment, TimelineEntry
 from bbws.shared.core.audit import AuditTrail
 from bbws.shared.dynamo.database import Database, Put, Write

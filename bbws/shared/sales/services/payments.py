@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from bbws.shared.clock import Clock
-from bbws.shared.contracts.events import OrderCreated, OrderCreatedData
+from bbws.shared.contracts.sales.order_events import OrderCreated, OrderCreatedData
 from bbws.shared.contracts.sales.orders import Order, Payment, PaymentDetails
 from bbws.shared.contracts.sales.payments import Itn
 from bbws.shared.core.audit import AuditTrail

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 
 from bbws.gateway.renderings import MAX_RENDERINGS
-from bbws.shared.contracts.events import OrderCreated
+from bbws.shared.contracts.sales.order_events import OrderCreated
 from bbws.shared.contracts.sales.orders import PaymentDetails
 from bbws.shared.errors import NotFound
 from bbws.shared.ids import new_id

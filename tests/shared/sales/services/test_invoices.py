@@ -7,8 +7,8 @@ import pytest
 from pypdf import PdfReader
 
 from bbws.shared.bootstrap import bootstrap
-from bbws.shared.contracts.events import InvoiceIssued
 from bbws.shared.contracts.sales.invoices import invoice_number
+from bbws.shared.contracts.sales.order_events import InvoiceIssued
 from bbws.shared.errors import NotFound, Unavailable
 from bbws.shared.ids import derived_id
 from bbws.shared.integrations.document_store import DocumentStore

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from bbws.shared.bootstrap import bootstrap
-from bbws.shared.contracts.events import InvoiceIssued, OrderCreated
+from bbws.shared.contracts.sales.order_events import InvoiceIssued, OrderCreated
 from bbws.shared.core.mailing import MailUnderWay
 from bbws.shared.errors import NotFound, Rejected, Unavailable
 from bbws.shared.sales.services.notifications import Audience

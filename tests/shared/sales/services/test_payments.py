@@ -11,7 +11,7 @@ import pytest
 from bbws.provision.provisioner import Provisioner
 from bbws.shared.bootstrap import aws_clients, bootstrap
 from bbws.shared.clock import iso
-from bbws.shared.contracts.events import OrderCreated
+from bbws.shared.contracts.sales.order_events import OrderCreated
 from bbws.shared.contracts.sales.orders import Checkout, Order
 from bbws.shared.contracts.sales.payments import Itn
 from bbws.shared.errors import Unavailable
