@@ -122,7 +122,7 @@ def gateway() -> None:
 @click.argument("name")
 @click.option("--drain", is_flag=True, help="Stop once there is nothing left to do.")
 def consumer(name: str, drain: bool) -> None:
-    """Run one consumer: order-record, order-pdf, notify or outbox-relay."""
+    """Run one consumer: order-record, order-pdf, notify or housekeeping."""
     from bbws.consumers import CONSUMERS
     from bbws.consumers.app import application, build
 

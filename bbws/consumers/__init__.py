@@ -6,7 +6,7 @@ Each module says which queues it reads, what it publishes, and why a repeat is h
 from collections.abc import Callable
 from typing import NamedTuple
 
-from bbws.consumers import notify, order_pdf, order_record, outbox_relay
+from bbws.consumers import housekeeping, notify, order_pdf, order_record
 from bbws.consumers.app import Consumer
 
 Register = Callable[[Consumer], None]
@@ -21,7 +21,5 @@ CONSUMERS: dict[str, Entry] = {
     "order-record": Entry(order_record.register, "moves paid orders to PAID and writes their payments"),
     "order-pdf": Entry(order_pdf.register, "numbers, renders and stores invoices, and announces them"),
     "notify": Entry(notify.register, "sends mails to customers and to the team"),
-    "outbox-relay": Entry(
-        outbox_relay.register, "publishes what a crash left, judges waiting ITNs, seals audit trails"
-    ),
+    "housekeeping": Entry(housekeeping.register, "takes up what is due, and what a crash or an outage left"),
 }

@@ -5,14 +5,16 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 from faststream import FastStream
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from bbws.consumers.health import serve_health
-from bbws.consumers.middlewares import verdicts
+from bbws.consumers.middlewares import bind_flow, verdicts
 from bbws.shared.bootstrap import Ping, Services, bootstrap
+from bbws.shared.contracts.envelope import Envelope
 from bbws.shared.core.audit import acting
 from bbws.shared.errors import Unavailable
 from bbws.shared.logging import get_logger
@@ -20,13 +22,14 @@ from bbws.shared.settings import Settings, secret
 from bbws.shared.sqs import SQSBroker, SQSQueue
 from bbws.shared.sqs.opentelemetry import SQSTelemetryMiddleware
 from bbws.shared.sqs.prometheus import SQSPrometheusMiddleware
-from bbws.shared.sqs.subscriber.usecase import SQSSubscriber
 from bbws.shared.topology import Queue, Topology
 
 # Longer than the slowest handler (a PDF on a busy machine takes seconds), shorter than ECS's stopTimeout of 120 s.
 GRACEFUL_TIMEOUT_S = 30.0
 DRAIN_POLL_S = 0.5
 
+EventT = TypeVar("EventT", bound=Envelope)
+Handler = Callable[[EventT], Awaitable[None]]
 Work = Callable[[Services], Awaitable[int]]
 
 log = get_logger(__name__)
@@ -63,17 +66,31 @@ class Consumer:
         assert self.running is not None, "the consumer has not started"
         return self.running
 
-    def subscriber(self, queue_name: str) -> SQSSubscriber:
-        """A subscriber of a declared queue, with the figures that topology gives it."""
+    def subscriber(self, queue_name: str) -> Callable[[Handler[EventT]], Handler[EventT]]:
+        """Decorates the handler of a declared queue, which gets the figures of topology.
+
+        Every log line of a message carries the ids of its flow.
+        """
         queue = self.topology.queue(queue_name)
         self.queues.append(queue)
-        return self.broker.subscriber(
+        subscriber = self.broker.subscriber(
             SQSQueue(queue.name),
             batch_size=queue.batch_size,
             max_workers=queue.max_workers,
             attempts=queue.attempts,
             wait_time=self.settings.receive_wait_s,
         )
+
+        def subscribe(handler: Handler[EventT]) -> Handler[EventT]:
+            @wraps(handler)
+            async def handle(event: EventT) -> None:
+                bind_flow(event)
+                await handler(event)
+
+            subscriber(handle)
+            return handler
+
+        return subscribe
 
     def loop(self, name: str, work: Work, interval_s: float) -> None:
         self.loops.append(Loop(name, work, interval_s))

@@ -5,7 +5,6 @@ A repeat is harmless: each mail is claimed, per order and kind or per event, bef
 """
 
 from bbws.consumers.app import Consumer
-from bbws.consumers.middlewares import bind_flow
 from bbws.shared.contracts.events import CustomerEvent, OrderEvent
 from bbws.shared.contracts.sales.order_events import InvoiceIssued, OrderCreated
 from bbws.shared.contracts.tenancy.tenant_events import RegistrationRequested
@@ -16,7 +15,6 @@ def register(consumer: Consumer) -> None:
     @consumer.subscriber("customer-notify")
     async def mail_customer(event: CustomerEvent) -> None:
         if isinstance(event, RegistrationRequested):
-            bind_flow(event)
             await consumer.services.registrations.mail_link(event)
         else:
             await _confirm(consumer, event, "customer")
@@ -27,7 +25,6 @@ def register(consumer: Consumer) -> None:
 
 
 async def _confirm(consumer: Consumer, event: OrderCreated | InvoiceIssued, audience: Audience) -> None:
-    bind_flow(event)
     if isinstance(event, OrderCreated):
         await consumer.services.notifications.confirm_order(event, audience)
     else:

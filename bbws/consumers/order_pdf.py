@@ -5,7 +5,6 @@ same bytes each time and written only where none stands, and INVOICE_ISSUED leav
 """
 
 from bbws.consumers.app import Consumer
-from bbws.consumers.middlewares import bind_flow
 from bbws.shared.contracts.sales.order_events import OrderCreated
 
 
@@ -14,5 +13,4 @@ def register(consumer: Consumer) -> None:
 
     @consumer.subscriber("order-pdf")
     async def issue_invoice(event: OrderCreated) -> None:
-        bind_flow(event)
         await consumer.services.invoices.issue(event)

@@ -5,12 +5,10 @@ PAID, which happens from PENDING_PAYMENT only.
 """
 
 from bbws.consumers.app import Consumer
-from bbws.consumers.middlewares import bind_flow
 from bbws.shared.contracts.sales.order_events import OrderCreated
 
 
 def register(consumer: Consumer) -> None:
     @consumer.subscriber("order-record")
     async def record_payment(event: OrderCreated) -> None:
-        bind_flow(event)
         await consumer.services.orders.record_payment(event)

@@ -6,7 +6,7 @@ from typing import Any
 
 from bbws.shared.logging import get_logger
 
-# What is not done by then is taken up by the relay.
+# What is not done by then is taken up by housekeeping.
 FINISH_WITHIN_S = 10.0
 
 _log = get_logger(__name__)

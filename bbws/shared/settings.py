@@ -61,8 +61,9 @@ class Settings(BaseSettings):
     mail_lease_s: Annotated[int, Field(gt=0)] = 25
     # What a crash left unjudged is taken up after this; longer than the question to PayFast takes.
     itn_check_after_s: Annotated[float, Field(gt=0)] = 30.0
-    outbox_sweep_interval_s: Annotated[float, Field(gt=0)] = 5.0
-    # The committing process publishes at once; the relay takes over what is older than this.
+    # How often each loop of `housekeeping` looks for work.
+    housekeeping_interval_s: Annotated[float, Field(gt=0)] = 5.0
+    # The committing process publishes at once; housekeeping takes over what is older than this.
     outbox_grace_s: Annotated[float, Field(gt=0)] = 10.0
     template_revalidate_s: Annotated[float, Field(ge=0)] = 30.0
     pdf_processes: Annotated[int, Field(ge=1, le=32)] = 2

@@ -64,7 +64,7 @@ def test_an_unknown_consumer_is_told_with_those_that_exist() -> None:
     answer = _invoke("consumer", "order-records")
     assert answer.exit_code == 2
     assert (
-        "there is no consumer order-records; there are order-record, order-pdf, notify, outbox-relay" in answer.output
+        "there is no consumer order-records; there are order-record, order-pdf, notify, housekeeping" in answer.output
     )
 
 

@@ -61,7 +61,7 @@ async def test_a_trail_that_holds_exits_with_zero_and_one_that_does_not_with_one
 
 
 async def test_patience_decides_what_should_have_been_sealed(provisioned_tables: Settings) -> None:
-    """A relay that has stopped shows as entries that nobody seals."""
+    """Housekeeping that has stopped shows as entries that nobody seals."""
     async with bootstrap(provisioned_tables) as services:
         await _three_changes(services)
     code, out, _ = await _bbws(provisioned_tables, "verify", "platform", "--patience", "0")

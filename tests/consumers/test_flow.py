@@ -16,9 +16,12 @@ from bbws.shared.contracts.envelope import Envelope
 from bbws.shared.contracts.pages import PageRequest
 from bbws.shared.contracts.sales.order_events import InvoiceIssued
 from bbws.shared.contracts.sales.orders import Order
+from bbws.shared.core.outbox import SHARDS
+from bbws.shared.dynamo.keys import ORDERS, TENANTS
 from bbws.shared.sales.services.orders import Orders
 from bbws.shared.settings import Settings
 from bbws.shared.sqs import PauseSubscriber
+from tests.support.builders import registration_requested
 from tests.support.market import Market, paid
 from tests.support.waiting import eventually
 
@@ -124,7 +127,7 @@ async def _has_mails(market: Market, order: Order, count: int) -> bool:
 
 async def _invoice_issued(market: Market, order: Order) -> InvoiceIssued:
     """The event as it went out, from its row in the outbox."""
-    rows = [row for n in range(4) for row in await market.items("orders", f"OUTBOX#{n}")]
+    rows = [row for n in range(SHARDS) for row in await market.items("orders", f"OUTBOX#{n}")]
     events = [InvoiceIssued.model_validate_json(r["envelope"]) for r in rows if "INVOICE_ISSUED" in r["schema"]]
     return next(event for event in events if event.data.order.id == order.id)
 
@@ -248,20 +251,29 @@ async def test_drain_that_fails_says_so(market: Market) -> None:
             await application(consumer, drain=True).run()
 
 
-async def test_relay_drains_the_outbox(market: Market) -> None:
-    """Events that a crash left behind are out when `outbox-relay --drain` ends, each once."""
+async def test_housekeeping_drains_the_outboxes(market: Market) -> None:
+    """Events that a crash left behind, of sales and of tenancy, are out when `housekeeping --drain` ends, each once."""
     settings = market.services.settings.model_copy(update={"outbox_grace_s": 0.001})
     orders = [await market.order() for _ in range(3)]
     await market.aws.inject("events")
     async with bootstrap(settings) as dying:
         for order in orders:
             await dying.outbox.commit([], [paid(order)])
+        await dying.tenant_outbox.commit([], [registration_requested()])
     await market.aws.heal()
-    consumer = build(CONSUMERS["outbox-relay"].register, settings)
+    assert [await _waiting_events(market, table) for table in (ORDERS, TENANTS)] == [len(orders), 1]
+    consumer = build(CONSUMERS["housekeeping"].register, settings)
     async with asyncio.timeout(40):
         await application(consumer, drain=True).run()
+    assert [await _waiting_events(market, table) for table in (ORDERS, TENANTS)] == [0, 0]
     published = await market.published("order-record")
     assert sorted(event.data.order.id for event in published) == sorted(order.id for order in orders)
+
+
+async def _waiting_events(market: Market, table: str) -> int:
+    """How many events of an outbox are still to be published."""
+    rows = [row for shard in range(SHARDS) for row in await market.items(table, f"OUTBOX#{shard}")]
+    return sum("dueKey" in row for row in rows)
 
 
 @pytest.fixture(autouse=True)

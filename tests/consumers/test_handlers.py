@@ -86,10 +86,10 @@ async def test_what_a_loop_changes_is_audited_as_its_doing(shared_market: Market
     assert entry.details.source == "sweeper"
 
 
-async def test_the_relay_seals_what_was_changed(market: Market) -> None:
+async def test_housekeeping_seals_what_was_changed(market: Market) -> None:
     """A sealer that nobody starts is an audit trail that proves nothing."""
     order = await market.order()
-    consumer = build(CONSUMERS["outbox-relay"].register, market.services.settings)
+    consumer = build(CONSUMERS["housekeeping"].register, market.services.settings)
     for loop in consumer.loops:
         await loop.run(market.services)
     report = await market.services.audits.verify(order.tenant_id)

@@ -27,7 +27,7 @@ async def shop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
             "receive_wait_s": 1,
             "mail_lease_s": MAIL_LEASE_S,
             "outbox_grace_s": 2,
-            "outbox_sweep_interval_s": 0.5,
+            "housekeeping_interval_s": 0.5,
             "itn_check_after_s": 2,
         },
     )
@@ -116,7 +116,7 @@ async def test_notify_killed_between_ses_and_its_note_sends_again_once(shop: Sho
 
 
 async def test_a_gateway_killed_before_it_publishes_loses_no_payment(shop: Shop) -> None:
-    """State and event are committed together; the relay publishes what the gateway no longer could (C-25)."""
+    """State and event are committed together; housekeeping publishes what the gateway no longer could (C-25)."""
     order = await shop.order()
     await shop.aws.inject("events", operation="PutEvents", latency_ms=60_000)
     await shop.behave(sandbox_once=True)
@@ -157,7 +157,7 @@ async def test_every_message_delivered_twice_changes_nothing(shop: Shop) -> None
 async def test_many_orders_survive_a_kill_of_every_process(shop: Shop) -> None:
     """Nobody chooses the moment of a crash: all processes die once in the middle of ten orders."""
     orders = [await shop.order() for _ in range(10)]
-    victims = ["gateway", "order-record", "order-pdf", "notify", "outbox-relay"]
+    victims = ["gateway", "order-record", "order-pdf", "notify", "housekeeping"]
     for position, order in enumerate(orders):
         await shop.pay(order)
         if position % 2:
@@ -181,7 +181,7 @@ async def _numbers(shop: Shop) -> list[int]:
 
 
 async def _publish_again(shop: Shop, order: Placed) -> set[str]:
-    """Puts the order's events on the bus once more, as the relay does after a crash; returns their types."""
+    """Puts the order's events on the bus once more, as housekeeping does after a crash; returns their types."""
     published = set()
     async with shop.aws.client("dynamodb") as dynamodb, shop.aws.client("events") as events:
         rows = await dynamodb.scan(

@@ -25,7 +25,7 @@ async def shop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
     system = System(
         tmp_path_factory.mktemp("outages"),
         payfast_retry_base_s=0.5,
-        settings={"receive_wait_s": 1, "outbox_grace_s": 2, "outbox_sweep_interval_s": 0.5, "itn_check_after_s": 2},
+        settings={"receive_wait_s": 1, "outbox_grace_s": 2, "housekeeping_interval_s": 0.5, "itn_check_after_s": 2},
     )
     async with system, open_shop(system) as shop:
         yield shop
@@ -80,7 +80,7 @@ async def test_throttled_work_behind_a_healthy_ping_is_only_late(shop: Shop) -> 
         await shop.assert_exactly_once(order)
 
 
-async def test_an_outage_of_the_bus_leaves_events_to_the_relay(shop: Shop) -> None:
+async def test_an_outage_of_the_bus_leaves_events_to_housekeeping(shop: Shop) -> None:
     """The payment is safe in the outbox; PayFast's notice was answered 200 and will not come again."""
     order = await shop.order()
     await shop.aws.inject("events", operation="PutEvents")

@@ -10,7 +10,7 @@ from tests.support.shop import open_shop
 
 pytestmark = pytest.mark.e2e
 
-SETTINGS = {"receive_wait_s": 1, "outbox_grace_s": 2, "outbox_sweep_interval_s": 0.5, "itn_check_after_s": 2}
+SETTINGS = {"receive_wait_s": 1, "outbox_grace_s": 2, "housekeeping_interval_s": 0.5, "itn_check_after_s": 2}
 
 
 async def test_a_stop_in_the_middle_of_an_order_is_made_up_for_at_the_next_start(tmp_path: Path) -> None:

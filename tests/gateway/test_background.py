@@ -25,7 +25,7 @@ async def test_work_is_finished_before_the_process_ends() -> None:
 
 
 async def test_what_takes_too_long_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The relay takes it up; a process that does not stop is killed, with all it has in hand."""
+    """Housekeeping takes it up; a process that does not stop is killed, with all it has in hand."""
     monkeypatch.setattr(background, "FINISH_WITHIN_S", 0.01)
     work = Background()
     work.start(asyncio.sleep(3600))

@@ -1,4 +1,4 @@
-"""State and its events are committed together; what a crash leaves unsent, the relay sends (C-25).
+"""State and its events are committed together; what a crash leaves unsent, housekeeping sends (C-25).
 
 Rows `OUTBOX#{shard} | {event id}` stand in the table of the state. The committing process publishes at once; a row
 that is still due after the grace period is published by `sweep`. A crash between publishing and marking publishes
@@ -20,7 +20,7 @@ from bbws.shared.errors import Rejected, Unavailable
 from bbws.shared.integrations.event_bus import EventBus
 from bbws.shared.logging import get_logger
 
-# Spreads the writes of busy moments over partitions, and the work over several relays.
+# Spreads the writes of busy moments over partitions, and the work over several processes.
 SHARDS = 4
 # A published row is kept this long to answer "was it sent?", then DynamoDB deletes it.
 KEPT_AFTER_PUBLISHING = timedelta(days=7)
@@ -37,7 +37,7 @@ class Outbox:
         self._grace = grace
 
     async def commit(self, writes: Sequence[Write], events: Sequence[Envelope]) -> None:
-        """Writes and events are stored, or neither is; then the events are published, now or by the relay.
+        """Writes and events are stored, or neither is; then the events are published, now or by housekeeping.
 
         Raises Rejected for an event that EventBridge would refuse, before anything is stored.
         """
@@ -48,7 +48,7 @@ class Outbox:
                 await self._publish_or_leave(row)
 
     async def sweep(self) -> int:
-        """Publish every row that is due; returns how many. Rows that another relay just took are left to it.
+        """Publish every row that is due; returns how many. Rows that another process just took are left to it.
 
         Raises Unavailable at the first sign of an outage: the next rows would only wait for the same time-out.
         """
@@ -72,7 +72,7 @@ class Outbox:
         return await self._publish_or_leave(row)
 
     async def _publish_or_leave(self, row: Item) -> bool:
-        """A row that this version cannot read waits for a relay that can, and keeps no other row waiting.
+        """A row that this version cannot read waits for one that can, and keeps no other row waiting.
 
         Raises Unavailable when bus or table are out; the row stays.
         """
@@ -83,7 +83,7 @@ class Outbox:
         except Unavailable as error:
             log.warning("event stays in the outbox", event_id=row["SK"], schema=row["schema"], reason=str(error))
             raise
-        except Exception as error:  # noqa: BLE001 - the state is committed: whatever went wrong, the relay tries again
+        except Exception as error:  # noqa: BLE001 - the state is committed: whatever went wrong, housekeeping tries again
             log.warning("event stays in the outbox", event_id=row["SK"], schema=row["schema"], reason=str(error))
             return False
         log.info("event published", event_id=event.id, event_type=event.type, correlation_id=event.correlationid)

@@ -94,7 +94,7 @@ async def _due(database: Database) -> int:
 async def test_committing_stores_the_state_and_publishes_the_event(
     outbox: Outbox, database: Database, clock: HandClock, witness: Witness
 ) -> None:
-    """The normal case: nobody waits for the relay, and nothing is left for it."""
+    """The normal case: nobody waits for housekeeping, and nothing is left for it."""
     event = order_created()
     await outbox.commit([_state("order")], [event])
     assert await database.find(ORDERS, ("order", "STATE"))
@@ -106,7 +106,7 @@ async def test_committing_stores_the_state_and_publishes_the_event(
 async def test_a_published_row_leaves_the_due_index_and_expires(
     outbox: Outbox, database: Database, clock: HandClock
 ) -> None:
-    """The relay's index must hold only what is due, or every sweep reads the whole history."""
+    """The index must hold only what is due, or every sweep reads the whole history."""
     await outbox.commit([], [order_created()])
     (row,) = await _rows(database)
     assert await _due(database) == 0
@@ -170,7 +170,7 @@ async def test_a_sweep_ends_at_the_first_sign_of_an_outage(aws: Aws, outbox: Out
 async def test_two_sweepers_at_once_publish_each_row_once(
     aws: Aws, clients: AwsClients, outbox: Outbox, database: Database, clock: HandClock, witness: Witness
 ) -> None:
-    """Two relays run during every deployment."""
+    """Two of these processes run during every deployment."""
     events = [order_created() for _ in range(6)]
     await aws.inject("events", operation="PutEvents", status=400, code="ValidationException")
     await outbox.commit([], events)
@@ -209,7 +209,7 @@ async def test_too_large_an_event_is_refused_before_anything_is_stored(
 async def test_a_row_of_a_newer_version_keeps_no_other_row_waiting(
     aws: Aws, outbox: Outbox, database: Database, clock: HandClock, witness: Witness
 ) -> None:
-    """While a deployment runs, the old relay meets rows that only the new one can read."""
+    """While a deployment runs, the old process meets rows that only the new one can read."""
     events = [order_created() for _ in range(4)]
     await aws.inject("events", operation="PutEvents", status=400, code="ValidationException")
     await outbox.commit([], events)

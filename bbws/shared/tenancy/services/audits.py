@@ -20,7 +20,7 @@ from bbws.shared.tenancy.rules.audit_chain import Anchor, AuditReport, HeadSigne
 # With the chain's head below the 100 writes that DynamoDB takes in a transaction, and below its 4 MB.
 SEALED_AT_ONCE = 90
 MOST_SEALED_BYTES = 3_000_000
-# The relay seals every few seconds; what still waits after this was left out on purpose, or nobody seals.
+# Housekeeping seals every few seconds; what still waits after this was left out on purpose, or nobody seals.
 PATIENCE = timedelta(minutes=10)
 
 log = get_logger(__name__)

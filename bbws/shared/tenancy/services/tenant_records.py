@@ -1,6 +1,6 @@
 """What is kept of a tenant: exported as JSON Lines, and purged once nobody may bring the tenant back (C-28).
 
-A purge is an operation: ordered by an administrator or by the end of the 30 days, carried out by `outbox-relay`. Each
+A purge is an operation: ordered by an administrator or by the end of the 30 days, carried out by `housekeeping`. Each
 step may be repeated, so that a crash anywhere only means that another process begins again after `LEASE`.
 """
 

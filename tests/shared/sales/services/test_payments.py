@@ -368,7 +368,7 @@ async def test_what_is_not_stored_is_not_accepted(own_till: Till) -> None:
 
 
 async def test_event_bus_outage_loses_no_event(own_till: Till) -> None:
-    """The notice is VERIFIED and answered 200; its event waits in the outbox for the relay (C-25)."""
+    """The notice is VERIFIED and answered 200; its event waits in the outbox for housekeeping (C-25)."""
     order = await own_till.order()
     raw_body = await own_till.paid(order)
     await own_till.aws.inject("events")

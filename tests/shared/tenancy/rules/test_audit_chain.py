@@ -145,7 +145,7 @@ def test_seals_beyond_the_head_are_named() -> None:
 
 
 def test_what_is_sealed_while_it_is_verified_is_no_finding() -> None:
-    """The relay does not stop for an auditor: an entry read before it was sealed, and later ones that were."""
+    """Housekeeping does not stop for an auditor: an entry read before it was sealed, and later ones that were."""
     older = SIGNER.sign(TRAIL, _seal(CHAIN[5]), PAID_AT)
     read = [*CHAIN[:6], CHAIN[6].model_copy(update={"seal": None}), *CHAIN[7:]]
     report = verified(read, older, head_now=HEAD)

@@ -1,4 +1,4 @@
-"""Trails on DynamoDB: sealed by however many relays, read by pages, exported whole, verified."""
+"""Trails on DynamoDB: sealed by however many processes, read by pages, exported whole, verified."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -83,7 +83,7 @@ async def test_entries_are_sealed_once_and_the_trail_holds(trails: Trails) -> No
 
 
 async def test_a_thousand_entries_make_one_chain(trails: Trails) -> None:
-    """After an outage of the relay the backlog is sealed in transactions of ninety, and each trail by itself."""
+    """After an outage of housekeeping the backlog is sealed in transactions of ninety, and each trail by itself."""
     trail, other = await trails.write(1000), await trails.write(2)
     before = await trails.aws.calls("dynamodb", "TransactWriteItems")
     assert await trails.seal() == 1002
@@ -95,7 +95,7 @@ async def test_a_thousand_entries_make_one_chain(trails: Trails) -> None:
 
 
 async def test_two_sealers_at_once_make_one_chain(trails: Trails) -> None:
-    """Two relays run during every deployment; whoever comes second leaves the entry to the first."""
+    """Two of these processes run during every deployment; whoever comes second leaves the entry to the first."""
     trail = await trails.write(200)
     async with bootstrap(trails.services.settings, clock=trails.clock) as other:
         sealed = await asyncio.gather(*(audits.seal_due() for audits in (trails.services.audits, other.audits) * 2))
@@ -141,7 +141,7 @@ async def test_a_sealer_that_dies_between_leaves_a_chain_that_goes_on(trails: Tr
 
 
 async def test_an_outage_is_no_finding(trails: Trails) -> None:
-    """The relay waits and goes on; entries are written and wait with it."""
+    """Housekeeping waits and goes on; entries are written and wait with it."""
     trail = await trails.write(3)
     await trails.aws.inject("dynamodb", operation="TransactWriteItems")
     with pytest.raises(Unavailable):

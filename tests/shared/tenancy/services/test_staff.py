@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from prometheus_client import CollectorRegistry
 
-from bbws.consumers import outbox_relay
+from bbws.consumers import housekeeping
 from bbws.consumers.app import build
 from bbws.shared.bootstrap import Services
 from bbws.shared.contracts.audit import PLATFORM
@@ -101,15 +101,15 @@ async def test_an_outage_of_the_user_pool_delays_the_group_and_loses_nothing(
     assert await services.staff.apply_due() == 0
 
 
-async def test_the_relay_applies_what_is_left(services: Services, aws: Aws, clock: MovedClock) -> None:
+async def test_housekeeping_applies_what_is_left(services: Services, aws: Aws, clock: MovedClock) -> None:
     """A method that no process calls mends nothing."""
     await services.staff.grant(OLGA, "OPERATOR", actor=ACTOR, password=PASSWORD)
     await aws.inject("cognito-idp", operation="AdminRemoveUserFromGroup")
     await services.staff.revoke(OLGA, "OPERATOR", actor=ACTOR)
     await aws.heal()
     clock.advance(APPLIED_WITHIN.total_seconds() + 1)
-    relay = build(outbox_relay.register, services.settings, registry=CollectorRegistry())
-    for loop in relay.loops:
+    consumer = build(housekeeping.register, services.settings, registry=CollectorRegistry())
+    for loop in consumer.loops:
         await loop.work(services)
     assert await _groups(services) == set()
 
@@ -146,7 +146,7 @@ async def test_changes_at_one_moment_all_count(services: Services, clock: MovedC
     assert await _groups(services) == {"Admin"}
 
 
-async def test_two_relays_apply_a_change_once(services: Services, aws: Aws, clock: MovedClock) -> None:
+async def test_two_processes_apply_a_change_once(services: Services, aws: Aws, clock: MovedClock) -> None:
     """Both see the row; one takes it."""
     await services.staff.grant(OLGA, "OPERATOR", actor=ACTOR, password=PASSWORD)
     await aws.inject("cognito-idp", operation="AdminAddUserToGroup")

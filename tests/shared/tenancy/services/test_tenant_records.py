@@ -247,7 +247,7 @@ async def test_grace_over_purges_by_itself(archive: Archive) -> None:
 @pytest.mark.parametrize("at", ["PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "Query"])
 @pytest.mark.needs("faults")
 async def test_purge_goes_on_where_a_crash_left_it(archive: Archive, at: str) -> None:
-    """Killed at any step, another relay takes over after the lease, and the export still holds all of it."""
+    """Killed at any step, another process takes over after the lease, and the export still holds all of it."""
     tenant, order = await archive.customer()
     operation = await archive.order_purge(tenant)
     before = len(await archive.stored(tenant, order))
