@@ -1,6 +1,6 @@
 """Fixtures of the services of every area, on an account that the tests of a module share (`support/sharing.py`).
 
-No plugin: the `conftest.py` of an area takes them, so that they hold below it alone.
+No plugin: the `conftest.py` beside the services of an area takes them, so that they hold below it alone.
 """
 
 from collections.abc import AsyncIterator
