@@ -14,8 +14,7 @@ from bbws.shared.contracts.sales.products import Product
 from bbws.shared.ids import new_id
 from bbws.shared.sales.services.notifications import Notifications
 from bbws.shared.sales.services.orders import Orders
-from bbws.shared.sqs import SQSBroker, SQSQueue, TestSQSBroker
-from bbws.shared.sqs.message import SQSMessage
+from bbws.shared.sqs import SQSBroker, SQSMessage, SQSQueue, TestSQSBroker
 from tests.support.builders import registration_requested
 from tests.support.links import mails_to, token_in
 from tests.support.market import Market, paid

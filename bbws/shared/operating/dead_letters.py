@@ -18,8 +18,8 @@ import orjson
 
 from bbws.shared.errors import Conflict, NotFound
 from bbws.shared.logging import get_logger
+from bbws.shared.sqs import dead_letters as story
 from bbws.shared.sqs import wire
-from bbws.shared.sqs.subscriber import dead_letters as story
 from bbws.shared.topology import Topology
 
 # Messages are hidden for so long while they are looked at; a listing that dies gives them back after it.
@@ -27,19 +27,6 @@ HOLD_S = 120
 BATCH = 10
 # More than this many are not held at once: receiving them would outlast the holding of the first.
 MOST_HELD = 1000
-# A redriven message must not look like the dead letter it was.
-_STORY = frozenset(
-    {
-        story.REASON,
-        story.EXCEPTION,
-        story.HANDLER,
-        story.QUEUE,
-        story.FIRST_SEEN,
-        story.RECEIVE_COUNT,
-        story.MESSAGE_ID,
-        story.TRACE_ID,
-    }
-)
 UNTOLD = "crash or timeout (SQS moved it after too many receives)"
 # What EventBridge writes beside an event that it could not hand to its rule's target.
 _ERROR_CODE, _ERROR_MESSAGE = "ERROR_CODE", "ERROR_MESSAGE"
@@ -318,7 +305,7 @@ def _letter(queue: str, message: Mapping[str, Any]) -> DeadLetter:
 def _before_it_died(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """The message's own attributes, without those that tell how it failed."""
     texts, typed = _texts_and_typed(attributes)
-    return wire.pack({name: value for name, value in texts.items() if name not in _STORY}, typed)
+    return wire.pack({name: value for name, value in texts.items() if name not in story.HEADERS}, typed)
 
 
 def _with_content(letter: DeadLetter, content: bytes) -> tuple[str, dict[str, Any]]:

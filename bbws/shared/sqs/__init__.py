@@ -1,4 +1,8 @@
-"""SQS and SNS for FastStream. Guide and table of options: docs/sqs.md."""
+"""SQS and SNS for FastStream. Guide and table of options: docs/sqs.md.
+
+Public are the names below and the modules `annotations`, `dead_letters` (headers of dead letters), `opentelemetry`,
+`prometheus`, `testing` and `wire` (the format of bodies and headers). Everything else may change in any release.
+"""
 
 from .annotations import SQSBatchMessage, SQSMessage
 from .backoff import Backoff
@@ -17,6 +21,7 @@ from .errors import (
 from .payloads import PayloadBucket
 from .response import SQSPublishCommand, SQSResponse
 from .schemas import SNSTopic, SQSQueue, TopicLink
+from .subscriber.usecase import SQSSubscriber
 from .testing import TestSQSBroker
 
 __all__ = (
@@ -38,6 +43,7 @@ __all__ = (
     "SQSResponse",
     "SQSRoute",
     "SQSRouter",
+    "SQSSubscriber",
     "SentPublish",
     "SettlementError",
     "TestSQSBroker",

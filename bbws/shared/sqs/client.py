@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 
 from . import limits
-from .wire import Outgoing
+from .outgoing import Outgoing
 
 AWS_ERRORS = (ClientError, BotoCoreError, OSError, TimeoutError)
 """What a call raises when AWS refuses it, cannot be reached or does not answer."""
@@ -242,5 +242,5 @@ def _batch_result(answer: Mapping[str, Any], entries: int) -> BatchResult:
 
 def in_batches(entries: Sequence[Any]) -> list[Sequence[Any]]:
     """Slices of at most ten."""
-    size = limits.BATCH_ENTRIES
+    size = limits.MAX_BATCH_ENTRIES
     return [entries[start : start + size] for start in range(0, len(entries), size)]

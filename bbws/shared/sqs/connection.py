@@ -13,13 +13,13 @@ from aiobotocore.session import AioSession, get_session
 from .answers import read_quickly
 from .client import BotocoreClient
 from .fast import FastClient
-from .limits import WAIT_TIME_S
+from .limits import MAX_WAIT_TIME_S
 from .payloads import S3Objects
 
 ClientName = Literal["fast", "botocore"]
 
 # Longer than a long poll may take, or every quiet poll would fail and be repeated.
-_READ_TIMEOUT_S = WAIT_TIME_S + 20
+_READ_TIMEOUT_S = MAX_WAIT_TIME_S + 20
 _CONNECT_TIMEOUT_S = 5
 _USER_AGENT = f"faststream-sqs aiobotocore/{aiobotocore.__version__} Botocore/{botocore.__version__}"
 

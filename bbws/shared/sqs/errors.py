@@ -96,7 +96,7 @@ class PauseSubscriber(NackMessage):
     The message is visible again after `delay` seconds, or as soon as the probe succeeds; it never goes to the
     dead letters because of this attempt, and this attempt is left out when its later failures are counted. `probe`
     is asked after 1 s, then at growing intervals of up to 10 s; afterwards one message is tried before the
-    subscriber opens fully.
+    subscriber receives as before.
     """
 
     def __init__(self, *, reason: str, probe: Probe, delay: float = 30) -> None:

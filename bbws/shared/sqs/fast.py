@@ -20,7 +20,7 @@ from botocore.exceptions import HTTPClientError
 
 from .answers import read
 from .client import BotocoreClient
-from .exchange import Exchange
+from .http_transport import HttpTransport
 from .signing import Credentials, Signer
 
 try:
@@ -42,12 +42,12 @@ _OK = 200
 _outcome: ContextVar[list[Any] | None] = ContextVar("sqs_first_outcome", default=None)
 
 
-class Line:
+class SignedConnection:
     """Signed requests over the HTTP session of an aiobotocore client for SQS."""
 
     def __init__(self, sqs: Any, url: str, signer: Signer) -> None:
         # One pool, one set of proxies and certificates.
-        self._exchange = Exchange(sqs._endpoint.http_session, url)  # noqa: SLF001
+        self._transport = HttpTransport(sqs._endpoint.http_session, url)  # noqa: SLF001
         self._credentials: Callable[[], Awaitable[Credentials]] | None = getattr(
             sqs._request_signer._credentials,  # noqa: SLF001 - the client's own, refreshed by it
             "get_frozen_credentials",
@@ -64,7 +64,7 @@ class Line:
         self._user_agent: str = sqs.meta.config.user_agent
 
     @classmethod
-    async def of(cls, sqs: Any) -> "Line | None":
+    async def of(cls, sqs: Any) -> "SignedConnection | None":
         """None where the client signs in another way than this module can: anonymous, bearer token, SigV4a."""
         usual = sqs._request_signer  # noqa: SLF001
         if usual._signature_version != _SIGNATURE_VERSION:  # noqa: SLF001
@@ -87,27 +87,27 @@ class Line:
         """botocore's response object; raises botocore's HTTPClientError."""
         headers = self._signer.sign(self._headers[method], body, credentials)
         headers["user-agent"] = self._user_agent
-        return await self._exchange.post(headers, body)
+        return await self._transport.post(headers, body)
 
 
 class FastClient(BotocoreClient):
     """`Client` whose five hot calls skip botocore while everything is well."""
 
-    _line: Line | None = None
+    _connection: SignedConnection | None = None
 
     async def connect(self) -> None:
         """Find out where and how the aiobotocore client sends; without this every call goes through it."""
-        self._line = await Line.of(self.sqs)
-        if self._line is not None:
+        self._connection = await SignedConnection.of(self.sqs)
+        if self._connection is not None:
             self.sqs.meta.events.register_first("before-send.sqs", _answer_first)
 
     async def _call(self, method: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        credentials = await self._line.credentials() if self._line is not None else None
-        if self._line is None or credentials is None:
+        credentials = await self._connection.credentials() if self._connection is not None else None
+        if self._connection is None or credentials is None:
             return await super()._call(method, arguments)
         outcome: Any
         try:
-            outcome = await self._line.post(method, _dumps(arguments), credentials)
+            outcome = await self._connection.post(method, _dumps(arguments), credentials)
         except HTTPClientError as error:
             outcome = error
         else:

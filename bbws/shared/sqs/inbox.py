@@ -10,9 +10,9 @@ from faststream.exceptions import IncorrectState
 
 from . import wire
 from .client import AWS_ERRORS, Client, error_code
-from .directory import Directory
-from .limits import BATCH_ENTRIES, WAIT_TIME_S
+from .limits import MAX_BATCH_ENTRIES, MAX_WAIT_TIME_S
 from .message import ReceivedMessage
+from .resolver import Resolver
 
 # An answer that nobody here waits for: put back for another process, and thrown away when no one takes it.
 _STRANGER_AWAY_S = 1
@@ -24,10 +24,10 @@ _log = logging.getLogger(__name__)
 class Inbox:
     """Answers by correlation id. Safe to share between processes, quicker with a queue for each."""
 
-    def __init__(self, client: Client, directory: Directory, queue: str) -> None:
+    def __init__(self, client: Client, resolver: Resolver, queue: str) -> None:
         self.queue = queue
         self._client = client
-        self._directory = directory
+        self._resolver = resolver
         self._waiting: dict[str, asyncio.Future[ReceivedMessage]] = {}
         self._polling: asyncio.Task[None] | None = None
 
@@ -58,15 +58,17 @@ class Inbox:
     async def _poll_while_awaited(self) -> None:
         while self._waiting:
             try:
-                await self.collect(WAIT_TIME_S)
+                await self.collect(MAX_WAIT_TIME_S)
             except AWS_ERRORS as error:
                 _log.warning("cannot receive answers from %s: %s: %s", self.queue, error_code(error), error)
                 await asyncio.sleep(_AFTER_FAILURE_S)
 
     async def collect(self, wait_s: int) -> None:
         """One receive: answers reach those who wait for them."""
-        url = await self._directory.queue_url(self.queue)
-        received = await self._client.receive(url, max_messages=BATCH_ENTRIES, wait_s=wait_s, visibility_timeout_s=None)
+        url = await self._resolver.queue_url(self.queue)
+        received = await self._client.receive(
+            url, max_messages=MAX_BATCH_ENTRIES, wait_s=wait_s, visibility_timeout_s=None
+        )
         strangers = [raw for message in received if not self._give(raw := self._received(message))]
         put_back = [raw for raw in strangers if raw.receive_count < _STRANGER_RECEIVES]
         done = [message["ReceiptHandle"] for message in received if message["ReceiptHandle"] not in _handles(put_back)]

@@ -18,8 +18,9 @@ from botocore.exceptions import ClientError
 
 from .client import BatchResult, Failure
 from .filters import lets_pass
+from .outgoing import Outgoing
 from .schemas import SQSQueue, TopicLink, prefixed, short_name
-from .wire import Attribute, Outgoing
+from .wire import Attribute
 
 _SCHEME = "memory://"
 _REGION = "arn:aws:{}:memory:000000000000:"
@@ -28,7 +29,7 @@ _REGION = "arn:aws:{}:memory:000000000000:"
 _VISIBILITY_S = 30.0
 _DEDUPLICATION_S = 300.0
 # What is given back at once comes with the next receive, not with the one that is going on.
-SHORTEST_S = 1e-6
+MIN_DELAY_S = 1e-6
 
 
 @dataclass
@@ -177,7 +178,7 @@ class MemoryService:
         held = {s.handle: s for s in self._queue(queue_url).messages if s.visible_at > now}
         for handle, seconds in entries:
             if handle in held:
-                held[handle].visible_at = now + max(seconds, SHORTEST_S)
+                held[handle].visible_at = now + max(seconds, MIN_DELAY_S)
         return [
             Failure(index, "ReceiptHandleIsInvalid", "no message in flight has this handle", sender_fault=True)
             for index, (handle, _) in enumerate(entries)

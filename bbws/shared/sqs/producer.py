@@ -12,14 +12,14 @@ from . import wire
 from ._internal import CodecProto, CustomCallable, DefaultCodec, ParserComposition, ProducerProto
 from .backoff import whole_seconds
 from .client import AWS_ERRORS, BatchResult, Client, error_code, is_refusal
-from .directory import Directory
 from .errors import FailedPublish, PartialPublishError, SentPublish
 from .inbox import Inbox
 from .message import ReceivedMessage
+from .outgoing import Outgoing, chunks, headers_of_command, message_limit
 from .parser import SQSParser
 from .payloads import Payloads, size_attribute
+from .resolver import Resolver
 from .response import SQSPublishCommand, SQSResponse
-from .wire import Outgoing
 
 
 class SQSProducer(ProducerProto[SQSPublishCommand]):
@@ -33,7 +33,7 @@ class SQSProducer(ProducerProto[SQSPublishCommand]):
         self._decoder = ParserComposition(decoder, default.decode_message)
         self.codec: CodecProto = DefaultCodec()
         self._client: Client | None = None
-        self._directory: Directory | None = None
+        self._resolver: Resolver | None = None
         self._serializer: SerializerProto | None = None
         self._reply_queue = reply_queue
         self._inbox: Inbox | None = None
@@ -42,7 +42,7 @@ class SQSProducer(ProducerProto[SQSPublishCommand]):
     def connect(
         self,
         client: Client,
-        directory: Directory,
+        resolver: Resolver,
         serializer: SerializerProto | None,
         codec: CodecProto | None,
         payloads: Payloads | None,
@@ -50,7 +50,7 @@ class SQSProducer(ProducerProto[SQSPublishCommand]):
         """Publish with this client from now on."""
         self._payloads = payloads
         self._client = client
-        self._directory = directory
+        self._resolver = resolver
         self._serializer = serializer
         self.codec = codec or DefaultCodec()
 
@@ -62,7 +62,7 @@ class SQSProducer(ProducerProto[SQSPublishCommand]):
 
     def disconnect(self) -> None:
         """Publishing raises IncorrectState from now on."""
-        self._client = self._directory = None
+        self._client = self._resolver = None
 
     @override
     async def publish(self, cmd: SQSPublishCommand) -> str:
@@ -83,7 +83,7 @@ class SQSProducer(ProducerProto[SQSPublishCommand]):
             return []
         batch = _Batch(cmd)
         address = await self._address(cmd)
-        for chunk in wire.chunks(messages, is_topic=cmd.is_topic):
+        for chunk in chunks(messages, is_topic=cmd.is_topic):
             await batch.send(self._connected(), address, chunk, [messages[index] for index in chunk])
         return batch.result()
 
@@ -106,8 +106,8 @@ class SQSProducer(ProducerProto[SQSPublishCommand]):
         if self._reply_queue is None:
             raise SetupError("where should answers go? SQSBroker(reply_queue=...) enables request()")
         if self._inbox is None:
-            assert self._directory is not None
-            self._inbox = Inbox(self._connected(), self._directory, self._reply_queue)
+            assert self._resolver is not None
+            self._inbox = Inbox(self._connected(), self._resolver, self._reply_queue)
         return self._inbox
 
     def _connected(self) -> Client:
@@ -116,15 +116,15 @@ class SQSProducer(ProducerProto[SQSPublishCommand]):
         return self._client
 
     async def _address(self, cmd: SQSPublishCommand) -> str:
-        assert self._directory is not None
-        look_up = self._directory.topic_arn if cmd.is_topic else self._directory.queue_url
+        assert self._resolver is not None
+        look_up = self._resolver.topic_arn if cmd.is_topic else self._resolver.queue_url
         return await look_up(cmd.destination)
 
     async def _outgoing(self, cmd: SQSPublishCommand, item: Any) -> Outgoing:
         _check_fields(cmd)
         own = item if isinstance(item, SQSResponse) else SQSResponse(item)
         content, content_type = await self.codec.encode(own.body, self._serializer)
-        headers = wire.headers_of_command(
+        headers = headers_of_command(
             {**cmd.headers, **own.headers},
             content_type=content_type,
             correlation_id=own.correlation_id or cmd.correlation_id,
@@ -140,7 +140,7 @@ class SQSProducer(ProducerProto[SQSPublishCommand]):
             delay_s=None if delay is None else whole_seconds(delay),
             subject=own.subject or cmd.subject,
         )
-        if self._payloads is not None and message.size > wire.message_limit(is_topic=cmd.is_topic):
+        if self._payloads is not None and message.size > message_limit(is_topic=cmd.is_topic):
             _, message.attributes = wire.encode(content, headers, size_attribute(text))
             message.body = await self._payloads.store(text)
         return message

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from faststream.exceptions import SetupError
 
+from .limits import MAX_DELAY_S, MAX_RETENTION_S, MAX_VISIBILITY_S, MIN_RETENTION_S
+
 FilterScope = Literal["MessageAttributes", "MessageBody"]
 _FIFO_SUFFIX = ".fifo"
 
@@ -73,9 +75,9 @@ class SQSQueue:
             raise SetupError(f"{self.name}: content_based_deduplication is for FIFO queues")
         if self.max_receive_count is not None and self.max_receive_count < 1:
             raise SetupError(f"{self.name}: max_receive_count is at least 1")
-        _check_range(self.name, "visibility_timeout", self.visibility_timeout, 0, 43_200)
-        _check_range(self.name, "delay", self.delay, 0, 900)
-        _check_range(self.name, "retention", self.retention, 60, 1_209_600)
+        _check_range(self.name, "visibility_timeout", self.visibility_timeout, 0, MAX_VISIBILITY_S)
+        _check_range(self.name, "delay", self.delay, 0, MAX_DELAY_S)
+        _check_range(self.name, "retention", self.retention, MIN_RETENTION_S, MAX_RETENTION_S)
 
     @property
     def dead_letter_queue(self) -> "SQSQueue | None":

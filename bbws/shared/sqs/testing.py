@@ -12,7 +12,7 @@ from typing_extensions import override
 from ._internal import EnterType, TestBroker, change_producer
 from .broker.broker import SQSBroker
 from .inbox import Settled
-from .memory import SHORTEST_S, MemoryService
+from .memory import MIN_DELAY_S, MemoryService
 from .message import ReceivedMessage, SQSMessage
 from .parser import SQSParser
 from .payloads import MemoryObjects, Payloads
@@ -85,7 +85,7 @@ class TestSQSBroker(TestBroker[SQSBroker, EnterType], broker=SQSBroker):
         Raises what handlers raised once the time is over: one exception, or a group of them.
         """
         errors: list[Exception] = []
-        until = self._service.now + max(seconds, SHORTEST_S)
+        until = self._service.now + max(seconds, MIN_DELAY_S)
         queues = [subscriber.queue_name for subscriber in _subscribers(self.brokers)]
         while (moment := self._service.next_visible(queues, until)) is not None:
             self._service.set_time(moment)
@@ -234,7 +234,7 @@ class _Delivery:
             while subscriber.calls and subscriber.running and not subscriber.paused:
                 received = await self._service.receive(
                     subscriber.queue_name,
-                    max_messages=subscriber.most_per_call,
+                    max_messages=subscriber.max_per_call,
                     wait_s=0,
                     visibility_timeout_s=subscriber.visibility_timeout,
                 )

@@ -1,14 +1,16 @@
-"""How bodies and headers travel: text that SQS accepts, at most ten attributes, the rest packed into one."""
+"""The wire format: bodies as text that SQS accepts, headers as at most ten attributes, the rest packed into one.
+
+Public, for those who read or write the messages without the broker: `encode` and `decode` bodies, `pack` and `unpack`
+headers.
+"""
 
 import json
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 from . import limits
-from .errors import MessageTooLarge
 
 ENCODING = "content-encoding"
 PACKED = "x-packed-headers"
@@ -24,39 +26,6 @@ _NAME = re.compile(r"(?!AWS\.|Amazon\.)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", re.IG
 _NAME_LENGTH = 256
 
 Attribute = dict[str, Any]
-
-
-@dataclass
-class Outgoing:
-    """One message as it is sent to SQS or SNS."""
-
-    body: str
-    attributes: dict[str, Attribute] = field(default_factory=dict)
-    group_id: str | None = None
-    deduplication_id: str | None = None
-    delay_s: int | None = None
-    subject: str | None = None
-
-    @property
-    def size(self) -> int:
-        """Bytes that count against the limits: body, and each attribute's name, type and value."""
-        return len(self.body.encode()) + sum(_attribute_size(n, a) for n, a in self.attributes.items())
-
-    def check_size(self, *, is_topic: bool) -> None:
-        """Raises MessageTooLarge where the service would refuse it."""
-        limit = message_limit(is_topic=is_topic)
-        if self.size > limit:
-            raise MessageTooLarge(size=self.size, limit=limit, service="SNS" if is_topic else "SQS")
-
-
-def message_limit(*, is_topic: bool) -> int:
-    """Bytes that one message, and one batch, may have."""
-    return limits.SNS_MESSAGE_BYTES if is_topic else limits.SQS_MESSAGE_BYTES
-
-
-def _attribute_size(name: str, attribute: Attribute) -> int:
-    value = attribute.get("StringValue") or attribute.get("BinaryValue") or ""
-    return len(name) + len(attribute["DataType"]) + len(value if isinstance(value, bytes) else value.encode())
 
 
 def encode(
@@ -90,7 +59,7 @@ def pack(values: Mapping[str, str], others: Mapping[str, Attribute] | None = Non
     """
     kept = dict(others or {})
     illegal = [name for name, value in values.items() if not _is_legal(name, value)]
-    room = limits.ATTRIBUTES - len(kept)
+    room = limits.MAX_ATTRIBUTES - len(kept)
     legal = [name for name in values if name not in illegal]
     if illegal or len(legal) > room:
         legal = legal[: max(room - 1, 0)]
@@ -138,25 +107,3 @@ def decode(text: str, headers: dict[str, Any]) -> bytes:
     else:
         del headers[ENCODING]
     return b"" if marker == _EMPTY else b64decode(text)
-
-
-def headers_of_command(
-    headers: Mapping[str, Any], *, content_type: str | None, correlation_id: str | None, reply_to: str
-) -> dict[str, Any]:
-    """The user's headers first: SNS filters see attributes only, and the last ones are packed when there are many."""
-    own = ((CONTENT_TYPE, content_type), (CORRELATION_ID, correlation_id), (REPLY_TO, reply_to))
-    return {**headers, **{name: value for name, value in own if value}}
-
-
-def chunks(messages: Iterable[Outgoing], *, is_topic: bool) -> Iterable[list[int]]:
-    """Indexes of messages that fit together into one call: at most ten, and not over the limit in total."""
-    chunk: list[int] = []
-    size = 0
-    for index, message in enumerate(messages):
-        if chunk and (len(chunk) == limits.BATCH_ENTRIES or size + message.size > message_limit(is_topic=is_topic)):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(index)
-        size += message.size
-    if chunk:
-        yield chunk

@@ -14,8 +14,8 @@ from bbws.shared.errors import Conflict, NotFound
 from bbws.shared.integrations.aws import AwsClients
 from bbws.shared.operating.dead_letters import UNTOLD, DeadLetter, DeadLetters
 from bbws.shared.settings import Settings
+from bbws.shared.sqs import dead_letters as story
 from bbws.shared.sqs import wire
-from bbws.shared.sqs.subscriber import dead_letters as story
 from bbws.shared.topology import Topology
 from tests.support.builders import order_created
 

@@ -25,13 +25,13 @@ from bbws.shared.sqs import (
     SQSMessage,
     SQSQueue,
     SQSRouter,
+    SQSSubscriber,
     TestSQSBroker,
     TopicLink,
 )
 from bbws.shared.sqs.annotations import SQSBroker as InjectedBroker
 from bbws.shared.sqs.opentelemetry import SQSTelemetryMiddleware
 from bbws.shared.sqs.prometheus import SQSPrometheusMiddleware
-from bbws.shared.sqs.subscriber.usecase import SQSSubscriber
 from tests.shared.sqs.worlds import broker_on, started
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually

@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from bbws.shared.sqs.client import BotocoreClient
 from bbws.shared.sqs.connection import ClientName, Connection
-from bbws.shared.sqs.wire import Outgoing
+from bbws.shared.sqs.outgoing import Outgoing
 from tests.shared.sqs.faulty import network
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually

@@ -1,4 +1,4 @@
-"""What the subscriber does to SQS: calls, places, visibility. On AWS over HTTP only."""
+"""What the subscriber does to SQS: calls, workers, visibility. On AWS over HTTP only."""
 
 import asyncio
 from contextvars import ContextVar
@@ -147,7 +147,7 @@ class TestHeartbeat:
         assert 3 <= await aws.calls("sqs", "ChangeMessageVisibilityBatch") <= 8
 
     async def test_a_failed_heartbeat_is_repeated_in_time(self, aws: Aws) -> None:
-        """One failed call must not cost all messages in work their places."""
+        """One failed call must not cost the visibility timeouts of all messages in work."""
         broker, receives = broker_on(aws), []
         await aws.inject("sqs", operation="ChangeMessageVisibilityBatch", status=400, code="AccessDenied", times=1)
 

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.parametrize("client", ["fast", "botocore"])
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(poller, "_LAST_PAUSE_S", 0.2)
+    monkeypatch.setattr(poller, "_MAX_PAUSE_S", 0.2)
     monkeypatch.setattr(poller, "_FIRST_PAUSE_S", 0.05)
     monkeypatch.setattr(batching, "_RETRY_S", 0.02)
 

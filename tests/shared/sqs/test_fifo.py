@@ -12,9 +12,8 @@ from faststream.exceptions import RejectMessage
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bbws.shared.sqs import Backoff, SQSMessage, SQSQueue
+from bbws.shared.sqs import Backoff, SQSMessage, SQSQueue, SQSSubscriber
 from bbws.shared.sqs.memory import MemoryService
-from bbws.shared.sqs.subscriber.usecase import SQSSubscriber
 from tests.shared.sqs.worlds import BrokerOnMemory, broker_on, counts, is_empty, messages_in, started
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually
@@ -232,7 +231,7 @@ async def test_what_was_lost_while_it_waited_is_not_handled() -> None:
         second.handle = "of somebody else"
         [subscriber] = broker.subscribers
         assert isinstance(subscriber, SQSSubscriber)
-        await eventually(lambda: any(raw.lost for [raw] in subscriber._crew._waiting), what="the loss is noticed")
+        await eventually(lambda: any(raw.lost for [raw] in subscriber._pool._waiting), what="the loss is noticed")
         go_on.set()
         await eventually(lambda: not service.messages("lost.fifo"), what="the queue is empty")
     assert seen == [(0, 1), (1, 2)]

@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from signal import SIGKILL, SIGTERM
 
-from bbws.shared.sqs.limits import BATCH_ENTRIES
+from bbws.shared.sqs.limits import MAX_BATCH_ENTRIES
 from tests.shared.sqs.mortal import GRACE_S, QUEUE, WORKERS, Line, Log
 from tests.shared.sqs.worlds import broker_on, counts, started
 from tests.support.emulator import Aws
@@ -21,7 +21,7 @@ MESSAGES = 10_000
 # What a killed process held is hidden for so long; long enough for others that wait for a busy core.
 LEASE_S = 8
 # Handlers at work, and two calls of deletes that SQS has not confirmed.
-MOST_REPEATED = WORKERS + 2 * BATCH_ENTRIES
+MAX_REPEATED = WORKERS + 2 * MAX_BATCH_ENTRIES
 ROOT = Path(__file__).parents[3]
 
 Process = asyncio.subprocess.Process
@@ -147,4 +147,4 @@ async def test_sigterm_and_sigkill_under_load_lose_nothing(aws: Aws, tmp_path: P
     repeated = Counter(process for began in starts(lines).values() for process in began[:-1])
     print(f"begun again, by killed process: {dict(repeated)}")
     assert repeated.keys() <= mortals.killed
-    assert max(repeated.values(), default=0) <= MOST_REPEATED
+    assert max(repeated.values(), default=0) <= MAX_REPEATED

@@ -252,7 +252,7 @@ async def held(aws: Aws, number: int) -> bool:
 
 async def test_what_waits_behind_a_stuck_handler_is_given_to_others(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store filled in quick times must not hang behind one message that never ends."""
-    monkeypatch.setattr("bbws.shared.sqs.subscriber.crew._HOLD_S", 0.3)
+    monkeypatch.setattr("bbws.shared.sqs.subscriber.worker_pool._MAX_WAIT_S", 0.3)
     broker, begun = broker_on(aws, graceful_timeout=0.1), []
 
     @broker.subscriber("store", max_workers=1, wait_time=0)

@@ -21,7 +21,7 @@ LOGGER = logging.getLogger("sqs-outages")
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """The shape of the back-off stays, its longest pause fits a test."""
-    monkeypatch.setattr(poller, "_LAST_PAUSE_S", 0.3)
+    monkeypatch.setattr(poller, "_MAX_PAUSE_S", 0.3)
     monkeypatch.setattr(poller, "_FIRST_PAUSE_S", 0.1)
 
 

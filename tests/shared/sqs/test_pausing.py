@@ -4,9 +4,8 @@ import asyncio
 
 import pytest
 
-from bbws.shared.sqs import Backoff, PauseSubscriber, ReturnMessage, SQSMessage, SQSQueue
+from bbws.shared.sqs import Backoff, PauseSubscriber, ReturnMessage, SQSMessage, SQSQueue, SQSSubscriber
 from bbws.shared.sqs.subscriber import settlement
-from bbws.shared.sqs.subscriber.usecase import SQSSubscriber
 from tests.shared.sqs.worlds import broker_on, counts, is_empty, messages_in, none_visible, started
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually
@@ -48,7 +47,7 @@ class TestPausing:
         assert max(receives.values()) <= 2
 
     async def test_a_lying_probe_costs_one_message_at_a_time(self, aws: Aws) -> None:
-        """Half open: where the ping works and the work does not, one message is tried, not all."""
+        """Where the ping works and the work does not, one message is tried, not all."""
         broker, tried, well = broker_on(aws), list[int](), False
         done = set[int]()
 
@@ -97,7 +96,7 @@ class TestPausing:
     async def test_a_poll_from_before_the_pause_does_not_flood_the_trial(
         self, aws: Aws, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A receive that was under way brings many messages into a half-open subscriber; one is tried."""
+        """A receive that was under way brings many messages to a subscriber in trial; one is tried."""
         # None is called back for the trial, so that the trial comes with the others.
         monkeypatch.setattr(settlement, "_TRIAL_RECEIVES", 0)
         broker, tried = broker_on(aws), list[int]()

@@ -16,12 +16,12 @@ from bbws.shared.sqs import (
     SQSResponse,
     TopicLink,
 )
-from bbws.shared.sqs.limits import SQS_MESSAGE_BYTES
+from bbws.shared.sqs.limits import MAX_SQS_MESSAGE_BYTES
 from tests.shared.sqs.worlds import Emulated, Memory, World, broker_on, counts, sqs_of, started
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually
 
-LARGE = "é" * SQS_MESSAGE_BYTES
+LARGE = "é" * MAX_SQS_MESSAGE_BYTES
 FAST: dict[str, Any] = {"wait_time": 0}
 
 
@@ -180,7 +180,7 @@ async def test_without_a_bucket_large_bodies_are_refused(world: World) -> None:
 async def test_batches_of_mixed_sizes_near_the_limit_arrive(world: World) -> None:
     """The limit is one for the whole call: what fits goes together, nothing is refused, order of ids is kept."""
     broker, sizes = world.broker(), {}
-    wanted = [10, SQS_MESSAGE_BYTES - 200, 10, 500_000, 500_000, 500_000, 10, SQS_MESSAGE_BYTES - 200]
+    wanted = [10, MAX_SQS_MESSAGE_BYTES - 200, 10, 500_000, 500_000, 500_000, 10, MAX_SQS_MESSAGE_BYTES - 200]
 
     @broker.subscriber("mixed", max_workers=8, **FAST)
     async def handle(message: SQSMessage) -> None:

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from bbws.shared.sqs import Backoff, SNSTopic, SQSQueue, TopicLink, limits, wire
 from bbws.shared.sqs.client import sns_entry, sqs_entry
+from bbws.shared.sqs.dead_letters import REASON
 from bbws.shared.sqs.filters import lets_pass
 from bbws.shared.sqs.message import ReceivedMessage
+from bbws.shared.sqs.outgoing import Outgoing, headers_of_command
 from bbws.shared.sqs.schemas import Destination, prefixed, short_name
-from bbws.shared.sqs.subscriber.dead_letters import REASON, dead_letter
-from bbws.shared.sqs.wire import Outgoing
+from bbws.shared.sqs.subscriber.dead_lettering import dead_letter
 
 NOBODY: Any = None
 
@@ -40,7 +41,7 @@ def test_any_headers_survive(headers: dict[str, str]) -> None:
     """At most ten attributes leave, each with a value and a name that SQS takes."""
     headers = {name: value for name, value in headers.items() if name not in {wire.PACKED, wire.ENCODING}}
     _, attributes = wire.encode(b"x", headers)
-    assert len(attributes) <= limits.ATTRIBUTES
+    assert len(attributes) <= limits.MAX_ATTRIBUTES
     assert all(attribute["StringValue"] for attribute in attributes.values())
     assert wire.unpack(attributes) == headers
 
@@ -48,7 +49,7 @@ def test_any_headers_survive(headers: dict[str, str]) -> None:
 def test_the_users_headers_are_attributes_before_ours() -> None:
     """Filters of SNS see attributes only, not what is packed."""
     mine = {f"filter{i}": "x" for i in range(9)}
-    headers = wire.headers_of_command(mine, content_type="text/plain", correlation_id="c", reply_to="r")
+    headers = headers_of_command(mine, content_type="text/plain", correlation_id="c", reply_to="r")
     assert mine.keys() <= wire.pack(headers).keys()
 
 
@@ -148,11 +149,11 @@ def test_an_unknown_filter_operator_is_not_guessed() -> None:
 @pytest.mark.parametrize("spare", [0, 5, 40, 5000])
 def test_a_dead_letter_is_never_too_large(spare: int) -> None:
     """A body near the limit leaves no room for the story, and must still be buried rather than go round for ever."""
-    raw = received("x" * (limits.SQS_MESSAGE_BYTES - spare))
+    raw = received("x" * (limits.MAX_SQS_MESSAGE_BYTES - spare))
     raw.failure = ValueError("y" * 5000)
     letter = dead_letter(raw, reason="too bad", handler="handle", fifo=False)
     assert letter.body == raw["Body"]
-    assert letter.size <= limits.SQS_MESSAGE_BYTES
+    assert letter.size <= limits.MAX_SQS_MESSAGE_BYTES
     assert (REASON in letter.attributes) is (spare >= 40)
 
 
@@ -162,7 +163,7 @@ def test_typed_attributes_stay_typed_beside_the_story() -> None:
     attributes["n"] = {"DataType": "Number", "StringValue": "5"}
     attributes["b"] = {"DataType": "Binary", "BinaryValue": b"\x00"}
     letter = dead_letter(received("x", attributes), reason="r", handler="h", fifo=False)
-    assert len(letter.attributes) == limits.ATTRIBUTES
+    assert len(letter.attributes) == limits.MAX_ATTRIBUTES
     assert letter.attributes["n"]["DataType"] == "Number"
     headers = wire.unpack(letter.attributes)
     assert headers[REASON] == "r"

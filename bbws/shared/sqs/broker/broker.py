@@ -250,8 +250,8 @@ class SQSBroker(SQSRegistrator, BrokerUsecase[ReceivedMessage, Client, SQSBroker
         subscribers = [sub for sub in self.subscribers if isinstance(sub, SQSSubscriber)]
         if not subscribers:
             return await client.reachable()
-        directory = self.config.broker_config.directory
-        await asyncio.gather(*(directory.facts(sub.queue_name) for sub in subscribers))
+        resolver = self.config.broker_config.resolver
+        await asyncio.gather(*(resolver.facts(sub.queue_name) for sub in subscribers))
         return all(sub.alive for sub in subscribers)
 
     @override

@@ -7,10 +7,10 @@ from faststream.exceptions import IncorrectState
 
 from .._internal import BrokerConfig, UnderlyingDriverAnnotation, UnderlyingDriverAnnotations
 from ..client import Client
-from ..directory import Directory
 from ..message import SQSBatchMessage, SQSMessage
 from ..payloads import Payloads
 from ..producer import SQSProducer
+from ..resolver import Resolver
 
 
 def _driver_annotations() -> UnderlyingDriverAnnotations:
@@ -36,7 +36,7 @@ class SQSBrokerConfig(BrokerConfig):
     producer: SQSProducer = field(default_factory=lambda: SQSProducer(parser=None, decoder=None))
     default_driver_annotations: UnderlyingDriverAnnotations = field(default_factory=_driver_annotations)
     _client: Client | None = field(default=None, init=False, repr=False)
-    _directory: Directory | None = field(default=None, init=False, repr=False)
+    _resolver: Resolver | None = field(default=None, init=False, repr=False)
     _payloads: Payloads | None = field(default=None, init=False, repr=False)
 
     @property
@@ -47,11 +47,11 @@ class SQSBrokerConfig(BrokerConfig):
         return self._client
 
     @property
-    def directory(self) -> Directory:
+    def resolver(self) -> Resolver:
         """Looks up URLs and ARNs; IncorrectState before `connect`."""
-        if self._directory is None:
+        if self._resolver is None:
             raise IncorrectState("connect or start the broker first")
-        return self._directory
+        return self._resolver
 
     @property
     def payloads(self) -> Payloads | None:
@@ -62,11 +62,11 @@ class SQSBrokerConfig(BrokerConfig):
         """Subscribers and publishers use this client from now on."""
         self._client = client
         self._payloads = payloads
-        self._directory = Directory(client)
+        self._resolver = Resolver(client)
         serializer = self.fd_config._serializer  # noqa: SLF001
-        self.producer.connect(client, self._directory, serializer, self.broker_codec, payloads)
+        self.producer.connect(client, self._resolver, serializer, self.broker_codec, payloads)
 
     def disconnect(self) -> None:
         """Nothing can be received or published any more."""
-        self._client = self._directory = None
+        self._client = self._resolver = None
         self.producer.disconnect()

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from ..client import Failure, error_code, in_batches
 from ..errors import SettlementError
-from ..limits import BATCH_ENTRIES
+from ..limits import MAX_BATCH_ENTRIES
 
 E = TypeVar("E")
 
@@ -57,7 +57,7 @@ class Batcher(Generic[E]):
     def post(self, value: E, ended: Ended) -> None:
         """As `add` for those who do not wait: `ended` is called later, never from here."""
         self._waiting.append(_Entry(value, ended))
-        if len(self._waiting) >= BATCH_ENTRIES or not self._company():
+        if len(self._waiting) >= MAX_BATCH_ENTRIES or not self._company():
             self._flush()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(LINGER_S, self._flush)

@@ -8,7 +8,7 @@ from faststream.exceptions import SetupError
 from .._internal import CallsCollection
 from ..backoff import Backoff
 from ..broker.config import SQSBrokerConfig
-from ..limits import BATCH_ENTRIES, VISIBILITY_S, WAIT_TIME_S
+from ..limits import MAX_BATCH_ENTRIES, MAX_VISIBILITY_S, MAX_WAIT_TIME_S
 from ..parser import UnwrapSNS
 from ..schemas import SQSQueue
 from .config import SQSSubscriberConfig, SQSSubscriberSpecificationConfig
@@ -43,9 +43,9 @@ def create_subscriber(
 ) -> SQSSubscriber:
     """A subscriber that is not started; SetupError for options that SQS would refuse."""
     _check("max_workers", max_workers, 1, None)
-    _check("batch_size", batch_size, 1, BATCH_ENTRIES)
-    _check("wait_time", wait_time, 0, WAIT_TIME_S)
-    _check("visibility_timeout", visibility_timeout, 1, VISIBILITY_S)
+    _check("batch_size", batch_size, 1, MAX_BATCH_ENTRIES)
+    _check("wait_time", wait_time, 0, MAX_WAIT_TIME_S)
+    _check("visibility_timeout", visibility_timeout, 1, MAX_VISIBILITY_S)
     _check("attempts", attempts, 1, None)
     _check("pollers", pollers, 1, None)
     _check("prefetch", prefetch, 0, _PREFETCH_S)

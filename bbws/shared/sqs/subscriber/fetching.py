@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from ..limits import WAIT_TIME_S
+from ..limits import MAX_WAIT_TIME_S
 from ..message import ReceivedMessage
-from .binding import QueueBinding
+from .resolved_queue import ResolvedQueue
 
 T = TypeVar("T")
 
@@ -16,14 +16,14 @@ _SHORT_POLL_S = 0.2
 class Fetcher:
     def __init__(
         self,
-        binding: QueueBinding,
+        queue: ResolvedQueue,
         *,
         visibility_timeout_s: int | None,
         received: Callable[[list[dict[str, Any]]], list[ReceivedMessage]],
         release: Callable[[ReceivedMessage], Awaitable[None]],
         is_running: Callable[[], bool],
     ) -> None:
-        self._binding = binding
+        self._queue = queue
         self._visibility_timeout_s = visibility_timeout_s
         self._received = received
         self._release = release
@@ -45,7 +45,7 @@ class Fetcher:
         deadline = now() + timeout_s
         while True:
             left = deadline - now()
-            if raw := await self.fetch(wait_s=min(max(int(left), 0), WAIT_TIME_S)):
+            if raw := await self.fetch(wait_s=min(max(int(left), 0), MAX_WAIT_TIME_S)):
                 return raw
             if (left := deadline - now()) <= 0:
                 return None
@@ -64,8 +64,8 @@ class Fetcher:
             await asyncio.wait(self._tasks)
 
     async def _receive_one(self, wait_s: int) -> ReceivedMessage | None:
-        facts = await self._binding.facts()
-        messages = await self._binding.client.receive(
+        facts = await self._queue.facts()
+        messages = await self._queue.client.receive(
             facts.url, max_messages=1, wait_s=wait_s, visibility_timeout_s=self._visibility_timeout_s
         )
         if not messages:

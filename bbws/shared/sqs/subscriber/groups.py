@@ -1,4 +1,4 @@
-"""What FIFO groups and batches ask of the order in which messages are handled."""
+"""Which messages a call of the handler gets, and which FIFO groups wait for a failed message."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ class FailingGroups:
         return bool(self._until)
 
     def note(self, raw: ReceivedMessage) -> None:
-        """A message of a FIFO queue is done with: deleted, or given back."""
+        """A message of a FIFO queue was deleted or given back."""
         group = raw.system("MessageGroupId") or ""
         if raw.gone:
             self._until.pop(group, None)
@@ -32,7 +32,7 @@ class FailingGroups:
 def split(
     received: Sequence[ReceivedMessage], *, is_ordered: bool, failures: Callable[[ReceivedMessage], int]
 ) -> list[ReceivedBatch]:
-    """Batches for the handler: what failed before comes alone, FIFO groups each by itself and in order."""
+    """What never failed in one batch, of a FIFO queue one for each group; what failed before, each by itself."""
     batches: list[list[ReceivedMessage]] = []
     open_batch: dict[str, list[ReceivedMessage]] = {}
     for raw in received:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 
 from ..client import Failure, in_batches
-from ..limits import VISIBILITY_S
+from ..limits import MAX_VISIBILITY_S
 from ..message import ReceivedMessage
 
 _Extend = Callable[[Sequence[tuple[str, int]]], Awaitable[Sequence[Failure]]]
@@ -83,7 +83,7 @@ class Heartbeat:
 
     def _seconds_left(self, raw: ReceivedMessage) -> int:
         """What may be asked for: the lease, but not beyond SQS's twelve hours."""
-        left = VISIBILITY_S - (_now() - raw.received_at)
+        left = MAX_VISIBILITY_S - (_now() - raw.received_at)
         return min(math.ceil(self._lease_s), math.floor(left))
 
     def _give_up(self, raw: ReceivedMessage) -> bool:

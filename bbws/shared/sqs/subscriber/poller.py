@@ -1,4 +1,4 @@
-"""The loop that receives: never more than there are free places, and through every outage of SQS."""
+"""The loop that receives: never more than there is room for, and through every outage of SQS."""
 
 import asyncio
 import logging
@@ -8,13 +8,13 @@ from secrets import SystemRandom
 from typing import Any
 
 from ..client import error_code, is_queue_gone
-from .binding import QueueBinding
+from .resolved_queue import ResolvedQueue
 from .settlement import Log
 
 _FIRST_PAUSE_S = 0.5
-_LAST_PAUSE_S = 30.0
+_MAX_PAUSE_S = 30.0
 _SHORT_POLL_EVERY_S = 0.1  # SQS bills each receive
-# Long enough that SQS asks all of its servers, short enough to leave an empty queue to one poll.
+# Of a helper's receive: a long poll, so that SQS asks all of its servers, but over soon when the queue is empty.
 _HELPER_WAIT_S = 1
 # One full receive may be the whole of a burst; a second says that there is more.
 _FULL_IN_A_ROW = 2
@@ -34,9 +34,9 @@ class Outage:
         """Seconds to wait before the next try."""
         if not self._failures:
             self._log(logging.ERROR, f"cannot receive, trying again until it works: {error_code(error)}: {error}")
-        longest = min(_LAST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self._failures, 10))
+        upper = min(_MAX_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self._failures, 10))
         self._failures += 1
-        return _random.uniform(longest / 2, longest)
+        return _random.uniform(upper / 2, upper)
 
     def over(self) -> None:
         """A receive worked."""
@@ -69,27 +69,27 @@ class Load:
 class Poller:
     """Receives while there is room, and hands over what came; ends between two receives only.
 
-    `width(asked)` is how many messages one more receive may bring while others have asked for `asked`, at most `whole`.
-    While receives are full, there is room for another and the event loop has time, one more joins after each, until
-    `pollers` receive side by side. All but one end with a receive that is not full.
+    `room(asked)` is how many messages one more receive may bring while others have asked for `asked`, at most
+    `receive_size`. While receives come back full, there is room for another and the event loop has time, a helper
+    joins after each, until `pollers` receive side by side. A helper ends with a receive that is not full.
     """
 
     def __init__(
         self,
-        binding: QueueBinding,
+        queue: ResolvedQueue,
         *,
-        width: Callable[[int], int],
+        room: Callable[[int], int],
         deliver: Callable[[list[dict[str, Any]], float], Awaitable[None]],
-        whole: int,
+        receive_size: int,
         pollers: int,
         wait_time_s: int,
         visibility_timeout_s: int | None,
         log: Log,
     ) -> None:
-        self._binding = binding
-        self._width = width
+        self._queue = queue
+        self._room = room
         self._deliver = deliver
-        self._whole = whole
+        self._receive_size = receive_size
         self._helpers_wanted = pollers - 1
         self._helpers: set[asyncio.Task[None]] = set()
         self._load = Load()
@@ -102,7 +102,7 @@ class Poller:
         self._stopped = asyncio.Event()
 
     def changed(self) -> None:
-        """The width may be another now."""
+        """There may be more room now."""
         self._changed.set()
 
     def stop(self) -> None:
@@ -113,22 +113,22 @@ class Poller:
     async def run(self) -> None:
         """Poll until stopped. Not to be cancelled: a cancelled receive takes messages that nobody gets."""
         while not self._stopped.is_set():
-            if width := self._width(self._asked):
-                await self._poll(width)
+            if room := self._room(self._asked):
+                await self._poll(room)
             else:
                 await self._changed.wait()
             self._changed.clear()
         if self._helpers:
             await asyncio.wait(self._helpers)
 
-    async def _poll(self, width: int) -> None:
+    async def _poll(self, size: int) -> None:
         try:
-            received = await self._receive_and_deliver(width, self._wait_time_s)
+            received = await self._receive_and_deliver(size, self._wait_time_s)
         except Exception as error:  # noqa: BLE001 - a consumer outlives whatever its queue answers
             await self.wait_out(error)
             return
         self._outage.over()
-        self._full_in_a_row = self._full_in_a_row + 1 if received == self._whole else 0
+        self._full_in_a_row = self._full_in_a_row + 1 if received == self._receive_size else 0
         if self._full_in_a_row >= _FULL_IN_A_ROW:
             self._call_for_help()
         elif not received and not self._wait_time_s:
@@ -141,44 +141,44 @@ class Poller:
             helper.add_done_callback(self._helpers.discard)
 
     def _is_help_of_use(self) -> bool:
-        is_needed = not self._stopped.is_set() and self._width(self._asked) == self._whole
+        is_needed = not self._stopped.is_set() and self._room(self._asked) == self._receive_size
         return is_needed and not self._load.is_high()
 
     async def _help(self) -> None:
-        """Receive as long as that is of use; an outage is left to the one who stays."""
+        """Receive as long as that is of use; an outage is left to `run`."""
         while self._is_help_of_use():
             try:
-                received = await self._receive_and_deliver(self._whole, min(self._wait_time_s, _HELPER_WAIT_S))
-            except Exception:  # noqa: BLE001 - the loop that stays sees and logs the same
+                received = await self._receive_and_deliver(self._receive_size, min(self._wait_time_s, _HELPER_WAIT_S))
+            except Exception:  # noqa: BLE001 - `run` meets and logs the same
                 return
-            if received < self._whole:
+            if received < self._receive_size:
                 return
             self._call_for_help()
 
-    async def _receive_and_deliver(self, width: int, wait_s: int) -> int:
-        self._asked += width
+    async def _receive_and_deliver(self, size: int, wait_s: int) -> int:
+        self._asked += size
         try:
-            messages, lease_s = await self._receive(width, wait_s)
+            messages, lease_s = await self._receive(size, wait_s)
         finally:
-            self._asked -= width
-            # What this one did not bring another may ask for.
+            self._asked -= size
+            # Another receive may ask for what this one did not bring.
             self._changed.set()
         await self._deliver(messages, lease_s)
         return len(messages)
 
-    async def _receive(self, width: int, wait_s: int) -> tuple[list[dict[str, Any]], float]:
+    async def _receive(self, size: int, wait_s: int) -> tuple[list[dict[str, Any]], float]:
         """Messages, and for how many seconds they are ours."""
-        facts = await self._binding.facts()
+        facts = await self._queue.facts()
         own = self._visibility_timeout_s
-        messages = await self._binding.client.receive(
-            facts.url, max_messages=width, wait_s=wait_s, visibility_timeout_s=own
+        messages = await self._queue.client.receive(
+            facts.url, max_messages=size, wait_s=wait_s, visibility_timeout_s=own
         )
         return messages, facts.visibility_timeout_s if own is None else own
 
     async def wait_out(self, error: Exception) -> None:
         """Return when it is time to try again, or at once when stopped."""
         if is_queue_gone(error):
-            self._binding.forget()
+            self._queue.forget()
         await self._sleep(self._outage.failed(error))
 
     async def _sleep(self, seconds: float) -> None:

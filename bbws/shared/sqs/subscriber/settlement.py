@@ -12,13 +12,13 @@ from faststream.exceptions import StopConsume
 from ..backoff import Backoff, whole_seconds
 from ..client import AWS_ERRORS
 from ..errors import PauseSubscriber, ReturnMessage, SettlementError, SQSError
-from ..limits import VISIBILITY_S
+from ..limits import MAX_VISIBILITY_S
 from ..message import ReceivedMessage
 from ..payloads import Pointer
 from .batching import Batcher, Ended
-from .binding import QueueBinding
-from .dead_letters import dead_letter, describe
+from .dead_lettering import dead_letter, describe
 from .heartbeat import Heartbeat
+from .resolved_queue import ResolvedQueue
 
 _EXCUSED_MESSAGES = 10_000
 _RECALL_MARGIN_S = 1.0
@@ -45,25 +45,25 @@ class Settler:
 
     def __init__(
         self,
-        binding: QueueBinding,
+        queue: ResolvedQueue,
         heartbeat: Heartbeat,
         *,
         retry: Backoff,
         attempts: int | None,
         has_company: Callable[[], bool],
-        is_open: Callable[[], bool],
+        is_running: Callable[[], bool],
         handler: Callable[[], str],
         log: Log,
     ) -> None:
-        self._binding = binding
+        self._queue = queue
         self._heartbeat = heartbeat
         self._retry = retry
         self._attempts = attempts
-        self._is_open = is_open
+        self._is_running = is_running
         self._handler = handler
         self._log = log
-        self._deletes = Batcher("delete", binding.delete, has_company)
-        self._returns = Batcher("return", binding.change_visibility, has_company)
+        self._deletes = Batcher("delete", queue.delete, has_company)
+        self._returns = Batcher("return", queue.change_visibility, has_company)
         # How often a message came back for no fault of its own; SQS counts those receives too.
         self._excused: OrderedDict[str, int] = OrderedDict()
         # Given back with a delay because a dependency is out.
@@ -95,7 +95,7 @@ class Settler:
 
     async def _discard_payload(self, raw: ReceivedMessage, at: Pointer) -> None:
         try:
-            await self._binding.discard_payload(at)
+            await self._queue.discard_payload(at)
         except AWS_ERRORS as error:
             self._log(logging.WARNING, f"the body stays in s3://{at.bucket}/{at.key}: {error}", raw)
 
@@ -173,7 +173,7 @@ class Settler:
 
     async def _is_exhausted(self, raw: ReceivedMessage) -> bool:
         try:
-            allowed = self._attempts or await self._binding.attempts()
+            allowed = self._attempts or await self._queue.attempts()
         except AWS_ERRORS as error:
             # Unknown is not exhausted: another attempt does less harm than a wrong burial.
             self._log(logging.WARNING, f"cannot read the redrive policy: {error}", raw)
@@ -205,12 +205,12 @@ class Settler:
         if delay > 0 and not isinstance(raw.failure, ReturnMessage):
             until = asyncio.get_running_loop().time() + delay
             self._waiting[raw.receipt_handle] = _Waiting(until, raw.receive_count)
-            if self._is_open():
-                # It was still on its way back when the others were called.
+            if self._is_running():
+                # The others were called back while this one was still on its way to SQS.
                 await self._recall([raw.receipt_handle])
 
     def _within_limit(self, raw: ReceivedMessage, seconds: float) -> int:
-        left = VISIBILITY_S - (asyncio.get_running_loop().time() - raw.received_at)
+        left = MAX_VISIBILITY_S - (asyncio.get_running_loop().time() - raw.received_at)
         return min(whole_seconds(seconds), max(int(left), 0))
 
     async def _bury(self, raw: ReceivedMessage, reason: str) -> None:
@@ -239,9 +239,9 @@ class Settler:
         return False
 
     async def _send_copy(self, raw: ReceivedMessage, reason: str) -> bool:
-        url = await self._binding.dead_letter_url()
+        url = await self._queue.dead_letter_url()
         if url is None:
             return False
         letter = dead_letter(raw, reason=reason, handler=self._handler(), fifo=url.endswith(".fifo"))
-        await self._binding.client.send(url, letter)
+        await self._queue.client.send(url, letter)
         return True

@@ -24,19 +24,19 @@ from ..errors import PauseSubscriber, SettlementError
 from ..message import ReceivedBatch, ReceivedMessage, SQSMessage
 from ..parser import SQSParser
 from ..publisher.fake import ReplyPublisher
-from .binding import QueueBinding
 from .config import SQSSubscriberConfig
-from .course import Course
-from .crew import Crew
 from .fetching import Fetcher
-from .gate import Gate
 from .groups import FailingGroups, split
 from .heartbeat import Heartbeat
+from .pausing import Pausing
+from .pipeline import Pipeline
 from .poller import Poller
+from .resolved_queue import ResolvedQueue
 from .settlement import Settler
 from .shortcut import shorten
+from .worker_pool import WorkerPool
 
-# How long a cancelled handler may still hold on before its message is given back over its head.
+# How long a cancelled handler may go on before its message is given back all the same.
 _CUT_OFF_S = 5
 
 
@@ -58,7 +58,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         self.queue = config.queue
         self._options = config
         self._log_context: dict[str, str] | None = None
-        self._course: Course | None = None
+        self._pipeline: Pipeline | None = None
         self._polling: asyncio.Task[None] | None = None
         self._beating: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -72,56 +72,56 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         # A router's subscriber learns only now which broker it belongs to.
         self.ack_policy = options.ack_policy
         self._is_manual = self.ack_policy is AckPolicy.MANUAL
-        self._binding = QueueBinding(options.queue, self._outer_config)
-        self._heartbeat = Heartbeat(self._binding.change_visibility, log=partial(self._note, logging.WARNING))
+        self._resolved_queue = ResolvedQueue(options.queue, self._outer_config)
+        self._heartbeat = Heartbeat(self._resolved_queue.change_visibility, log=partial(self._note, logging.WARNING))
         self._failing = FailingGroups()
-        self._crew = Crew(
+        self._pool = WorkerPool(
             self._handle,
-            places=options.max_workers,
-            receive=options.batch_size,
+            slots=options.max_workers,
+            receive_size=options.batch_size,
             prefetch_s=options.prefetch,
             is_ordered=options.queue.fifo,
             is_batched=options.batch,
             overdue=lambda late: self._fetcher.track(self._give_back(late)),
         )
         self._settler = Settler(
-            self._binding,
+            self._resolved_queue,
             self._heartbeat,
             retry=options.retry,
             attempts=options.attempts,
-            has_company=self._crew.has_unsettled,
-            is_open=lambda: self._gate.is_open,
+            has_company=self._pool.has_unsettled,
+            is_running=lambda: self._pausing.is_running,
             handler=lambda: ",".join(call.name for call in self.calls),
             log=self._note,
         )
         self._poller = Poller(
-            self._binding,
-            width=self._width,
+            self._resolved_queue,
+            room=self._room,
             deliver=self._deliver,
-            whole=options.batch_size,
+            receive_size=options.batch_size,
             pollers=options.pollers,
             wait_time_s=options.wait_time,
             visibility_timeout_s=options.visibility_timeout,
             log=self._note,
         )
         self._fetcher = Fetcher(
-            self._binding,
+            self._resolved_queue,
             visibility_timeout_s=options.visibility_timeout,
             received=self._received,
             release=self._settler.release,
             is_running=lambda: self.running,
         )
-        self._gate = Gate(
+        self._pausing = Pausing(
             log=self._note,
             changed=self._poller.changed,
             before_trial=self._settler.recall_one,
-            opened=lambda: self._fetcher.track(self._settler.recall_all()),
+            resumed=lambda: self._fetcher.track(self._settler.recall_all()),
         )
 
     @property
     def queue_name(self) -> str:
         """The queue's name under the prefixes of its routers."""
-        return self._binding.name
+        return self._resolved_queue.name
 
     @property
     def prefix(self) -> str:
@@ -139,7 +139,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         return self._options.pollers
 
     @property
-    def most_per_call(self) -> int:
+    def max_per_call(self) -> int:
         """Messages that one call of the handler gets, at most."""
         return self._options.batch_size if self._options.batch else 1
 
@@ -151,7 +151,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
     @property
     def paused(self) -> bool:
         """Whether it receives nothing because a dependency is out."""
-        return self._gate.paused
+        return self._pausing.paused
 
     @property
     def alive(self) -> bool:
@@ -177,16 +177,16 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         super()._build_fastdepends_model()
         for call in self.calls:
             shorten(call, self._outer_config.fd_config)
-        self._course = None
+        self._pipeline = None
 
     @override
     async def process_message(self, msg: ReceivedMessage) -> Response:
-        if self._course is None:
-            self._course = self._new_course()
-        return await self._course.run(msg)
+        if self._pipeline is None:
+            self._pipeline = self._new_pipeline()
+        return await self._pipeline.run(msg)
 
-    def _new_course(self) -> Course:
-        return Course(
+    def _new_pipeline(self) -> Pipeline:
+        return Pipeline(
             self.calls,
             self._outer_config,
             subscriber=self,
@@ -195,7 +195,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
             fallback_parser=self._parser,
             log_context=self.get_log_context,
             reply_to=self._reply_publishers,
-            tell=self._note_end,
+            on_handled=self._on_handled,
             delete_soon=self._delete_soon,
         )
 
@@ -212,7 +212,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         self.running = False
         if self._closing is None:
             self._closing = asyncio.create_task(self._close())
-        if asyncio.current_task() not in self._crew.tasks.values():
+        if asyncio.current_task() not in self._pool.tasks.values():
             await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
@@ -222,7 +222,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
             await self._polling
         await self._fetcher.finish()
         await self._settler.drain()
-        await self._gate.close()
+        await self._pausing.close()
         if self._beating is not None:
             self._beating.cancel()
             await asyncio.wait([self._beating])
@@ -230,33 +230,33 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
 
     async def _finish_handlers(self) -> None:
         grace_s = self._outer_config.graceful_timeout
-        await self._give_back(self._crew.withdraw())
-        if (running := self._crew.tasks) and grace_s:
+        await self._give_back(self._pool.withdraw())
+        if (running := self._pool.tasks) and grace_s:
             await asyncio.wait(running.values(), timeout=grace_s)
-        cut_off = self._crew.tasks
+        cut_off = self._pool.tasks
         for task in cut_off.values():
             task.cancel()
         if cut_off:
             await asyncio.wait(cut_off.values(), timeout=_CUT_OFF_S)
-        # A handler in a thread cannot be cancelled: its message goes back over its head.
+        # A handler in a thread cannot be cancelled: its message goes back while it runs.
         await asyncio.gather(*(self._settler.release(raw) for batch in cut_off for raw in batch))
 
-    def _width(self, asked: int) -> int:
-        if asked and not self._gate.is_open:
+    def _room(self, asked: int) -> int:
+        if asked and not self._pausing.is_running:
             return 0
-        # Those behind a message that fails would be counted each time: until it is through, one at a time.
-        most = 1 if self._failing else self._options.batch_size
-        return self._gate.width(min(most, self._crew.room(asked)))
+        # Each receive counts those behind a failed message once more: until that is through, one message at a time.
+        largest = 1 if self._failing else self._options.batch_size
+        return self._pausing.limited(min(largest, self._pool.room(asked)))
 
     async def _deliver(self, messages: Sequence[dict[str, Any]], lease_s: float) -> None:
         received = self._received(messages)
-        # The gate may have closed while the receive was under way.
-        admitted = self._gate.width(len(received)) if self.running else 0
+        # It may have paused while the receive was under way.
+        admitted = self._pausing.limited(len(received)) if self.running else 0
         for raw in received[:admitted]:
-            self._gate.begin(raw)
+            self._pausing.begin(raw)
             if lease_s > 0:
                 self._hold(raw, lease_s)
-        self._crew.add(self._batches(received[:admitted]))
+        self._pool.add(self._batches(received[:admitted]))
         await self._give_back(received[admitted:])
 
     def _hold(self, raw: ReceivedMessage, lease_s: float) -> None:
@@ -266,7 +266,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
             raw.held_until = raw.received_at + lease_s
 
     def _batches(self, received: Sequence[ReceivedMessage]) -> list[ReceivedBatch]:
-        """What each call of the handler gets. What failed in company comes alone, so that it fails alone."""
+        """What each call of the handler gets. A message that failed in a batch comes alone, so that it fails alone."""
         if not self._options.batch:
             return [ReceivedBatch([raw]) for raw in received]
         return split(received, is_ordered=self.queue.fifo, failures=self._settler.failures)
@@ -286,12 +286,12 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         return errors
 
     async def _process_batch(self, batch: ReceivedBatch) -> None:
-        self._gate.begin(batch[0])
+        self._pausing.begin(batch[0])
         try:
             await self.process_message(self._as_consumed(batch))
         finally:
             await self._settle_leftovers(batch)
-            self._gate.end(batch[0])
+            self._pausing.end(batch[0])
 
     def _as_consumed(self, batch: ReceivedBatch) -> ReceivedMessage:
         # FastStream passes on what it gets: a batch goes to the parser for batches.
@@ -302,7 +302,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         return [ReceivedMessage(raw, queue=queue, settler=self._settler, received_at=now) for raw in messages]
 
     async def _give_back(self, received: Sequence[ReceivedMessage]) -> None:
-        delay = self._gate.return_after_s if self.running else 0
+        delay = self._pausing.return_after_s if self.running else 0
         await asyncio.gather(*(self._settler.release(raw, delay) for raw in received))
 
     async def _handle(self, batch: ReceivedBatch) -> None:
@@ -331,9 +331,9 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         self._leave(batch)
 
     def _leave(self, batch: ReceivedBatch) -> None:
-        self._crew.end(batch)
+        self._pool.end(batch)
         for raw in batch:
-            self._gate.end(raw)
+            self._pausing.end(raw)
         self._poller.changed()
 
     async def _end_in_order(self, batch: ReceivedBatch) -> None:
@@ -341,7 +341,7 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         for raw in batch:
             self._failing.note(raw)
         if not all(raw.gone for raw in batch):
-            await self._give_back(self._crew.withdraw(batch))
+            await self._give_back(self._pool.withdraw(batch))
 
     async def _consume_or_give_back(self, batch: ReceivedBatch) -> None:
         # Since the receive the subscriber may have stopped or paused, or others may have got what waited here.
@@ -369,21 +369,21 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         elif not self._is_manual and failure is not None:
             await self._settler.nack(raw)
 
-    def _note_end(self, consumed: ReceivedMessage | ReceivedBatch, failure: BaseException | None) -> None:
-        """Before anything else happens to the message: what a pause should stop, it stops now."""
+    def _on_handled(self, consumed: ReceivedMessage | ReceivedBatch, failure: BaseException | None) -> None:
+        """A pause begins here, before the message is settled: nothing may start meanwhile."""
         batch = consumed if isinstance(consumed, ReceivedBatch) else consumed.batch or ReceivedBatch([consumed])
         for raw in batch:
             raw.failure = failure
         if isinstance(failure, PauseSubscriber):
-            self._gate.pause(failure)
-            self._fetcher.track(self._give_back(self._crew.withdraw()))
+            self._pausing.pause(failure)
+            self._fetcher.track(self._give_back(self._pool.withdraw()))
         elif failure is None and all(self._is_through(raw) for raw in batch):
-            self._crew.advance(batch)
+            self._pool.free_slot(batch)
             self._poller.changed()
 
     def _delete_soon(self, raw: ReceivedMessage) -> bool:
-        # What stands behind a message in its group must know how it ended.
-        if self.queue.fifo or not self._crew.has(raw.batch):
+        # The next of its FIFO group waits until it is known how this one ended.
+        if self.queue.fifo or not self._pool.has(raw.batch):
             return False
         return self._settler.ack_soon(raw, partial(self._deleted, raw))
 

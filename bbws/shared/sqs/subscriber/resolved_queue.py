@@ -1,15 +1,15 @@
-"""What a subscriber's queue is called, and what the service says about it."""
+"""A subscriber's queue as AWS knows it: name, URL, attributes, dead-letter queue."""
 
 from collections.abc import Sequence
 
 from ..broker.config import SQSBrokerConfig
 from ..client import Client, Failure
-from ..directory import QueueFacts
 from ..payloads import Pointer
+from ..resolver import QueueFacts
 from ..schemas import SQSQueue, prefixed
 
 
-class QueueBinding:
+class ResolvedQueue:
     """Resolved at first use, because a router gets its broker late and a queue may be made after the start."""
 
     def __init__(self, queue: SQSQueue, outer: SQSBrokerConfig) -> None:
@@ -30,13 +30,13 @@ class QueueBinding:
     async def facts(self) -> QueueFacts:
         """URL, visibility timeout and redrive policy, asked once."""
         if self._facts is None:
-            self._facts = await self._outer.directory.facts(self.name)
+            self._facts = await self._outer.resolver.facts(self.name)
         return self._facts
 
     def forget(self) -> None:
         """Ask the service again next time."""
         self._facts = None
-        self._outer.directory.forget(self.name)
+        self._outer.resolver.forget(self.name)
 
     async def delete(self, receipt_handles: Sequence[str]) -> Sequence[Failure]:
         """One DeleteMessageBatch."""
@@ -54,12 +54,12 @@ class QueueBinding:
     async def dead_letter_url(self) -> str | None:
         """The queue for dead letters: the declared one, or the target of the redrive policy as it is now."""
         if declared := self.queue.dead_letter_queue:
-            return await self._outer.directory.queue_url(prefixed(declared.name, self._outer.prefix))
+            return await self._outer.resolver.queue_url(prefixed(declared.name, self._outer.prefix))
         if (await self.facts()).dead_letter_arn is None:
             # Messages are about to be destroyed for want of one: look again first.
             self.forget()
         arn = (await self.facts()).dead_letter_arn
-        return None if arn is None else await self._outer.directory.queue_url(arn)
+        return None if arn is None else await self._outer.resolver.queue_url(arn)
 
     async def attempts(self) -> int | None:
         """How often SQS itself would deliver a message."""

@@ -10,11 +10,10 @@ from faststream import AckPolicy, BaseMiddleware, Depends
 from faststream.exceptions import AckMessage, NackMessage, RejectMessage
 from pydantic import BaseModel
 
-from bbws.shared.sqs import SQSBroker, SQSMessage
+from bbws.shared.sqs import SQSBroker, SQSMessage, SQSSubscriber
 from bbws.shared.sqs._internal import SubscriberUsecase
 from bbws.shared.sqs.message import ReceivedMessage
 from bbws.shared.sqs.subscriber import shortcut, usecase
-from bbws.shared.sqs.subscriber.usecase import SQSSubscriber
 
 Trace = list[Any]
 
@@ -157,7 +156,7 @@ async def trace_of(
     """What happened to one message, and what came out."""
     trace: Trace = []
     users = [tracing(trace, "outer", swallows=True), tracing(trace, "inner")][:middlewares]
-    logger = logging.Logger("course")
+    logger = logging.Logger("pipeline")
     logger.addHandler(Logged(trace))
     broker = SQSBroker("http://nowhere.invalid", logger=logger, middlewares=users if ours else [Witness, *users])
     broker.config.broker_config.logger._setup(broker.context)

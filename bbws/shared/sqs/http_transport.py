@@ -18,8 +18,8 @@ from .signing import host_of
 _CONTINUE = range(100, 200)
 
 
-class Exchange:
-    """Sends to one URL; answers and errors are those of the session's `send`."""
+class HttpTransport:
+    """POSTs to one URL; answers and errors are those of the session's `send`."""
 
     def __init__(self, session: Any, url: str) -> None:
         self._session = session
@@ -27,7 +27,7 @@ class Exchange:
         self._head = ""
         self._is_open = False
         self._pool: Any = None
-        self._place: Any = None
+        self._target: Any = None
         self._timeout: Any = None
 
     async def _open(self) -> None:
@@ -38,9 +38,9 @@ class Exchange:
             return
         client = await session._get_session(None)  # noqa: SLF001 - the session that `send` uses itself
         # What a connection depends on, in aiohttp's terms: scheme, host, port and the session's TLS context.
-        place = client._request_class("POST", _yarl(client, url), loop=client._loop, session=client)  # noqa: SLF001
-        self._head = f"POST {place.url.raw_path_qs} HTTP/1.1\r\nhost: {host_of(url)}\r\naccept-encoding: identity\r\n"
-        self._pool, self._place, self._timeout = client.connector, place, session._timeout  # noqa: SLF001
+        target = client._request_class("POST", _yarl(client, url), loop=client._loop, session=client)  # noqa: SLF001
+        self._head = f"POST {target.url.raw_path_qs} HTTP/1.1\r\nhost: {host_of(url)}\r\naccept-encoding: identity\r\n"
+        self._pool, self._target, self._timeout = client.connector, target, session._timeout  # noqa: SLF001
 
     async def post(self, headers: Mapping[str, str], body: bytes) -> Any:
         """aiobotocore's response object, its body read; raises botocore's HTTPClientError."""
@@ -55,7 +55,7 @@ class Exchange:
 
     async def _direct(self, headers: Mapping[str, str], body: bytes) -> Any:
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        connection = await self._pool.connect(self._place, traces=[], timeout=self._timeout)
+        connection = await self._pool.connect(self._target, traces=[], timeout=self._timeout)
         try:
             protocol = connection.protocol
             protocol.set_response_params(

@@ -9,7 +9,7 @@ import pytest
 from bbws.shared.sqs import Backoff, PauseSubscriber, SQSMessage
 from bbws.shared.sqs.client import Failure
 from bbws.shared.sqs.memory import MemoryService
-from bbws.shared.sqs.subscriber import crew, gate
+from bbws.shared.sqs.subscriber import pausing, worker_pool
 from bbws.shared.sqs.subscriber.poller import Load
 from tests.shared.sqs.test_load import SlowService
 from tests.shared.sqs.worlds import BrokerOnMemory, started
@@ -18,8 +18,8 @@ from tests.support.waiting import eventually
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "_FIRST_PROBE_S", 0.1)
-    monkeypatch.setattr(crew, "_HOLD_S", 0.3)
+    monkeypatch.setattr(pausing, "_FIRST_INTERVAL_S", 0.1)
+    monkeypatch.setattr(worker_pool, "_MAX_WAIT_S", 0.3)
     # Helpers come on a busy machine too.
     monkeypatch.setattr(Load, "is_high", lambda _: False)
 
@@ -28,7 +28,7 @@ async def well() -> None:
     """A probe that always succeeds."""
 
 
-async def test_places_that_a_helper_could_not_fill_are_filled_later() -> None:
+async def test_slots_that_a_helper_could_not_fill_are_filled_later() -> None:
     """The one poll that stays waited for a handler to end, with ten workers idle and messages in the queue."""
     service, begun, go_on = SlowService(takes_s=0.02), list[int](), asyncio.Event()
     broker = BrokerOnMemory(service, graceful_timeout=0.1)
@@ -48,7 +48,7 @@ async def test_places_that_a_helper_could_not_fill_are_filled_later() -> None:
 
 
 async def test_a_helper_that_outlasts_a_pause_does_not_end_the_receiving() -> None:
-    """Half open, nothing is received beside the helper's poll from before; when that ends, the trial must come."""
+    """A trial waits for the helper's poll from before the pause to end; then it must come."""
     service, done, is_down = SlowService(takes_s=0.02), set[int](), True
     broker = BrokerOnMemory(service)
 
@@ -158,7 +158,7 @@ async def test_an_exception_of_any_kind_frees_its_worker() -> None:
 
 async def test_what_waited_longer_than_its_lease_is_not_handled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a heartbeat others get what waits behind a slow handler: handled here too, all of it is done twice."""
-    monkeypatch.setattr(crew, "_HOLD_S", 10)
+    monkeypatch.setattr(worker_pool, "_MAX_WAIT_S", 10)
     service, handled = MemoryService(time.monotonic), list[tuple[int, int]]()
     broker = BrokerOnMemory(service, graceful_timeout=0.1)
 

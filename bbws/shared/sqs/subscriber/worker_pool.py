@@ -1,46 +1,46 @@
-"""Who works on what: so many handlers at once, of each FIFO group one at a time and in order of arrival."""
+"""Runs up to `max_workers` handlers at once; of each FIFO group one at a time, in order of arrival."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextvars import copy_context
 from typing import Any
 
-from ..limits import BATCH_ENTRIES
+from ..limits import MAX_BATCH_ENTRIES
 from ..message import ReceivedBatch, ReceivedMessage
 
-# A mean over the last dozen or so: an answer that got slow shows soon, one slow message does not.
+# Of the newest value in the moving average of handling times: a lasting change shows soon, one slow message hardly.
 _WEIGHT = 0.15
-# Enough to be busy until the next receives come, even where a handler takes next to no time.
-_MOST_PREFETCHED = 100
-_MOST_PREFETCHED_BYTES = 4 * 1024 * 1024
-# What waits longer behind slow handlers is better off with another process.
-_HOLD_S = 10.0
-# Handlers go on while deletes are under way, but not for ever: without deletes everything comes twice.
-_SETTLING = 2 * BATCH_ENTRIES
+# Enough work until the next receive returns, even where a handler takes next to no time.
+_MAX_PREFETCHED = 100
+_MAX_PREFETCHED_BYTES = 4 * 1024 * 1024
+# What waits longer behind slow handlers goes back: another process may be free.
+_MAX_WAIT_S = 10.0
+# Deletes under way, before handlers wait for them: where no delete succeeds, every message handled comes again.
+_MAX_UNCONFIRMED = 2 * MAX_BATCH_ENTRIES
 
 Handle = Callable[[ReceivedBatch], Coroutine[Any, Any, None]]
 
 
-class Crew:
-    """Starts what was received as soon as a place is free; `prefetch_s` is how much work may wait meanwhile.
+class WorkerPool:
+    """Starts a handler for each batch received as soon as a slot is free; `prefetch_s` is how much work may wait.
 
-    A place is free when the handler has ended, not only when SQS has confirmed the delete.
+    A slot is free when its handler has ended, before SQS has confirmed the delete.
     """
 
     def __init__(
         self,
         handle: Handle,
         *,
-        places: int,
-        receive: int,
+        slots: int,
+        receive_size: int,
         prefetch_s: float,
         is_ordered: bool,
         is_batched: bool,
         overdue: Callable[[Sequence[ReceivedMessage]], object],
     ) -> None:
         self._handle = handle
-        self._places = places
-        self._receive = receive
+        self._slots = slots
+        self._receive_size = receive_size
         self._prefetch_s = prefetch_s
         self._is_ordered = is_ordered
         self._is_batched = is_batched
@@ -48,7 +48,7 @@ class Crew:
         self._waiting: list[ReceivedBatch] = []
         self._running: dict[ReceivedBatch, asyncio.Task[None]] = {}
         self._started: dict[ReceivedBatch, float] = {}
-        self._closed_lanes: set[str] = set()
+        self._busy_groups: set[str] = set()
         self._mean_s: float | None = None
         self._mean_bytes = 1.0
         self._is_watching = False
@@ -71,60 +71,60 @@ class Crew:
 
     def room(self, asked: int) -> int:
         """How many messages one more receive may bring, while others have asked for `asked`."""
-        free = self._places - len(self._started) - self._ready()
+        free = self._slots - len(self._started) - self._ready()
         if self._is_ordered or self._is_batched:
-            # What comes is a lane or a batch, whatever its length: a free place takes all of it.
-            return self._receive if free * self._receive > asked else 0
+            # What comes may all be one group or one batch, which needs one slot.
+            return self._receive_size if free * self._receive_size > asked else 0
         ahead = self._ahead()
         room = free + ahead - asked
-        # With work in store there is time to wait until a whole receive fits.
-        return min(room, self._receive) if room >= min(ahead, self._receive) else 0
+        # While prefetched work is left there is time to wait until a whole receive fits.
+        return min(room, self._receive_size) if room >= min(ahead, self._receive_size) else 0
 
     def _ready(self) -> int:
         if not self._is_ordered:
             return len(self._waiting)
-        return sum(self._lane(batch) not in self._closed_lanes for batch in self._waiting)
+        return sum(self._group(batch) not in self._busy_groups for batch in self._waiting)
 
     def _ahead(self) -> int:
-        """Messages that the places get through in `prefetch_s`; none before it is known how long one takes."""
+        """Messages that all slots handle in `prefetch_s`; 0 before the first has been timed."""
         if self._mean_s is None or not self._prefetch_s:
             return 0
-        in_time = self._prefetch_s * self._places / max(self._mean_s, 1e-6)
-        return int(min(in_time, _MOST_PREFETCHED, _MOST_PREFETCHED_BYTES / self._mean_bytes))
+        in_time = self._prefetch_s * self._slots / max(self._mean_s, 1e-6)
+        return int(min(in_time, _MAX_PREFETCHED, _MAX_PREFETCHED_BYTES / self._mean_bytes))
 
     def add(self, batches: Sequence[ReceivedBatch]) -> None:
-        """Handle these, now or when their turn comes."""
-        self._weigh(batches)
+        """Handle these, each as soon as it may begin."""
+        self._note_sizes(batches)
         self._waiting += batches
         self._start_what_can()
         self._watch()
 
-    def _weigh(self, batches: Sequence[ReceivedBatch]) -> None:
+    def _note_sizes(self, batches: Sequence[ReceivedBatch]) -> None:
         sizes = [len(raw["Body"]) for batch in batches for raw in batch]
         if sizes:
             self._mean_bytes = max(sum(sizes) / len(sizes), 1)
 
-    def advance(self, batch: ReceivedBatch) -> None:
-        """The handler is through with this and all went well: the next may begin."""
+    def free_slot(self, batch: ReceivedBatch) -> None:
+        """The handler has ended well: the next may begin, of a FIFO queue also of the same group."""
         began = self._started.pop(batch, None)
         if began is None:
             return
         took_s = _now() - began
         self._mean_s = took_s if self._mean_s is None else self._mean_s + _WEIGHT * (took_s - self._mean_s)
         if self._is_ordered:
-            self._closed_lanes.discard(self._lane(batch))
+            self._busy_groups.discard(self._group(batch))
         self._start_what_can()
 
     def end(self, batch: ReceivedBatch) -> None:
-        """Nothing is left to do for this."""
+        """It is settled: deleted, or given back."""
         self._running.pop(batch, None)
-        self.advance(batch)
+        self.free_slot(batch)
         self._start_what_can()
 
-    def withdraw(self, lane_of: ReceivedBatch | None = None) -> list[ReceivedMessage]:
-        """What waits, in order, and no longer does: all, or what stands behind a message in its group."""
-        lane = None if lane_of is None else self._lane(lane_of)
-        return self._take(lambda batch: lane in {None, self._lane(batch)})
+    def withdraw(self, behind: ReceivedBatch | None = None) -> list[ReceivedMessage]:
+        """Take out and return what waits, in order: all of it, or what is of the same group as `behind`."""
+        group = None if behind is None else self._group(behind)
+        return self._take(lambda batch: group in {None, self._group(batch)})
 
     def _take(self, which: Callable[[ReceivedBatch], bool]) -> list[ReceivedMessage]:
         taken = [which(batch) for batch in self._waiting]
@@ -133,38 +133,38 @@ class Crew:
         return [raw for batch, is_taken in zip(waiting, taken, strict=True) if is_taken for raw in batch]
 
     def _watch(self) -> None:
-        # One timer for all: one for each message would keep every message of the last seconds in memory.
+        # One timer for all: a timer for each message would keep the messages of the last seconds in memory.
         if self._waiting and not self._is_watching and not self._is_ordered:
             self._is_watching = True
-            asyncio.get_running_loop().call_later(_HOLD_S / 2, self._give_up_waiting)
+            asyncio.get_running_loop().call_later(_MAX_WAIT_S / 2, self._give_up_waiting)
 
     def _give_up_waiting(self) -> None:
         self._is_watching = False
-        since = _now() - _HOLD_S
+        since = _now() - _MAX_WAIT_S
         if late := self._take(lambda batch: batch[0].received_at < since):
             self._overdue(late)
         self._watch()
 
     def _start_what_can(self) -> None:
-        while self._waiting and self._has_place() and (batch := self._next()) is not None:
+        while self._waiting and self._has_slot() and (batch := self._next()) is not None:
             self._started[batch] = _now()
             self._running[batch] = asyncio.create_task(self._handle(batch), context=self._context.copy())
 
-    def _has_place(self) -> bool:
-        return len(self._started) < self._places and len(self._running) < self._places + _SETTLING
+    def _has_slot(self) -> bool:
+        return len(self._started) < self._slots and len(self._running) < self._slots + _MAX_UNCONFIRMED
 
     def _next(self) -> ReceivedBatch | None:
-        """No longer waiting; of a group that nothing is handled of."""
+        """Take out the first that may begin; None where the group of each is busy."""
         if not self._is_ordered:
             return self._waiting.pop(0)
         for index, batch in enumerate(self._waiting):
-            if (lane := self._lane(batch)) not in self._closed_lanes:
-                self._closed_lanes.add(lane)
+            if (group := self._group(batch)) not in self._busy_groups:
+                self._busy_groups.add(group)
                 return self._waiting.pop(index)
         return None
 
-    def _lane(self, batch: ReceivedBatch) -> str:
-        """The group. Of a standard queue nothing waits for anything: group ids are for fairness there."""
+    def _group(self, batch: ReceivedBatch) -> str:
+        """The FIFO group; "" on standard queues, where group ids are for fairness and order nothing."""
         return (batch[0].system("MessageGroupId") or "") if self._is_ordered else ""
 
 

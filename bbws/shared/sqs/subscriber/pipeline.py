@@ -1,9 +1,9 @@
-"""The way of one message through middlewares and handler, as FastStream's `process_message` goes it, for less.
+"""One message through middlewares and handler: FastStream's `process_message` at less cost.
 
-The same is done in the same order. What is saved: a lock that nobody waits for (the subscriber knows its tasks),
-settings put together anew for each message, scopes that pass a message on untouched, an AsyncExitStack where there is
-no middleware of the user's, and FastStream's own middlewares as long as all goes well: only failures are raised among
-them. tests/shared/sqs/test_course.py holds it against FastStream's own.
+It does the same in the same order, without: a lock that nobody waits for (the subscriber knows its tasks); settings
+that FastStream builds anew for each message; middlewares' scopes that change nothing; an AsyncExitStack where the user
+has no middleware; and, as long as nothing fails, FastStream's own middlewares (log and acknowledgement).
+tests/shared/sqs/test_pipeline.py compares it with FastStream's own.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,14 +26,14 @@ Middlewares = Sequence[BaseMiddleware[Any, Any]]
 Message = StreamMessage[ReceivedMessage]
 
 
-class Tell(Protocol):
-    """What was handled has ended: well, or with this failure."""
+class OnHandled(Protocol):
+    """Called when the handler has ended: well, or with this failure."""
 
     def __call__(self, consumed: ReceivedMessage | ReceivedBatch, failure: BaseException | None, /) -> None: ...
 
 
-class _Passage:
-    """One message on its way: how it was understood, once it is, and what is to be reset behind it."""
+class _Scope:
+    """FastStream's context for one message: what to reset afterwards, and the message once it is parsed."""
 
     __slots__ = ("message", "tokens")
 
@@ -42,11 +42,11 @@ class _Passage:
         self.message: Message | None = None
 
 
-class Course:
+class Pipeline:
     """Built when the subscriber starts; `run` takes one message to its end.
 
-    `tell` hears how it went before it is settled. `delete_soon` begins to delete a message and says whether it could
-    do so without waiting; then nobody waits for SQS to confirm it.
+    `on_handled` is called before the message is settled. `delete_soon` begins to delete a message and returns True
+    where it could do so without waiting; then nobody waits for SQS to confirm it.
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class Course:
         fallback_parser: Callable[[ReceivedMessage], Any],
         log_context: Callable[[Message], dict[str, str]],
         reply_to: Callable[[Message], Sequence[PublisherProto[Any]]],
-        tell: Tell,
+        on_handled: OnHandled,
         delete_soon: Callable[[ReceivedMessage], bool],
     ) -> None:
         self._calls = calls
         self._context = config.context
-        self._scope = (
+        self._constants = (
             ("handler_", subscriber),
             ("logger", config.logger.logger.logger),
             *config.extra_context.items(),
@@ -74,38 +74,38 @@ class Course:
         self._acknowledge = AcknowledgementMiddleware(config.logger, ack_policy, fallback_parser)
         self._is_manual = ack_policy is AckPolicy.MANUAL
         self._log = CriticalLogMiddleware(config.logger)
-        self._users = middlewares
+        self._middlewares = middlewares
         self._log_context = log_context
         self._reply_to = reply_to
-        self._tell = tell
+        self._on_handled = on_handled
         self._delete_soon = delete_soon
         self._acks_first = ack_policy is AckPolicy.ACK_FIRST
 
     async def run(self, msg: ReceivedMessage) -> Response:
         """What the handler answered; raises what it raised unless a middleware took it."""
         context = self._context
-        passage = _Passage([(name, context.set_local(name, value)) for name, value in self._scope])
+        scope = _Scope([(name, context.set_local(name, value)) for name, value in self._constants])
         try:
-            return await self._to_its_end(msg, passage)
+            return await self._process(msg, scope)
         finally:
-            for name, token in reversed(passage.tokens):
+            for name, token in reversed(scope.tokens):
                 context.reset_local(name, token)
 
-    async def _to_its_end(self, msg: ReceivedMessage, passage: _Passage) -> Response:
+    async def _process(self, msg: ReceivedMessage, scope: _Scope) -> Response:
         try:
-            response = await (self._among_users(msg, passage) if self._users else self._handle(msg, passage, ()))
-            self._tell(msg, None)
-            self._note("Processed", passage.message)
+            response = await (self._in_middlewares(msg, scope) if self._middlewares else self._handle(msg, scope, ()))
+            self._on_handled(msg, None)
+            self._log_line("Processed", scope.message)
         except BaseException as error:  # noqa: BLE001 - raised again
-            await self._fail(msg, passage.message, error)
+            await self._fail(msg, scope.message, error)
             return ensure_response(None)
         if not self._is_manual:
-            await self._end_well(msg, passage.message)
+            await self._succeed(msg, scope.message)
         return response
 
     async def _fail(self, msg: ReceivedMessage, message: Message | None, error: BaseException) -> None:
         """Raise it where FastStream's middlewares log it and settle the message; return when one of them took it."""
-        self._tell(msg, error)
+        self._on_handled(msg, error)
         log = self._log(msg, context=self._context)
         if self._is_manual:
             async with log:
@@ -113,7 +113,7 @@ class Course:
         async with self._acknowledgement(msg, message), log:
             raise error
 
-    async def _end_well(self, msg: ReceivedMessage, message: Message | None) -> None:
+    async def _succeed(self, msg: ReceivedMessage, message: Message | None) -> None:
         if type(message) is SQSMessage and message.committed is None and self._delete_soon(msg):
             message.committed = AckStatus.ACKED
         else:
@@ -124,43 +124,43 @@ class Course:
         acknowledge.message = message
         return acknowledge
 
-    def _note(self, text: str, message: Message | None) -> None:
+    def _log_line(self, text: str, message: Message | None) -> None:
         if message is None or message.source_type is not SourceType.RESPONSE:
             self._logger.log(text, extra=self._context.get_local("log_context", {}))
 
-    async def _among_users(self, msg: ReceivedMessage, passage: _Passage) -> Response:
+    async def _in_middlewares(self, msg: ReceivedMessage, scope: _Scope) -> Response:
         entered: list[BaseMiddleware[Any, Any]] = []
         async with AsyncExitStack() as stack:
-            for build in self._users:
+            for build in self._middlewares:
                 middleware = await stack.enter_async_context(build(msg, context=self._context))
                 entered.append(middleware)
-            return await self._handle(msg, passage, entered)
+            return await self._handle(msg, scope, entered)
         # One of them has dealt with the error.
         return ensure_response(None)
 
-    async def _handle(self, msg: ReceivedMessage, passage: _Passage, entered: Middlewares) -> Response:
-        item, message = await self._suitable(msg, passage)
+    async def _handle(self, msg: ReceivedMessage, scope: _Scope, entered: Middlewares) -> Response:
+        item, message = await self._match(msg, scope)
         if self._acks_first:
             await self._acknowledgement(msg, message).consume_scope(_no_further, message)
-        self._note("Received", message)
-        return await self._answer(item, message, entered)
+        self._log_line("Received", message)
+        return await self._call(item, message, entered)
 
-    async def _suitable(self, msg: ReceivedMessage, passage: _Passage) -> tuple[HandlerItem[ReceivedMessage], Message]:
-        """The first handler that takes this message, and the message as it takes it."""
+    async def _match(self, msg: ReceivedMessage, scope: _Scope) -> tuple[HandlerItem[ReceivedMessage], Message]:
+        """The first handler whose filter accepts this message, and the message as its parser read it."""
         parsed: dict[Any, Any] = {}
         context = self._context
         for item in self._calls:
             message = await item.is_suitable(msg, parsed)
             if message is not None:
-                passage.message = message
-                passage.tokens += (
+                scope.message = message
+                scope.tokens += (
                     ("log_context", context.set_local("log_context", self._log_context(message))),
                     ("message", context.set_local("message", message)),
                 )
                 return item, message
         raise SubscriberNotFound(f"There is no suitable handler for {msg=}")
 
-    async def _answer(self, item: HandlerItem[ReceivedMessage], message: Message, entered: Middlewares) -> Response:
+    async def _call(self, item: HandlerItem[ReceivedMessage], message: Message, entered: Middlewares) -> Response:
         scopes = [m.consume_scope for m in reversed(entered) if not _passes_on(m)]
         response = ensure_response(await item.call(message=message, _extra_middlewares=scopes))
         if not response.correlation_id:
@@ -177,4 +177,4 @@ def _passes_on(middleware: BaseMiddleware[Any, Any]) -> bool:
 
 
 async def _no_further(_: Any) -> None:
-    """Where a middleware's scope ends that is entered for itself."""
+    """Instead of a handler, for a middleware whose scope is entered only for its effect."""

@@ -1,4 +1,4 @@
-"""Pausing: nothing is received while a dependency is out, and one message is tried before all are."""
+"""A circuit breaker: nothing is received while a dependency is out, and one message is tried before the others."""
 
 import asyncio
 import logging
@@ -10,21 +10,21 @@ from ..errors import PauseSubscriber, Probe
 from ..message import ReceivedMessage
 from .settlement import Log
 
-_FIRST_PROBE_S = 1.0
+_FIRST_INTERVAL_S = 1.0
 # A probe costs one call; an outage that has ended should not last longer because nobody asked.
-_LAST_PROBE_S = 10.0
+_MAX_INTERVAL_S = 10.0
 _PROBE_TIMEOUT_S = 10
 _random = SystemRandom()
 
 
 class _State(Enum):
-    OPEN = "open"
+    RUNNING = "running"
     PAUSED = "paused"
-    HALF_OPEN = "half open"
+    TRIAL = "trial"
 
 
-class Gate:
-    """Open, paused, or half open: then one message at a time until one ends without another pause."""
+class Pausing:
+    """Running, paused, or in trial: then one message at a time until one ends without another pause."""
 
     def __init__(
         self,
@@ -32,15 +32,15 @@ class Gate:
         log: Log,
         changed: Callable[[], None],
         before_trial: Callable[[], Awaitable[None]],
-        opened: Callable[[], object],
+        resumed: Callable[[], object],
     ) -> None:
         self._log = log
         self._changed = changed
         self._before_trial = before_trial
-        self._opened = opened
-        self._state = _State.OPEN
+        self._resumed = resumed
+        self._state = _State.RUNNING
         self._probing: asyncio.Task[None] | None = None
-        self._trial: ReceivedMessage | None = None
+        self._tried: ReceivedMessage | None = None
         self._probes = 0
         self.return_after_s = 0.0
 
@@ -50,21 +50,21 @@ class Gate:
         return self._state is _State.PAUSED
 
     @property
-    def is_open(self) -> bool:
-        """Whether it lets pass whatever there is room for."""
-        return self._state is _State.OPEN
+    def is_running(self) -> bool:
+        """Whether nothing is held back: neither paused nor in trial."""
+        return self._state is _State.RUNNING
 
-    def width(self, free: int) -> int:
-        """How many of the free places may be filled now."""
-        if self._state is _State.OPEN:
+    def limited(self, free: int) -> int:
+        """How many of the free slots may be filled now."""
+        if self._state is _State.RUNNING:
             return free
-        if self._state is _State.PAUSED or self._trial is not None:
+        if self._state is _State.PAUSED or self._tried is not None:
             return 0
         return min(free, 1)
 
     def pause(self, outage: PauseSubscriber) -> None:
         """Receive nothing until the probe succeeds; later calls during the same pause change nothing."""
-        self._trial = None
+        self._tried = None
         if self.paused:
             return
         self._state = _State.PAUSED
@@ -75,27 +75,27 @@ class Gate:
 
     def begin(self, raw: ReceivedMessage) -> None:
         """A handler starts with this message."""
-        if self._state is _State.HALF_OPEN and self._trial is None:
-            self._trial = raw
+        if self._state is _State.TRIAL and self._tried is None:
+            self._tried = raw
 
     def end(self, raw: ReceivedMessage) -> None:
         """A handler is through with this message; had it paused again, `pause` would have been called before."""
-        if self._trial is not raw:
+        if self._tried is not raw:
             return
-        self._open()
+        self._run()
         self._log(logging.INFO, "resumed")
-        self._opened()
+        self._resumed()
 
     async def close(self) -> None:
-        """Stop probing and be open for another start."""
+        """Stop probing; another start finds it running."""
         probing, self._probing = self._probing, None
         if probing is not None:
             probing.cancel()
             await asyncio.wait([probing])
-        self._open()
+        self._run()
 
-    def _open(self) -> None:
-        self._state, self._trial, self._probes, self.return_after_s = _State.OPEN, None, 0, 0.0
+    def _run(self) -> None:
+        self._state, self._tried, self._probes, self.return_after_s = _State.RUNNING, None, 0, 0.0
 
     async def _probe_until_well(self, probe: Probe) -> None:
         well = False
@@ -103,14 +103,14 @@ class Gate:
             await asyncio.sleep(self._interval())
             well = await _succeeds(probe)
         await self._before_trial()
-        self._state = _State.HALF_OPEN
+        self._state = _State.TRIAL
         self._changed()
 
     def _interval(self) -> float:
         """1, 2, 4 ... 10 s, jittered; goes on growing when a probe lies and the trial fails."""
-        longest = min(_LAST_PROBE_S, _FIRST_PROBE_S * 2 ** min(self._probes, 10))
+        upper = min(_MAX_INTERVAL_S, _FIRST_INTERVAL_S * 2 ** min(self._probes, 10))
         self._probes += 1
-        return _random.uniform(longest / 2, longest)
+        return _random.uniform(upper / 2, upper)
 
 
 async def _succeeds(probe: Probe) -> bool:

@@ -1,4 +1,4 @@
-"""From the names in the code to AWS's URLs and ARNs, asked once."""
+"""Resolves the names in the code to AWS's URLs and ARNs, each asked once."""
 
 import json
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class QueueFacts:
         )
 
 
-class Directory:
+class Resolver:
     """Answers of the service by name, kept until `forget`; raises what the client raises."""
 
     def __init__(self, client: Client) -> None:

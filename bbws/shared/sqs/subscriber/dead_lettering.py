@@ -1,7 +1,4 @@
-"""The copy in the dead-letter queue: the body as it was, and why it is there.
-
-The constants are the names of its headers; what SQS redrove by itself has none of them.
-"""
+"""Builds the copy for the dead-letter queue: the body as it was, and why it is there."""
 
 from base64 import b64encode
 from datetime import datetime
@@ -10,17 +7,10 @@ from typing import Any
 from faststream.exceptions import HandlerException
 
 from .. import limits, wire
+from ..dead_letters import EXCEPTION, FIRST_SEEN, HANDLER, MESSAGE_ID, QUEUE, REASON, RECEIVE_COUNT, TRACE_ID
 from ..message import ReceivedMessage
-from ..wire import Attribute, Outgoing
-
-REASON = "dead-letter-reason"
-EXCEPTION = "dead-letter-exception"
-HANDLER = "dead-letter-handler"
-QUEUE = "dead-letter-queue"
-FIRST_SEEN = "dead-letter-first-seen"
-RECEIVE_COUNT = "dead-letter-receive-count"
-MESSAGE_ID = "dead-letter-message-id"
-TRACE_ID = "dead-letter-trace-id"
+from ..outgoing import Outgoing
+from ..wire import Attribute
 
 _TEXT_LENGTH = 1000
 
@@ -38,7 +28,7 @@ def dead_letter(raw: ReceivedMessage, *, reason: str, handler: str, fifo: bool) 
     if fifo:
         letter.group_id = raw.system("MessageGroupId") or raw.message_id
         letter.deduplication_id = raw.message_id
-    if letter.size > limits.SQS_MESSAGE_BYTES:
+    if letter.size > limits.MAX_SQS_MESSAGE_BYTES:
         letter.attributes = _original(raw) or {}
         _add_what_fits(letter, reason)
     return letter
@@ -78,12 +68,12 @@ def _original(raw: ReceivedMessage) -> dict[str, Attribute] | None:
 def _attributes(raw: ReceivedMessage, story: dict[str, str]) -> dict[str, Attribute]:
     """Story and the message's own attributes; what exceeds ten is packed, typed ones only when they must be."""
     original = {name: _sendable(attribute) for name, attribute in (_original(raw) or {}).items()}
-    if len(original.keys() | story.keys()) <= limits.ATTRIBUTES:
+    if len(original.keys() | story.keys()) <= limits.MAX_ATTRIBUTES:
         return {**original, **wire.pack(story)}
     typed = {name: a for name, a in original.items() if a["DataType"] != "String"}
-    typed = dict(list(typed.items())[: limits.ATTRIBUTES - 2])
+    typed = dict(list(typed.items())[: limits.MAX_ATTRIBUTES - 2])
     texts = wire.unpack({name: a for name, a in original.items() if name not in typed})
-    # Story last as well: a message that was a dead letter before tells the new one, in the first places.
+    # The story twice: first, so that it comes first, and last, so that it replaces the story of an earlier death.
     return wire.pack({**story, **{name: _text(value) for name, value in texts.items()}, **story}, typed)
 
 
@@ -98,8 +88,8 @@ def _text(value: Any) -> str:
 
 def _add_what_fits(letter: Outgoing, reason: str) -> None:
     """As much of the reason as the limit leaves; the body comes first."""
-    if len(letter.attributes) >= limits.ATTRIBUTES:
+    if len(letter.attributes) >= limits.MAX_ATTRIBUTES:
         return
-    room = limits.SQS_MESSAGE_BYTES - letter.size - len(REASON) - len("String")
+    room = limits.MAX_SQS_MESSAGE_BYTES - letter.size - len(REASON) - len("String")
     if text := reason.encode()[: max(room, 0)].decode(errors="ignore"):
         letter.attributes[REASON] = {"DataType": "String", "StringValue": text}
