@@ -7,7 +7,7 @@ import click
 from bbws.cli.running import AS_JSON, run, tool_settings
 
 _TRAIL = click.argument("trail", metavar="TENANT")
-_MOST_SHOWN = 10_000
+_MAX_SHOWN = 10_000
 
 
 @click.group()
@@ -20,7 +20,7 @@ def audit() -> None:
 
 @audit.command("list")
 @_TRAIL
-@click.option("--limit", type=click.IntRange(1, _MOST_SHOWN), default=20, show_default=True, help="How many.")
+@click.option("--limit", type=click.IntRange(1, _MAX_SHOWN), default=20, show_default=True, help="How many.")
 @AS_JSON
 def audit_list(trail: str, limit: int, as_json: bool) -> None:
     """The newest entries of TENANT, newest first."""

@@ -15,6 +15,7 @@ from bbws.shared.settings import Settings
 T = TypeVar("T")
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
+PORT = click.IntRange(1, 65535)
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="For programs.")
 
 

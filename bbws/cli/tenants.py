@@ -7,7 +7,7 @@ import click
 from bbws.cli.running import AS_JSON, json_of, person, run, tell, tell_all, tool_settings
 from bbws.shared.contracts.tenancy.tenants import Environment, TenantStatus
 
-_MOST_SHOWN = 10_000
+_MAX_SHOWN = 10_000
 _TENANT = click.argument("tenant")
 _REASON = click.option("--reason", help="For the audit trail.")
 _REASON_WHY = click.option("--reason", required=True, help="For the audit trail, and for the tenant to read.")
@@ -26,7 +26,7 @@ def tenants() -> None:
 @click.option("--environment", type=click.Choice(get_args(Environment)))
 @click.option("--organization", help="In any spelling.")
 @click.option("--email", help="In any spelling.")
-@click.option("--limit", type=click.IntRange(1, _MOST_SHOWN), default=100, show_default=True, help="At most so many.")
+@click.option("--limit", type=click.IntRange(1, _MAX_SHOWN), default=100, show_default=True, help="At most so many.")
 @AS_JSON
 def tenants_list(
     status: str | None,

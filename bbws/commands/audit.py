@@ -1,4 +1,4 @@
-"""What the commands of `bbws audit` do; `cli_audit.py` only reads their arguments."""
+"""What the commands of `bbws audit` do; `cli/audit.py` only reads their arguments."""
 
 import re
 from collections.abc import Callable, Sequence

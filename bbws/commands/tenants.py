@@ -1,4 +1,4 @@
-"""What the commands of `bbws tenants` do; `cli_tenants.py` only reads their arguments."""
+"""What the commands of `bbws tenants` do; `cli/tenants.py` only reads their arguments."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial

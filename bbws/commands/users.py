@@ -1,4 +1,4 @@
-"""What the commands of `bbws users` and `bbws token` do; `cli_users.py` only reads their arguments."""
+"""What the commands of `bbws users` and `bbws token` do; `cli/users.py` only reads their arguments."""
 
 from collections.abc import Sequence
 

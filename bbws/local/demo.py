@@ -23,7 +23,7 @@ from bbws.shared.bootstrap import aws_clients
 from bbws.shared.ids import new_id
 from bbws.shared.integrations.cognito import UserDirectory
 from bbws.shared.integrations.queues import Queues
-from bbws.shared.operating.dead_letters import DeadLetters
+from bbws.shared.operating.dead_letter_queues import DeadLetterQueues
 from bbws.shared.sales.rules.timeline import MAILS_OF_AN_ORDER
 from bbws.shared.tenancy.services.registrations import MAIL_KIND
 from bbws.shared.topology import Topology
@@ -211,7 +211,7 @@ async def _tell_queues(system: System, say: Say) -> None:
                 say(f"queues          {waiting} messages under way")
                 await asyncio.sleep(1)
         say(f"queues          {len(topology.queues)}, all empty")
-        summaries = await DeadLetters(await clients.get("sqs"), topology).summaries()
+        summaries = await DeadLetterQueues(queues, topology).summaries()
     dead = sum(summary.depth for summary in summaries)
     say(f"dead letters: {dead}")
     if dead:

@@ -35,6 +35,8 @@ from bbws.shared.integrations.queues import Queues
 from bbws.shared.integrations.tokens import DEPENDENCY as IDENTITY
 from bbws.shared.integrations.tokens import Jwks, TokenVerifier
 from bbws.shared.logging import get_logger
+from bbws.shared.operating.dead_letter_queues import DeadLetterQueues
+from bbws.shared.operating.dead_letters import DeadLetters
 from bbws.shared.sales.services.campaigns import Campaigns
 from bbws.shared.sales.services.documents import Documents
 from bbws.shared.sales.services.invoices import Invoices
@@ -90,6 +92,7 @@ class Services:
     directory: UserDirectory
     idempotency: IdempotencyKeys
     queues: Queues
+    dead_letters: DeadLetters
     pings: Mapping[str, Ping]
 
 
@@ -155,6 +158,9 @@ async def _services(
     seller = _seller(settings)
     transport = _transport(settings, clients)
     mailer = Mailer(database, clock, settings, templates, transport)
+    audits = Audits(database, audit, clock, settings.audit_keys)
+    queues = Queues(partial(clients.get, "sqs"))
+    dead_letter_queues = DeadLetterQueues(queues, topology, wait_s=settings.receive_wait_s)
     sources = SourceCheck(settings.payfast_source_ranges, settings.payfast_source_hosts)
     return Services(
         settings=settings,
@@ -178,11 +184,12 @@ async def _services(
         outbox=outbox,
         tenant_outbox=tenant_outbox,
         audit=audit,
-        audits=Audits(database, audit, clock, settings.audit_keys),
+        audits=audits,
         tokens=tokens,
         directory=directory,
         idempotency=IdempotencyKeys(database, clock),
-        queues=Queues(partial(clients.get, "sqs")),
+        queues=queues,
+        dead_letters=DeadLetters(dead_letter_queues, audits, store),
         pings={
             "dynamodb": partial(database.ping, ORDERS),
             "s3": store.ping,

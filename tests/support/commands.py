@@ -17,7 +17,8 @@ from tests.support.emulator import Aws
 DEADLINE_S = 60
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["bbws.cli.app", "bbws.commands.system", "bbws.commands.audit", "bbws.commands.users"])
+_COMMANDS = ("audit", "dead_letters", "payments", "specifications", "stand_ins", "system", "tenants", "users")
+_FORKS.set_forkserver_preload(["bbws.cli.app", *(f"bbws.commands.{name}" for name in _COMMANDS)])
 
 
 def bbws(
@@ -48,6 +49,7 @@ def account_of(aws: Aws) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": aws.secret_access_key,
         "AWS_REGION": aws.region,
         "BBWS_BUCKET_SUFFIX": f"-{aws.access_key_id}",
+        "BBWS_RECEIVE_WAIT_S": "0",
     }
 
 

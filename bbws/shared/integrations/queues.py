@@ -1,4 +1,4 @@
-"""How much waits in the queues."""
+"""Queues by their names, for what is no consumer: how much waits in them, and calls of SQS."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -19,11 +19,13 @@ class Queues:
 
     async def backlog(self, name: str) -> int:
         """Messages waiting, delayed or in somebody's hands; approximate, as SQS counts. Raises Unavailable."""
-        if name not in self._urls:
-            self._urls[name] = (await self._call("get_queue_url", QueueName=name))["QueueUrl"]
-        answer = await self._call("get_queue_attributes", QueueUrl=self._urls[name], AttributeNames=list(_COUNTS))
+        answer = await self.call("get_queue_attributes", name, AttributeNames=list(_COUNTS))
         return sum(int(answer["Attributes"][count]) for count in _COUNTS)
 
-    async def _call(self, operation: str, **request: Any) -> Any:
+    async def call(self, operation: str, name: str, **request: Any) -> Any:
+        """SQS's answer to one operation on a queue. Raises Unavailable."""
         with reaching("sqs"):
-            return await getattr(await self._client(), operation)(**request)
+            sqs = await self._client()
+            if name not in self._urls:
+                self._urls[name] = (await sqs.get_queue_url(QueueName=name))["QueueUrl"]
+            return await getattr(sqs, operation)(QueueUrl=self._urls[name], **request)

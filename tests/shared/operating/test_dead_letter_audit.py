@@ -12,12 +12,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from bbws.commands.system import archive_dead_letters, drop_dead_letters, edit_dead_letter, redrive_dead_letters
-from bbws.shared.bootstrap import bootstrap
+from bbws.shared.bootstrap import Services
 from bbws.shared.contracts.audit import PLATFORM, AuditEntry
 from bbws.shared.core.audit import acting
 from bbws.shared.errors import Conflict, NotFound, Unavailable
-from bbws.shared.settings import Settings
+from bbws.shared.operating.dead_letter_choice import Choice
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually
 
@@ -25,14 +24,16 @@ pytestmark = pytest.mark.needs("sqs", "dynamodb")
 ACTOR = "cli:thabo"
 QUEUE = "order-pdf"
 DLQ = f"{QUEUE}-dlq"
+ALL = Choice()
 
 
 class Desk:
     """Dead letters of one queue, and what the trail says of them."""
 
-    def __init__(self, aws: Aws, settings: Settings) -> None:
+    def __init__(self, aws: Aws, services: Services) -> None:
         self.aws = aws
-        self.settings = settings
+        self.services = services
+        self.dead_letters = services.dead_letters
 
     async def put(self, *bodies: str) -> list[str]:
         async with self.aws.client("sqs") as sqs:
@@ -47,8 +48,7 @@ class Desk:
             return int(answer["Attributes"][name]) + int(answer["Attributes"][f"{name}NotVisible"])
 
     async def trail(self) -> list[AuditEntry]:
-        async with bootstrap(self.settings) as services:
-            return [entry async for entry in services.audits.export(PLATFORM)]
+        return [entry async for entry in self.services.audits.export(PLATFORM)]
 
     async def _url(self, sqs: Any, name: str) -> str:
         url: str = (await sqs.get_queue_url(QueueName=name))["QueueUrl"]
@@ -56,8 +56,8 @@ class Desk:
 
 
 @pytest_asyncio.fixture
-async def desk(aws: Aws, provisioned_tables: Settings) -> Desk:
-    return Desk(aws, provisioned_tables)
+async def desk(aws: Aws, services: Services) -> Desk:
+    return Desk(aws, services)
 
 
 def _after(entry: AuditEntry) -> dict[str, Any]:
@@ -69,7 +69,7 @@ async def test_a_redrive_says_what_it_was_to_do_and_what_it_did(desk: Desk) -> N
     """Two entries of one flow, by name of the person, with the ids of what went back."""
     ids = await desk.put("one", "two")
     with acting("cli"):
-        assert await redrive_dead_letters(desk.settings, ACTOR, QUEUE, None, "crash", per_second=None) == 2
+        assert await desk.dead_letters.redrive(QUEUE, Choice(reason="crash"), actor=ACTOR) == 2
     begun, done = await desk.trail()
     assert [entry.action for entry in (begun, done)] == ["DEAD_LETTERS_REDRIVE_BEGUN", "DEAD_LETTERS_REDRIVE_DONE"]
     assert {(entry.subject, entry.actor) for entry in (begun, done)} == {(f"queues/{DLQ}", ACTOR)}
@@ -83,10 +83,10 @@ async def test_a_redrive_says_what_it_was_to_do_and_what_it_did(desk: Desk) -> N
 async def test_every_other_deed_is_told_too(desk: Desk, tmp_path: Path) -> None:
     """An edit names the payload by its hash: the payload itself may be personal, and is in the queue."""
     first, second = await desk.put('{"a":1}', '{"b":2}')
-    await edit_dead_letter(desk.settings, ACTOR, QUEUE, first, b'{"a":2}')
+    await desk.dead_letters.edit(QUEUE, first, b'{"a":2}', actor=ACTOR)
     file = tmp_path / "letters"
-    assert await archive_dead_letters(desk.settings, ACTOR, DLQ, second, None, file=file) == 1
-    assert await drop_dead_letters(desk.settings, ACTOR, QUEUE, None, None) == 1
+    assert await desk.dead_letters.archive(DLQ, Choice(message_id=second), actor=ACTOR, file=file) == 1
+    assert await desk.dead_letters.drop(QUEUE, ALL, actor=ACTOR) == 1
     trail = await desk.trail()
     assert [entry.action.removeprefix("DEAD_LETTERS_") for entry in trail] == [
         "EDIT_BEGUN", "EDIT_DONE", "ARCHIVE_BEGUN", "ARCHIVE_DONE", "DROP_BEGUN", "DROP_DONE",
@@ -103,7 +103,7 @@ async def test_every_other_deed_is_told_too(desk: Desk, tmp_path: Path) -> None:
 async def test_what_failed_on_the_way_is_told_with_what_it_did(desk: Desk) -> None:
     """Three letters are gone and one is not: the trail says which three, and why no more."""
     await desk.put(*(str(number) for number in range(4)))
-    redriving = asyncio.create_task(redrive_dead_letters(desk.settings, ACTOR, QUEUE, None, None, per_second=4))
+    redriving = asyncio.create_task(desk.dead_letters.redrive(QUEUE, ALL, actor=ACTOR, per_second=4))
     await eventually(lambda: desk.depth(QUEUE), what="the first letter back in its queue")
     redriving.cancel()
     await asyncio.wait([redriving])
@@ -117,9 +117,9 @@ async def test_what_failed_on_the_way_is_told_with_what_it_did(desk: Desk) -> No
 async def test_what_is_refused_is_told_and_a_slip_of_the_pen_is_not(desk: Desk) -> None:
     """Trying to redrive what cannot be is a deed; naming a queue that does not exist is none."""
     with pytest.raises(Conflict):
-        await redrive_dead_letters(desk.settings, ACTOR, "order-events-rule", None, None, per_second=None)
+        await desk.dead_letters.redrive("order-events-rule", ALL, actor=ACTOR)
     with pytest.raises(NotFound):
-        await drop_dead_letters(desk.settings, ACTOR, "nosuch", None, None)
+        await desk.dead_letters.drop("nosuch", ALL, actor=ACTOR)
     begun, failed = await desk.trail()
     assert (begun.subject, failed.action) == ("queues/order-events-rule-dlq", "DEAD_LETTERS_REDRIVE_FAILED")
     assert "EventBridge could not deliver" in _after(failed)["error"]
@@ -131,7 +131,7 @@ async def test_nothing_is_touched_when_the_trail_cannot_be_written(desk: Desk, a
     await desk.put("one")
     await aws.inject("dynamodb", operation="PutItem")
     with pytest.raises(Unavailable):
-        await drop_dead_letters(desk.settings, ACTOR, QUEUE, None, None)
+        await desk.dead_letters.drop(QUEUE, ALL, actor=ACTOR)
     await aws.heal()
     assert (await desk.depth(), await desk.trail()) == (1, [])
 
@@ -141,7 +141,7 @@ async def test_a_command_that_was_killed_leaves_its_beginning(desk: Desk, aws: A
     await desk.put("one", "two", "three")
     command = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bbws", "dlq", "redrive", QUEUE, "--rate", "0.5",
-        env=os.environ | desk.settings.as_environment(), stderr=asyncio.subprocess.DEVNULL,
+        env=os.environ | desk.services.settings.as_environment(), stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     await eventually(partial(desk.depth, QUEUE), within_s=30, what="the first letter back in its queue")
     command.kill()
