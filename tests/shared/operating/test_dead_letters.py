@@ -157,7 +157,7 @@ async def test_what_cannot_be_sent_stays_dead(dead_letters: DeadLetters, dead: Q
     """Sent first, deleted then: in between a letter is in two places, never in none."""
     await dead.send("one", STORY)
     (letter,) = await dead_letters.queues.find(QUEUE, ALL)
-    await aws.inject("sqs", operation="SendMessage", status=403)
+    await aws.inject("sqs", operation="SendMessage", status=403, code="AccessDenied")
     with pytest.raises(ClientError):
         await dead_letters.redrive(QUEUE, ALL, actor=ACTOR)
     with pytest.raises(ClientError):
