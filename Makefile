@@ -3,13 +3,14 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: setup demo up test check e2e lock clean
+.PHONY: setup demo up test quick check lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    sell one hosting product on a laptop: order, payment, invoice, mails"
 	@echo "make up      the same system, running until Ctrl-C"
 	@echo "make test    all tests; those that need Chromium say so where it is missing"
+	@echo "make quick   the tests that need nothing but memory, within a minute"
 	@echo "make check   ruff, mypy --strict, import-linter, architecture tests"
 	@echo "make lock    resolve requirements/*.lock anew from pyproject.toml"
 
@@ -30,7 +31,10 @@ up: setup
 	@$(BIN)/bbws up
 
 test: setup
-	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
+
+quick: setup
+	@$(BIN)/pytest -n 2 -m quick
 
 check: setup
 	@$(BIN)/ruff check .

@@ -23,6 +23,7 @@ def test_hadolint_finds_nothing() -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.process
 def test_processes_run_without_the_emulator_installed() -> None:
     """The image has the packages of runtime.lock alone; an import of anything else stops it right at its start."""
     blocked = f"import sys; sys.modules.update(dict.fromkeys({NOT_IN_THE_IMAGE!r}))"

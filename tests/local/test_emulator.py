@@ -172,6 +172,7 @@ async def test_a_misspelt_fault_is_refused(aws: Aws) -> None:
         await aws.inject("sqs", stauts=503)
 
 
+@pytest.mark.process
 async def test_state_survives_a_clean_stop_unless_fresh_is_asked(tmp_path: Path) -> None:
     """`bbws up` goes on where it stopped, and starts anew only when told to."""
     state, mails = tmp_path / "state", tmp_path / "mails"
@@ -188,6 +189,7 @@ async def _queue_count(emulator: Emulator) -> int:
         return len((await sqs.list_queues()).get("QueueUrls", []))
 
 
+@pytest.mark.process
 async def test_a_port_in_use_is_named_with_the_log(tmp_path: Path) -> None:
     """Whoever starts a second one must read why it did not come up."""
     async with Emulator(tmp_path / "a", tmp_path / "mails") as first:
@@ -196,6 +198,7 @@ async def test_a_port_in_use_is_named_with_the_log(tmp_path: Path) -> None:
             await Emulator(tmp_path / "b", tmp_path / "mails", port=port).start()
 
 
+@pytest.mark.process
 async def test_it_ends_with_whoever_started_it(tmp_path: Path) -> None:
     """A killed test run must leave no emulator behind."""
     script = tmp_path / "parent.py"

@@ -55,6 +55,7 @@ def test_the_environment_names_a_localstack(
     assert service_endpoint("dynamodb", None) == endpoint
 
 
+@pytest.mark.process
 def test_on_aws_localstack_client_is_never_imported() -> None:
     """It brings boto3, which no server has."""
     script = (

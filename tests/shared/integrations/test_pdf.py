@@ -69,6 +69,7 @@ async def test_the_same_page_gives_the_same_bytes_anywhere_and_any_time(pdf: Pdf
     assert {hashlib.sha256(page).hexdigest() for page in [*here, there]} == {hashlib.sha256(here[0]).hexdigest()}
 
 
+@pytest.mark.process
 async def test_the_bytes_hold_no_time_without_harfbuzz_either() -> None:
     """Where libharfbuzz-subset0 is not installed, fontTools makes the fonts and would write the time into them."""
     now, later = [await rendered_elsewhere(PAGE, years=years, fonts="fonttools") for years in (0, 1)]
@@ -123,6 +124,7 @@ async def test_pictures_inside_the_page_are_shown(pdf: PdfRenderer) -> None:
     assert len(await render(pdf, picture)) > len(await render(pdf, "<img>"))
 
 
+@pytest.mark.process
 async def test_a_killed_worker_is_replaced() -> None:
     """The kernel kills the largest process when memory is short; the order at hand must not go to the dead letters."""
     async with PdfRenderer(2) as renderer:
@@ -134,6 +136,7 @@ async def test_a_killed_worker_is_replaced() -> None:
         assert not set(before) & set(workers(renderer))
 
 
+@pytest.mark.process
 async def test_a_page_that_kills_its_worker_twice_is_an_error_and_the_next_page_works() -> None:
     """One monstrous order must not stop the invoices of all others, nor be tried for ever."""
     async with PdfRenderer(1) as renderer:
@@ -160,6 +163,7 @@ async def test_a_machine_without_pango_is_told_what_to_install(tmp_path: Path, m
             pass
 
 
+@pytest.mark.process
 async def test_a_closed_renderer_leaves_no_process() -> None:
     """Consumers are restarted often; forgotten workers would fill the memory."""
     async with PdfRenderer(1) as renderer:

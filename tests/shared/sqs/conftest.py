@@ -5,8 +5,11 @@ import pytest
 from tests.shared.sqs.worlds import Emulated, Memory, World
 from tests.support.emulator import Aws
 
+# What `getfixturevalue` takes, nobody sees beforehand.
+_ON_THE_EMULATOR = pytest.mark.process
 
-@pytest.fixture(params=["memory", "emulator", "botocore"])
+
+@pytest.fixture(params=["memory", *(pytest.param(name, marks=_ON_THE_EMULATOR) for name in ("emulator", "botocore"))])
 def world(request: pytest.FixtureRequest) -> World:
     """Each behaviour is asked of both brokers; what differs on the wire, of the client on botocore as well."""
     if request.param == "memory":

@@ -202,6 +202,7 @@ def test_security_and_routers_are_checked() -> None:
     assert isinstance(broker.subscriber("q"), SQSSubscriber)
 
 
+@pytest.mark.process
 def test_a_users_module_passes_mypy_strict(tmp_path: Path) -> None:
     """`py.typed` is a promise: the public names are typed for those who use them."""
     result = subprocess.run(

@@ -221,6 +221,7 @@ async def test_requests_take_the_short_way(aws: Aws) -> None:
     assert made == ["CreateQueue"]
 
 
+@pytest.mark.process
 def test_it_works_without_orjson() -> None:
     """Whoever takes this package alone may not have it."""
     script = (

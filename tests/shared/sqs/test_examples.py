@@ -5,6 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.emulator import Aws
 
 ROOT = Path(__file__).parents[3]
@@ -38,6 +40,7 @@ async def test_basic_confirms_and_buries(aws: Aws) -> None:
     assert "order 2, attempt 1" in output
 
 
+@pytest.mark.process
 async def test_retries_are_tested_without_aws() -> None:
     """The tests that the guide shows are tests that pass."""
     assert (await run("retries.py")).count("passed:") == 3

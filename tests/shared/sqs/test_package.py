@@ -8,6 +8,8 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import pytest
+
 FOLDER = Path(__file__).parents[3] / "bbws/shared/sqs"
 
 USES_IT = """
@@ -17,6 +19,7 @@ from faststream_sqs.opentelemetry import SQSTelemetryMiddleware
 from faststream_sqs.prometheus import SQSPrometheusMiddleware
 
 broker, got = SQSBroker(), []
+
 
 @broker.subscriber(SQSQueue("alone", fifo=True))
 async def handle(number: int) -> None:
@@ -33,6 +36,7 @@ assert not strangers, strangers
 """
 
 
+@pytest.mark.process
 def test_a_wheel_of_the_folder_works_without_bbws(tmp_path: Path) -> None:
     """Others can install and use the broker without anything else of this repository."""
     copy = tmp_path / "sqs"
