@@ -14,8 +14,18 @@ from bbws.shared.contracts.events import EVENTS
 from bbws.shared.contracts.sales.campaigns import CampaignDraft
 from bbws.shared.contracts.sales.invoices import invoice_number
 from bbws.shared.contracts.sales.orders import BillingAddress, Order, OrderDraft, OrderItem
-from bbws.shared.contracts.tenancy.tenants import Registration, Tenant, TenantDraft
-from tests.support.builders import a_billing_address, a_campaign, an_item, an_order, order_created
+from bbws.shared.contracts.tenancy.hierarchies import HierarchyUnit
+from bbws.shared.contracts.tenancy.registrations import MAX_PASSWORD_CHARS, MAX_TOKEN_CHARS, Confirmation
+from bbws.shared.contracts.tenancy.tenants import Registration, Tenant, TenantDraft, TenantPatch
+from tests.support.builders import (
+    PLACED_AT,
+    a_billing_address,
+    a_campaign,
+    a_tenant,
+    an_item,
+    an_order,
+    order_created,
+)
 
 _ID = "019aa7d0-8e3c-7001-8000-000000000001"
 LINES = TypeAdapter[str](Line)
@@ -131,6 +141,68 @@ def test_a_sum_is_checked_even_when_the_total_adds_up() -> None:
     shifted = {"subtotal_cents": order["subtotal_cents"] - 1, "tax_cents": order["tax_cents"] + 1}
     with pytest.raises(ValidationError, match="not the sum of the items"):
         Order.model_validate(order | shifted)
+
+
+@pytest.mark.parametrize(("lines", "accepted"), [(0, False), (1, True), (20, True), (21, False)])
+def test_an_order_has_one_to_twenty_lines(lines: int, accepted: bool) -> None:
+    """Each line reads a product: without an end one request would read the whole catalogue a thousand times."""
+    body = {"items": [{"productId": _ID}] * lines, "billingAddress": a_billing_address().model_dump()}
+    assert _accepts(TypeAdapter(OrderDraft), body | {"customerEmail": "a@protea.example"}) is accepted
+
+
+@pytest.mark.parametrize(
+    ("percentage", "accepted"),
+    [("0", True), ("100", True), ("100.01", False), ("-0.01", False), ("12.5", True), ("12.555", False)],
+)
+def test_a_discount_is_a_percentage(percentage: str, accepted: bool) -> None:
+    """Above a hundred the customer would be paid, below nothing they would pay more than the price."""
+    draft = {name: getattr(a_campaign(), name) for name in CampaignDraft.model_fields}
+    assert _accepts(TypeAdapter(CampaignDraft), draft | {"discount_percentage": percentage}) is accepted
+
+
+@pytest.mark.parametrize(
+    ("field", "longest"),
+    [("token", MAX_TOKEN_CHARS), ("password", MAX_PASSWORD_CHARS)],
+)
+def test_what_follows_a_link_is_no_longer_than_it_can_be(field: str, longest: int) -> None:
+    """Anybody may post here, and each text is hashed or sent on to the pool."""
+    body = {"token": "t", "password": "p"}
+    assert _accepts(TypeAdapter(Confirmation), body | {field: "x" * longest})
+    assert not _accepts(TypeAdapter(Confirmation), body | {field: "x" * (longest + 1)})
+    assert not _accepts(TypeAdapter(Confirmation), body | {"password": ""})
+
+
+@pytest.mark.parametrize(("depth", "accepted"), [(0, False), (1, True), (3, True), (4, False)])
+def test_a_hierarchy_is_at_most_three_deep(depth: int, accepted: bool) -> None:
+    """A division, a group, a team: below there is no kind for what would stand there."""
+    unit = {
+        "id": _ID, "tenant_id": _ID, "kind": "TEAM", "name": "South", "path": (_ID,) * depth,
+        "date_created": PLACED_AT, "date_last_updated": PLACED_AT, "last_updated_by": "test",
+    }  # fmt: skip
+    assert _accepts(TypeAdapter(HierarchyUnit), unit) is accepted
+
+
+def test_versions_count_from_one() -> None:
+    """Version 0 is what a client without an ETag would send: nothing may stand at it."""
+    assert not _accepts(TypeAdapter(Order), an_order().model_dump(by_alias=False) | {"version": 0})
+
+
+@pytest.mark.parametrize("status", ["PARKED", "SUSPENDED", "DELETED"])
+def test_a_tenants_status_is_the_one_of_its_holds(status: str) -> None:
+    """A tenant that is suspended by its status alone is one that nobody can resume."""
+    tenant = a_tenant().model_dump(by_alias=False)
+    assert not _accepts(TypeAdapter(Tenant), tenant | {"status": status})
+    hold = {"since": PLACED_AT, "by": "test"}
+    assert _accepts(TypeAdapter(Tenant), tenant | {"status": status, status.lower(): hold})
+    assert not _accepts(TypeAdapter(Tenant), tenant | {status.lower(): hold})
+
+
+@pytest.mark.parametrize("field", ["email", "organizationName", "environment"])
+def test_what_every_tenant_has_cannot_be_removed(field: str) -> None:
+    """Null in a merge patch removes (RFC 7396): of these three nothing would be left to find the tenant by."""
+    with pytest.raises(ValidationError, match="cannot be removed"):
+        TenantPatch.model_validate({field: None})
+    assert TenantPatch.model_validate({"destinationEmail": None}).changes == {"destination_email": None}
 
 
 @pytest.mark.parametrize("quantity", [0, -1, 1001, 1.5, "2"])

@@ -1,10 +1,19 @@
+import asyncio
 import subprocess
 import sys
+from typing import Any
 
 import pytest
+from aiobotocore.session import AioSession
+from botocore.exceptions import ReadTimeoutError
 
+from bbws.shared.integrations import aws as integration
 from bbws.shared.integrations.aws import AwsClients, service_endpoint
+from bbws.shared.settings import Settings
 from tests.support.emulator import Aws
+
+SERVICES = ("dynamodb", "sqs", "sns", "s3", "events", "cognito-idp", "secretsmanager", "ses", "sesv2")
+LONGEST_POLL_S = 20
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +28,51 @@ async def test_a_client_is_made_once_and_works(aws: Aws) -> None:
         dynamodb = await clients.get("dynamodb")
         assert await clients.get("dynamodb") is dynamodb
         assert (await dynamodb.list_tables())["TableNames"] == []
+
+
+async def test_a_crowd_that_asks_for_a_client_shares_one(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process begins with many requests, while a role is still asked for its credentials; each client is a pool."""
+    find_credentials = AioSession.get_credentials
+
+    async def slowly(session: AioSession) -> Any:
+        await asyncio.sleep(0.01)
+        return await find_credentials(session)
+
+    monkeypatch.setattr(AioSession, "get_credentials", slowly)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", aws.access_key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", aws.secret_access_key)
+    async with AwsClients(aws.endpoint_url, aws.region) as clients:
+        made = await asyncio.gather(*(clients.get("dynamodb") for _ in range(10)))
+    assert len({id(client) for client in made}) == 1
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_no_client_waits_without_end(service: str) -> None:
+    """A network that swallows packets never answers: each call ends by itself, but a poll of SQS after its answer."""
+    async with AwsClients(None, "af-south-1", "123456789012", "secret") as clients:
+        config = (await clients.get(service)).meta.config
+    assert 0 < config.connect_timeout <= 10
+    assert 0 < config.read_timeout <= 60
+    if service in ("ses", "sesv2"):
+        longest_s = config.connect_timeout + config.read_timeout
+        assert config.retries["total_max_attempts"] == 1
+        assert longest_s < Settings().mail_lease_s, "who still waits for SES must hold the mail's lease"
+    else:
+        assert config.read_timeout > LONGEST_POLL_S
+        assert 1 < config.retries["total_max_attempts"] <= 5
+
+
+@pytest.mark.needs("faults")
+async def test_a_call_without_an_answer_ends(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the configuration says is what the connection does."""
+    monkeypatch.setattr(integration, "READ_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(integration, "MAX_ATTEMPTS", 1)
+    await aws.inject("dynamodb", status=None, latency_ms=10_000)
+    async with AwsClients(aws.endpoint_url, aws.region, aws.access_key_id, aws.secret_access_key) as clients:
+        dynamodb = await clients.get("dynamodb")
+        async with asyncio.timeout(5):
+            with pytest.raises(ReadTimeoutError):
+                await dynamodb.list_tables()
 
 
 async def test_bucket_names_stay_in_the_path_at_an_endpoint() -> None:

@@ -18,6 +18,7 @@ from bbws.shared.integrations.tokens import DEPENDENCY as IDENTITY
 from bbws.shared.settings import Settings
 from bbws.shared.topology import Topology
 from tests.support.emulator import Aws
+from tests.support.scripted import Answer, Scripted, refusal
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.needs("cognito")
@@ -193,3 +194,51 @@ async def test_a_process_starts_while_the_user_pool_is_out(settings: Settings, p
         assert services.settings.cognito_user_pool_id is None
         with pytest.raises(Unavailable, match="BBWS_COGNITO_USER_POOL_ID"):
             await services.directory.get(new_id())
+
+
+def _scripted(*answers: Answer) -> tuple[UserDirectory, Scripted]:
+    cognito = Scripted(*answers)
+    return UserDirectory(cognito, "af-south-1_Testing01"), cognito
+
+
+async def test_a_new_password_counts_before_the_old_one_is_signed_out() -> None:
+    """The other way round whoever knows the old one signs in again in between, and stays for a month."""
+    directory, cognito = _scripted({})
+    await directory.set_password(new_id(), PASSWORD)
+    assert cognito.operations == ["admin_set_user_password", "admin_user_global_sign_out"]
+    assert cognito.asked[0][1]["Permanent"] is True
+
+
+async def test_a_password_that_is_refused_signs_nobody_out() -> None:
+    """A customer who mistypes the new one stays where they are."""
+    directory, cognito = _scripted(refusal("InvalidPasswordException"), {"UserPool": {}})
+    with pytest.raises(Invalid):
+        await directory.set_password(new_id(), PASSWORD)
+    assert "admin_user_global_sign_out" not in cognito.operations
+
+
+async def test_a_user_is_made_with_a_proven_address_and_without_a_mail_of_cognito() -> None:
+    """Its mail brings a password that nobody shall have, and an address that counts as unproven resets none."""
+    user = {"Attributes": [{"Name": "sub", "Value": new_id()}], "UserStatus": "FORCE_CHANGE_PASSWORD"}
+    directory, cognito = _scripted({"User": user})
+    await directory.create("Thandi@Protea.example")
+    ((_, request),) = cognito.asked
+    attributes = {each["Name"]: each["Value"] for each in request["UserAttributes"]}
+    assert attributes == {"email": "thandi@protea.example", "email_verified": "true"}
+    assert request["MessageAction"] == "SUPPRESS"
+
+
+async def test_groups_are_read_to_the_last_page() -> None:
+    """A role that stands behind the first sixty would never be taken away."""
+    pages = [{"Groups": [{"GroupName": name}]} for name in ("Operator", "Admin")]
+    directory, cognito = _scripted(pages[0] | {"NextToken": "more"}, pages[1])
+    assert await directory.groups_of(new_id()) == {"Operator", "Admin"}
+    assert [request.get("NextToken") for _, request in cognito.asked] == [None, "more"]
+
+
+@pytest.mark.parametrize("challenge", ["NEW_PASSWORD_REQUIRED", "SOFTWARE_TOKEN_MFA"])
+async def test_a_pool_that_wants_more_than_a_password_signs_nobody_in(challenge: str) -> None:
+    """The command says what is missing; a KeyError would say nothing."""
+    directory, _ = _scripted({"ChallengeName": challenge})
+    with pytest.raises(Unauthenticated, match=challenge):
+        await directory.sign_in("client", "olga@bbws.example", PASSWORD)

@@ -124,15 +124,29 @@ def _fields(**changed: Any) -> dict[str, str]:
     return checkout_fields(**(given_fields | changed))
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [{"amount_cents": 499}, {"amount_cents": 0}, {"m_payment_id": "x" * 101}, {"custom_str": ["x" * 256]}],
-    ids=["below the minimum", "nothing", "long id", "long custom text"],
-)
-def test_what_payfast_would_refuse_is_refused_before(changed: dict[str, Any]) -> None:
+@pytest.mark.parametrize("amount_cents", [499, 0, -500])
+def test_an_amount_below_payfasts_minimum_is_refused_before(amount_cents: int) -> None:
     """A buyer must not be sent to PayFast only to be turned away there."""
     with pytest.raises(ValueError, match="PayFast takes"):
-        _fields(**changed)
+        _fields(amount_cents=amount_cents)
+
+
+@pytest.mark.parametrize(
+    ("field", "longest"), [("m_payment_id", 100), ("name_first", 100), ("name_last", 100), ("email_address", 100)]
+)
+def test_a_field_is_as_long_as_payfast_takes_it(field: str, longest: int) -> None:
+    """The buyer would read "invalid field" on a page where nothing can be mended; blanks at the ends do not count."""
+    assert _fields(**{field: f" {'x' * longest} "})[field] == "x" * longest
+    with pytest.raises(ValueError, match=f"{field} has {longest + 1} characters; PayFast takes {longest}"):
+        _fields(**{field: "x" * (longest + 1)})
+
+
+def test_a_custom_text_is_as_long_as_payfast_takes_it() -> None:
+    """Each of the five; cut, it would name another tenant."""
+    assert _fields(custom_str=["x" * 255] * 5)["custom_str5"] == "x" * 255
+    for position in range(5):
+        with pytest.raises(ValueError, match=f"custom_str{position + 1} has 256"):
+            _fields(custom_str=[""] * position + ["x" * 256])
 
 
 def test_long_texts_for_the_buyer_are_cut() -> None:
@@ -246,13 +260,27 @@ class _Validator:
         self.status = 200
         self.answer = "VALID"
         self.hangs = False
+        self.never_ends = False
         self.asked: list[tuple[bytes, str, str | None]] = []
 
-    async def handle(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         self.asked.append((await request.read(), request.content_type, request.headers.get("Referer")))
         if self.hangs:
             await asyncio.Event().wait()
-        return web.Response(text=self.answer, status=self.status)
+        if self.never_ends:
+            return await self._without_end(request)
+        headers = {"Location": "/elsewhere"} if 300 <= self.status < 400 else {}
+        return web.Response(text=self.answer, status=self.status, headers=headers)
+
+    async def _without_end(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b"VALID" * 1000)
+            await asyncio.sleep(0.01)
+
+    async def elsewhere(self, request: web.Request) -> web.Response:
+        return web.Response(text="VALID")
 
 
 @pytest.fixture
@@ -260,6 +288,7 @@ async def validator() -> AsyncIterator[tuple[_Validator, Payfast]]:
     handler = _Validator()
     app = web.Application()
     app.router.add_post("/eng/query/validate", handler.handle)
+    app.router.add_route("*", "/elsewhere", handler.elsewhere)
     async with TestServer(app) as server, Payfast(str(server.make_url("/")), timeout_s=0.5) as payfast:
         yield handler, payfast
 
@@ -290,12 +319,30 @@ async def test_any_other_answer_is_an_outage(validator: tuple[_Validator, Payfas
         await payfast.validate(_V3_BODY)
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_nobody_else_answers_for_payfast(validator: tuple[_Validator, Payfast], status: int) -> None:
+    """Where a redirect leads anybody may say VALID, and the notice with the customer's name would be sent there."""
+    server, payfast = validator
+    server.status = status
+    with pytest.raises(PayfastUnreachable, match=str(status)):
+        await payfast.validate(_V3_BODY)
+
+
+async def test_an_answer_without_end_is_not_read_to_it(validator: tuple[_Validator, Payfast]) -> None:
+    """What says more than a word is no answer: a gateway must not fill its memory to find that out."""
+    server, payfast = validator
+    server.never_ends = True
+    with pytest.raises(PayfastUnreachable, match="answered 200"):
+        await payfast.validate(_V3_BODY)
+
+
 async def test_silence_is_an_outage(validator: tuple[_Validator, Payfast]) -> None:
     """PayFast waits for our 200, so we may not wait for its answer without end."""
     server, payfast = validator
     server.hangs = True
-    with pytest.raises(PayfastUnreachable):
-        await payfast.validate(_V3_BODY)
+    async with asyncio.timeout(5):
+        with pytest.raises(PayfastUnreachable):
+            await payfast.validate(_V3_BODY)
 
 
 async def test_a_closed_port_is_an_outage() -> None:

@@ -1,6 +1,14 @@
+import asyncio
+
 import pytest
 
-from bbws.shared.integrations.payfast_sources import SourceCheck, parse_networks, sender_address
+from bbws.shared.integrations import payfast_sources
+from bbws.shared.integrations.payfast_sources import (
+    SourceCheck,
+    SourceUndecided,
+    parse_networks,
+    sender_address,
+)
 
 _PROXIES = parse_networks(["10.0.0.0/8", "::1"])
 
@@ -74,3 +82,41 @@ async def test_a_failing_look_up_keeps_what_was_known_and_is_soon_repeated() -> 
     time_s[0] = 11
     assert await check.is_known("192.0.2.1")
     assert await check.is_known("192.0.2.7")
+
+
+async def test_an_address_that_only_a_missing_host_could_know_is_undecided() -> None:
+    """ "Unknown" would refuse a payment for good, because a name server was out for a minute."""
+    names = _Names(www=["192.0.2.1"])
+    check = SourceCheck(["197.97.145.144/28"], ["www", "w1w"], resolve=names)
+    assert await check.is_known("197.97.145.150"), "ranges need no name server"
+    assert await check.is_known("192.0.2.1")
+    with pytest.raises(SourceUndecided, match="w1w"):
+        await check.is_known("192.0.2.7")
+    assert not await check.is_known("nonsense")
+
+
+async def test_a_name_server_that_is_silent_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every notice waits behind the look-up: without an end of it none would be judged any more."""
+
+    async def silence(_: str) -> list[str]:
+        await asyncio.Event().wait()
+        return []
+
+    monkeypatch.setattr(payfast_sources, "RESOLVE_TIMEOUT_S", 0.05)
+    check = SourceCheck([], ["www"], resolve=silence)
+    async with asyncio.timeout(5):
+        with pytest.raises(SourceUndecided):
+            await check.is_known("192.0.2.1")
+
+
+async def test_a_burst_of_notices_looks_up_once() -> None:
+    """PayFast sends what it could not deliver all at once; its hosts are asked for once all the same."""
+    names = _Names(www=["192.0.2.1"])
+
+    async def slowly(host: str) -> list[str]:
+        await asyncio.sleep(0.01)
+        return await names(host)
+
+    check = SourceCheck([], ["www"], resolve=slowly)
+    assert all(await asyncio.gather(*(check.is_known("192.0.2.1") for _ in range(20))))
+    assert names.asked == 1

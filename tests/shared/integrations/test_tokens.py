@@ -4,13 +4,17 @@ import asyncio
 import base64
 import hmac
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 from bbws.shared.errors import Unauthenticated, Unavailable
@@ -165,6 +169,29 @@ async def test_memory_of_tokens_is_bounded(shared_identity: Identity, monkeypatc
         assert len(verifier._remembered) == 3
 
 
+async def test_oldest_token_is_forgotten_first(shared_identity: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forgetting the newest would verify every token of a busy gateway anew, with each request."""
+    verified: list[str] = []
+    decode = jwt.decode
+
+    def noted(token: str, *arguments: Any, **more: Any) -> Any:
+        verified.append(token)
+        return decode(token, *arguments, **more)
+
+    monkeypatch.setattr(tokens, "MOST_REMEMBERED", 3)
+    monkeypatch.setattr(jwt, "decode", noted)
+    clock = MovedClock()
+    one, two, three, four = (shared_identity.token() for _ in range(4))
+    async with shared_identity.verifier(clock) as verifier:
+        for token in (one, two, three):
+            await verifier.verify(token)
+        clock.advance(tokens.REMEMBERED_S + 1)
+        # Verified anew, so that two is the oldest now.
+        for token in (one, four, three, one, four):
+            await verifier.verify(token)
+    assert verified == [one, two, three, one, four, three]
+
+
 async def test_crowd_fetches_the_keys_once(identity: Identity) -> None:
     """At the start every request needs the keys; the pool is asked once, and never again for keys that are known."""
     async with identity.verifier() as verifier:
@@ -270,6 +297,67 @@ async def test_what_is_no_key_set_replaces_nothing(
         with pytest.raises(Unavailable):
             await verifier.verify(identity.token(key=RSAKey.generate_key(2048, {"kid": "new"})))
         await verifier.verify(identity.token())
+
+
+@asynccontextmanager
+async def _keys_behind(answer: Callable[[web.Request], Any], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Jwks]:
+    """Keys that are asked for at an address that gives this answer."""
+    app = web.Application()
+    app.router.add_get("/jwks.json", answer)
+    monkeypatch.setattr(tokens, "FETCH_TIMEOUT_S", 0.3)
+    async with TestServer(app) as server, Jwks(str(server.make_url("/jwks.json")), MovedClock()) as jwks:
+        yield jwks
+
+
+async def _silence(_: web.Request) -> web.Response:
+    await asyncio.Event().wait()
+    return web.Response()
+
+
+async def test_keys_come_from_the_pool_and_from_nowhere_else(
+    shared_identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever can send a redirect would otherwise choose the keys that open every tenant."""
+
+    async def elsewhere(_: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": shared_identity.jwks_url})
+
+    async with _keys_behind(elsewhere, monkeypatch) as jwks:
+        with pytest.raises(Unavailable):
+            await jwks.find("id")
+
+
+async def test_keys_in_an_answer_that_is_an_error_are_none(
+    shared_identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cache that serves what is stale says so by the status: a key that was withdrawn may be among them."""
+
+    async def broken(_: web.Request) -> web.Response:
+        return web.Response(status=503, body=shared_identity.jwks())
+
+    async with _keys_behind(broken, monkeypatch) as jwks:
+        with pytest.raises(Unavailable):
+            await jwks.find("id")
+
+
+async def test_key_set_larger_than_any_pools_is_none(
+    shared_identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What never ends must not fill the memory of the gateway, whatever keys it begins with."""
+
+    async def large(_: web.Request) -> web.Response:
+        return web.Response(body=shared_identity.jwks() + b" " * tokens.MAX_JWKS_BYTES)
+
+    async with _keys_behind(large, monkeypatch) as jwks:
+        with pytest.raises(Unavailable, match="larger than"):
+            await jwks.find("id")
+
+
+async def test_pool_that_is_silent_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every request waits for the first fetch: without an end of it the gateway would answer nobody."""
+    async with _keys_behind(_silence, monkeypatch) as jwks, asyncio.timeout(5):
+        with pytest.raises(Unavailable):
+            await jwks.find("id")
 
 
 async def test_large_key_set_is_read_to_its_end(identity: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
