@@ -6,7 +6,6 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
 
-import orjson
 from aiohttp import web
 
 from bbws.gateway.auth import Authorizer
@@ -22,6 +21,7 @@ from bbws.gateway.keys import (
     OPENAPI,
     OWN_NAMES,
     RENDERINGS,
+    ROUTES_BY_ID,
     SERVICES,
     SETTINGS,
     STREAMS,
@@ -29,11 +29,11 @@ from bbws.gateway.keys import (
 )
 from bbws.gateway.metrics import Metrics
 from bbws.gateway.middlewares import endpoint, identify, observe, own_hosts_only, protect, render_errors
-from bbws.gateway.openapi import describe
-from bbws.gateway.operations import Route
+from bbws.gateway.openapi import openapi_json
 from bbws.gateway.renderings import Renderings
-from bbws.gateway.routes import ROUTES
-from bbws.gateway.storefront.routes import add_storefront
+from bbws.gateway.route import Route
+from bbws.gateway.routes import ROUTES, STOREFRONT
+from bbws.gateway.storefront.pages import add_pages
 from bbws.gateway.streams import StreamLimits, TimelineStreams
 from bbws.shared.bootstrap import Services, bootstrap
 from bbws.shared.integrations.payfast_sources import parse_networks
@@ -62,18 +62,23 @@ def create_app(
     app[METRICS] = Metrics()
     app[RENDERINGS] = Renderings()
     app[BACKGROUND] = Background()
-    app[OPENAPI] = orjson.dumps(describe(routes, settings))
-    app[ENDPOINTS] = endpoints = {endpoint(route): route for route in routes}
-    for handler, route in endpoints.items():
-        app.router.add_route(route.method, route.path, handler)
-        if route.method == "GET" and not route.streamed:
-            app.router.add_route("HEAD", route.path, handler)
-    add_storefront(app)
+    app[OPENAPI] = openapi_json(tuple(routes), settings.public_base_url)
+    add_pages(app)
+    _add_routes(app, (*routes, *STOREFRONT))
     app.on_response_prepare.append(protect)
     app.cleanup_ctx.append(_provider(services, settings, stream_limits or StreamLimits()))
     app.cleanup_ctx.append(_renderings)
     app.on_shutdown.append(_end_streams)
     return app
+
+
+def _add_routes(app: web.Application, routes: Sequence[Route]) -> None:
+    app[ROUTES_BY_ID] = {route.operation_id: route for route in routes}
+    app[ENDPOINTS] = endpoints = {endpoint(route): route for route in routes}
+    for handler, route in endpoints.items():
+        app.router.add_route(route.method, route.path, handler)
+        if route.method == "GET" and not route.streamed:
+            app.router.add_route("HEAD", route.path, handler)
 
 
 def _configure(app: web.Application, settings: Settings) -> None:

@@ -13,9 +13,9 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from bbws.gateway.operations import Route
 from bbws.gateway.permissions import GRANTS, Right, Role
 from bbws.gateway.problems import ClientError
+from bbws.gateway.route import Route
 from bbws.shared.contracts.operations import Operation
 from bbws.shared.contracts.tenancy.users import TenantRole
 from bbws.shared.errors import Forbidden, NotFound, Unauthenticated

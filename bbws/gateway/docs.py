@@ -6,7 +6,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from bbws.gateway.keys import OPENAPI
-from bbws.gateway.operations import JSON
+from bbws.gateway.route import JSON, Answer, Route
 from bbws.shared.errors import NotFound
 from bbws.shared.templating import templates_dir
 
@@ -37,3 +37,40 @@ async def get_asset(request: web.Request) -> web.Response:
 @cache
 def _packaged(name: str) -> bytes:
     return (templates_dir() / "docs" / name).read_bytes()
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        method="GET",
+        path="/openapi.json",
+        operation_id="openapi-get",
+        handler=get_openapi,
+        summary="This description",
+        tag="operation",
+        access="public",
+        answers={200: Answer("OpenAPI 3.1", OpenApiDocument)},
+        cacheable=True,
+    ),
+    Route(
+        method="GET",
+        path="/docs",
+        operation_id="docs-page",
+        handler=get_page,
+        summary="The API for people",
+        tag="pages",
+        access="public",
+        cacheable=True,
+        page=True,
+    ),
+    Route(
+        method="GET",
+        path="/docs/{name}",
+        operation_id="docs-asset",
+        handler=get_asset,
+        summary="Script and styles of the page",
+        tag="pages",
+        access="public",
+        cacheable=True,
+        page=True,
+    ),
+)

@@ -7,6 +7,7 @@ from bbws.gateway.dependencies import OK
 from bbws.gateway.keys import DEPENDENCIES, METRICS
 from bbws.gateway.problems import RETRY_AFTER_S
 from bbws.gateway.responses import json_answer
+from bbws.gateway.route import Answer, Route
 from bbws.shared.contracts.base import Contract
 
 
@@ -38,3 +39,38 @@ async def get_readiness(request: web.Request) -> web.Response:
 async def get_metrics(request: web.Request) -> web.Response:
     body = request.app[METRICS].exposition()
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        method="GET",
+        path="/healthz",
+        operation_id="health-get",
+        handler=get_health,
+        summary="Does the process live?",
+        tag="operation",
+        access="public",
+        answers={200: Answer("It does", Health)},
+    ),
+    Route(
+        method="GET",
+        path="/readyz",
+        operation_id="ready-get",
+        handler=get_readiness,
+        summary="Can it serve?",
+        tag="operation",
+        access="public",
+        description="Asks every dependency, each for at most two seconds and once a second, however many ask.",
+        answers={200: Answer("It can", Readiness), 503: Answer("It cannot; see why", Readiness)},
+    ),
+    Route(
+        method="GET",
+        path="/metrics",
+        operation_id="metrics-get",
+        handler=get_metrics,
+        summary="Metrics for Prometheus",
+        tag="operation",
+        access="public",
+        answers={200: Answer("The metrics", media=("text/plain",))},
+    ),
+)

@@ -9,9 +9,9 @@ import orjson
 from aiohttp import web
 
 from bbws.gateway.keys import REQUEST_ID, RESOURCE_ID, TRACE_ID, services
-from bbws.gateway.operations import Route
 from bbws.gateway.problems import ClientError, answer, problem_of
 from bbws.gateway.requests import actor, raw_body
+from bbws.gateway.route import Route
 from bbws.shared.core.idempotency import Begun, StoredAnswer
 from bbws.shared.errors import BadRequest, Conflict, Rejected, Unavailable
 from bbws.shared.logging import get_logger

@@ -1,6 +1,6 @@
 """The typed keys under which the application and each request carry what handlers need."""
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from aiohttp import web
 from pydantic import BaseModel
@@ -9,9 +9,9 @@ from bbws.gateway.auth import Authorizer, Caller
 from bbws.gateway.background import Background
 from bbws.gateway.dependencies import Dependencies
 from bbws.gateway.metrics import Metrics
-from bbws.gateway.operations import Handler, Route
 from bbws.gateway.problems import Problem
 from bbws.gateway.renderings import Renderings
+from bbws.gateway.route import Handler, Route
 from bbws.gateway.streams import TimelineStreams
 from bbws.shared.bootstrap import Services
 from bbws.shared.integrations.payfast_sources import Network
@@ -31,7 +31,8 @@ AUTHORIZER: web.AppKey[Authorizer] = web.AppKey("authorizer", Authorizer)
 # The names, beside addresses and localhost, under which the gateway answers; in lower case.
 OWN_NAMES: web.AppKey[Collection[str]] = web.AppKey("own_names", Collection)
 OPENAPI: web.AppKey[bytes] = web.AppKey("openapi", bytes)
-ENDPOINTS: web.AppKey[dict[Handler, Route]] = web.AppKey("endpoints")
+ENDPOINTS: web.AppKey[Mapping[Handler, Route]] = web.AppKey("endpoints")
+ROUTES_BY_ID: web.AppKey[Mapping[str, Route]] = web.AppKey("routes")
 # Set by the storefront: how a problem looks to a person who asked for a page.
 PROBLEM_PAGE: web.AppKey[ProblemPage] = web.AppKey("problem_page")
 

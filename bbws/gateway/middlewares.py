@@ -23,9 +23,10 @@ from bbws.gateway.keys import (
     TRACE_ID,
     route_of,
 )
-from bbws.gateway.operations import EVENT_STREAM, Handler, Route
 from bbws.gateway.problems import ClientError, Problem, answer, problem_of
 from bbws.gateway.requests import parsed_body, raw_body, require_media_type, sender
+from bbws.gateway.route import EVENT_STREAM, Handler, Route
+from bbws.shared.addresses import API
 from bbws.shared.core.audit import acting
 from bbws.shared.errors import Unavailable
 from bbws.shared.ids import new_id
@@ -189,7 +190,7 @@ def _wants_page(request: web.Request) -> bool:
     route = route_of(request)
     if route is not None:
         return route.page
-    return "text/html" in request.headers.get("Accept", "") and not request.path.startswith("/v1.0/")
+    return "text/html" in request.headers.get("Accept", "") and not request.path.startswith(f"{API}/")
 
 
 async def _page(request: web.Request, problem: Problem) -> web.StreamResponse:

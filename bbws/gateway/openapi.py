@@ -2,16 +2,18 @@
 
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
+import orjson
 from pydantic import BaseModel, Field
 from pydantic.json_schema import JsonSchemaMode, JsonSchemaValue, models_json_schema
 
 import bbws
-from bbws.gateway.operations import JSON, Answer, Route
 from bbws.gateway.permissions import GRANTS, Right, Role
 from bbws.gateway.problems import PROBLEM_JSON
+from bbws.gateway.route import JSON, Answer, Route
 from bbws.gateway.routes import ROUTES
 from bbws.shared.contracts.pages import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from bbws.shared.settings import Settings
@@ -70,10 +72,16 @@ class Link(BaseModel):
 
 def document(settings: Settings) -> dict[str, Any]:
     """The description of this gateway, as `/openapi.json` serves it."""
-    return describe(ROUTES, settings)
+    return describe(ROUTES, settings.public_base_url)
 
 
-def describe(routes: Iterable[Route], settings: Settings) -> dict[str, Any]:
+@lru_cache(maxsize=8)
+def openapi_json(routes: tuple[Route, ...], public_base_url: str) -> bytes:
+    """Made once for all applications of a process that describe the same."""
+    return orjson.dumps(describe(routes, public_base_url))
+
+
+def describe(routes: Iterable[Route], public_base_url: str) -> dict[str, Any]:
     described = [route for route in routes if not route.page]
     schemas = _Schemas(described)
     paths: dict[str, Any] = {}
@@ -90,7 +98,7 @@ def describe(routes: Iterable[Route], settings: Settings) -> dict[str, Any]:
                 "do next; what changes something names its `method`. Money is in cents."
             ),
         },
-        "servers": [{"url": settings.public_base_url}],
+        "servers": [{"url": public_base_url}],
         "tags": [{"name": name} for name in dict.fromkeys(route.tag for route in described)],
         "paths": paths,
         "components": {

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from bbws.gateway.keys import BODY, CALLER, RAW_BODY, RESOURCE_ID, SETTINGS, TRUSTED_PROXIES, route_of
-from bbws.gateway.operations import JSON, Route
 from bbws.gateway.problems import ClientError
+from bbws.gateway.route import JSON, Route
 from bbws.shared.contracts.base import Record
 from bbws.shared.contracts.pages import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, PageRequest
 from bbws.shared.errors import BadRequest, FieldError, Invalid, NotFound, PreconditionFailed, PreconditionRequired

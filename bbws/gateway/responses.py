@@ -8,18 +8,11 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel
 
-from bbws.gateway.operations import JSON
+from bbws.gateway.links import Links, link
 from bbws.gateway.requests import matches_none
+from bbws.gateway.route import JSON
 from bbws.shared.contracts.base import Record
 from bbws.shared.contracts.pages import Page, PageRequest
-
-API = "/v1.0"
-
-Links = Mapping[str, Mapping[str, Any]]
-
-
-def link(href: str, **more: Any) -> dict[str, Any]:
-    return {"href": href, **more}
 
 
 def etag_of(version: int, *parts: str) -> str:

@@ -7,9 +7,9 @@ import structlog
 from aiohttp import web
 from pydantic import Field
 
-from bbws.gateway.operations import Answer, Route
 from bbws.gateway.requests import body
 from bbws.gateway.responses import json_answer
+from bbws.gateway.route import Answer, Route
 from bbws.shared.bootstrap import Services
 from bbws.shared.contracts.base import Contract, Line
 from bbws.shared.contracts.sales.orders import TimelineEntry

@@ -1,6 +1,6 @@
 """A client that holds every answer against the published OpenAPI document, and requests that tests repeat."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +14,7 @@ from yarl import URL
 
 from bbws.gateway.app import create_app
 from bbws.gateway.openapi import document
-from bbws.gateway.operations import Route
+from bbws.gateway.route import Route
 from bbws.gateway.routes import ROUTES
 from bbws.shared.bootstrap import Services
 from bbws.shared.contracts.sales.products import Product, ProductDraft
@@ -133,6 +133,25 @@ def _hold_against_description(method: str, path: str, response: ClientResponse, 
     if answer.json is not None:
         schema = {**content[response.content_type]["schema"], "components": description()["components"]}
         OAS31Validator(schema).validate(answer.json)
+        for link in _links(answer.json):
+            assert _leads_somewhere(link), link
+
+
+def _links(value: Any) -> Iterator[Mapping[str, Any]]:
+    """All links of an answer, those of its items too."""
+    for part in value if isinstance(value, list) else [value]:
+        if isinstance(part, dict):
+            yield from part.get("_links", {}).values()
+            yield from _links([other for name, other in part.items() if name != "_links"])
+
+
+def _leads_somewhere(link: Mapping[str, Any]) -> bool:
+    """To an operation of ours under the method that it names, or out of the house."""
+    path = link["href"].split("?")[0]
+    method = link.get("method", "GET")
+    return not path.startswith("/") or any(
+        _matches(route.path, path) and (route.method == method or "method" not in link) for route in ROUTES
+    )
 
 
 def _route_for(method: str, path: str) -> Route | None:

@@ -10,7 +10,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from bbws.gateway.app import create_app
 from bbws.gateway.keys import ENDPOINTS
 from bbws.gateway.openapi import document
-from bbws.gateway.operations import Answer, Route
+from bbws.gateway.route import Answer, Route
 from bbws.gateway.routes import ROUTES
 from bbws.shared.settings import Settings
 from bbws.shared.templating import templates_dir

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bbws.gateway.operations import Route
 from bbws.gateway.permissions import GRANTS, Right, Role
-from bbws.gateway.routes import ROUTES
-from bbws.gateway.storefront.routes import STOREFRONT
+from bbws.gateway.route import Route
+from bbws.gateway.routes import ROUTES, STOREFRONT
 from bbws.shared.contracts.tenancy.users import TenantRole
 from bbws.shared.ids import new_id
 from tests.gateway.support import Answer, Api, description

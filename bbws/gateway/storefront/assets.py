@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from bbws.gateway.requests import matches_none
+from bbws.gateway.route import Route
 from bbws.shared.errors import NotFound
 from bbws.shared.templating import templates_dir
 
@@ -53,3 +54,18 @@ async def get_asset(request: web.Request) -> web.Response:
     if matches_none(request, asset.etag):
         return web.Response(status=304, headers=headers)
     return web.Response(body=asset.body, content_type=asset.media, charset="utf-8", headers=headers)
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        method="GET",
+        path="/assets/{name}",
+        operation_id="storefront-asset",
+        handler=get_asset,
+        summary="Styles and script of the pages",
+        tag="pages",
+        access="public",
+        cacheable=True,
+        page=True,
+    ),
+)

@@ -16,6 +16,7 @@ from bbws.shared.errors import BadRequest, FieldError, Invalid, Rejected
 
 # The form has 13 fields; whoever sends many more is no browser.
 MAX_FIELDS = 50
+MAX_FORM_BYTES = 16 * 1024
 WHOLE_FORM = ""
 
 M = TypeVar("M", bound=BaseModel)

@@ -1,21 +1,21 @@
-"""Ordering: the form, the order it makes, the way to PayFast, and the page that shows what happens next."""
+"""Ordering: the form, and the order that it makes."""
 
-from typing import Any, get_args
+from typing import Any
 
 from aiohttp import web
 
 from bbws.gateway.keys import SETTINGS, services
-from bbws.gateway.requests import path_id, raw_body
+from bbws.gateway.requests import raw_body
+from bbws.gateway.route import FORM, Route
 from bbws.gateway.storefront import form_tokens, order_form
-from bbws.gateway.storefront.countries import NAMES, NEIGHBOURS, OTHERS
-from bbws.gateway.storefront.order_progress import progress
+from bbws.gateway.storefront.countries import NEIGHBOURS, OTHERS
+from bbws.gateway.storefront.order_pages import path_of
 from bbws.gateway.storefront.pages import page
 from bbws.shared.clock import business_date
 from bbws.shared.contracts.sales.campaigns import Campaign
-from bbws.shared.contracts.sales.orders import Order, TimelineKind
+from bbws.shared.contracts.sales.orders import Order
 from bbws.shared.contracts.sales.products import Product
 from bbws.shared.errors import Conflict, FieldError, Invalid, NotFound
-from bbws.shared.sales.order_keys import order_page
 
 ACTOR = "customer"
 FORM_PATH = "/order"
@@ -49,7 +49,7 @@ async def place_order(request: web.Request) -> web.Response:
         order = await _placed(request, product, values, form_id)
     except (Invalid, Conflict) as refused:
         return await _form(request, product, values, errors=order_form.sentences(refused), token=token, status=422)
-    raise web.HTTPSeeOther(_page(request, order, "/checkout"))
+    raise web.HTTPSeeOther(path_of(request, order, "/checkout"))
 
 
 async def _placed(request: web.Request, product: Product, values: dict[str, str], form_id: str) -> Order:
@@ -113,50 +113,27 @@ async def _form(
     return response
 
 
-async def show_checkout(request: web.Request) -> web.Response:
-    """The order and the form that takes its customer to PayFast; the status page once there is nothing to pay."""
-    order = await _order(request)
-    if order.status != "PENDING_PAYMENT":
-        raise web.HTTPSeeOther(_page(request, order))
-    context = {
-        "order": order,
-        "country": _country(order),
-        "checkout": services(request).orders.checkout(order),
-        "status_path": _page(request, order),
-    }
-    return await page(request, "checkout.html", context)
-
-
-async def show_status(request: web.Request) -> web.Response:
-    order = await _order(request)
-    found = services(request)
-    entries = await found.orders.timeline(order.tenant_id, order.id)
-    context = {
-        "order": order,
-        "country": _country(order),
-        "progress": progress(order, entries),
-        "checkout": found.orders.checkout(order) if order.status == "PENDING_PAYMENT" else None,
-        "cancelled": request.query.get("cancelled") == "1",
-        "documents": _documents(request, order),
-        "events_path": _page(request, order, "/events"),
-        "event_kinds": get_args(TimelineKind),
-    }
-    return await page(request, "status.html", context)
-
-
-async def _order(request: web.Request) -> Order:
-    return await services(request).orders.get(path_id(request, "tenantId"), path_id(request, "orderId"))
-
-
-def _country(order: Order) -> str:
-    code = order.billing_address.country
-    return NAMES.get(code, code)
-
-
-def _documents(request: web.Request, order: Order) -> dict[str, str]:
-    shown = {"invoice": "pdf", "receipt": "html", "order": "html"}
-    return {kind: _page(request, order, f"/documents/{kind}", format=form) for kind, form in shown.items()}
-
-
-def _page(request: web.Request, order: Order, part: str = "", **query: str) -> str:
-    return order_page(request.app[SETTINGS], order.tenant_id, order.id, part, **query)
+ROUTES: tuple[Route, ...] = (
+    Route(
+        method="GET",
+        path=FORM_PATH,
+        operation_id="storefront-order-form",
+        handler=show_form,
+        summary="The order form of one product",
+        tag="pages",
+        access="public",
+        page=True,
+    ),
+    Route(
+        method="POST",
+        path=FORM_PATH,
+        operation_id="storefront-order",
+        handler=place_order,
+        summary="Place the order of a form",
+        tag="pages",
+        access="public",
+        request_media=FORM,
+        max_body_bytes=order_form.MAX_FORM_BYTES,
+        page=True,
+    ),
+)

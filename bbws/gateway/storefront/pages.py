@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from bbws.gateway.keys import SETTINGS
+from bbws.gateway.keys import PROBLEM_PAGE, SETTINGS
 from bbws.gateway.problems import Problem
-from bbws.gateway.storefront.assets import ASSETS, addresses
+from bbws.gateway.storefront.assets import ASSETS, addresses, load_assets
 from bbws.shared.settings import Settings
-from bbws.shared.templating import Templates
+from bbws.shared.templating import PackagedTemplates, Templates
 
 TEMPLATES: web.AppKey[Templates] = web.AppKey("storefront_templates", Templates)
 
@@ -42,6 +42,13 @@ _SAID = {
         "A part of our shop is out of reach at the moment. Nothing is lost: please try again in a few seconds.",
     ),
 }
+
+
+def add_pages(app: web.Application) -> None:
+    """The gateway answers people too: what its pages need is there, and problems on them are pages."""
+    app[ASSETS] = load_assets()
+    app[TEMPLATES] = Templates(PackagedTemplates())
+    app[PROBLEM_PAGE] = problem_page
 
 
 async def page(

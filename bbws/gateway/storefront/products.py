@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from bbws.gateway.keys import SETTINGS, services
+from bbws.gateway.route import Route
 from bbws.gateway.storefront.pages import page
 from bbws.shared.contracts.pages import PageRequest
 
@@ -19,3 +20,18 @@ async def show_catalogue(request: web.Request) -> web.Response:
         "vat_included": request.app[SETTINGS].seller_vat_number is not None,
     }
     return await page(request, "catalogue.html", context)
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        method="GET",
+        path="/",
+        operation_id="storefront-catalogue",
+        handler=show_catalogue,
+        summary="What is on sale",
+        tag="pages",
+        access="public",
+        cacheable=True,
+        page=True,
+    ),
+)

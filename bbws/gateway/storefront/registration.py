@@ -12,14 +12,15 @@ from pydantic import SecretStr, ValidationError
 from bbws.gateway.api.tenancy.registrations import ANSWERED_AFTER_S
 from bbws.gateway.keys import SETTINGS, services
 from bbws.gateway.requests import raw_body, resource_id
+from bbws.gateway.route import FORM, Route
 from bbws.gateway.storefront import form_tokens
-from bbws.gateway.storefront.order_form import WHOLE_FORM, parse
+from bbws.gateway.storefront.order_form import MAX_FORM_BYTES, WHOLE_FORM, parse
 from bbws.gateway.storefront.pages import page
+from bbws.shared.addresses import REGISTRATION_PAGE
 from bbws.shared.contracts.tenancy.registrations import MAX_PASSWORD_CHARS, MAX_TOKEN_CHARS, Confirmation
 from bbws.shared.contracts.tenancy.tenants import Registration
 from bbws.shared.errors import Conflict, Invalid
 
-PATH = "/registration"
 LINK_FIELD = "link"
 
 _TOO_OLD = (
@@ -123,5 +124,43 @@ async def _page(
     secret = form_tokens.browser_secret(request) or form_tokens.new_browser_secret()
     shown = {**context, "step": step, "errors": errors or {}, "token": form_tokens.new_token(secret, settings)}
     response = await page(request, "registration.html", shown, status=status, headers=_PRIVATE)
-    form_tokens.remember_browser(response, secret, settings, PATH)
+    form_tokens.remember_browser(response, secret, settings, REGISTRATION_PAGE)
     return response
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        method="GET",
+        path=REGISTRATION_PAGE,
+        operation_id="storefront-registration",
+        handler=show_registration,
+        summary="The page behind a mailed link",
+        tag="pages",
+        access="public",
+        page=True,
+    ),
+    Route(
+        method="POST",
+        path=REGISTRATION_PAGE,
+        operation_id="storefront-password",
+        handler=set_password,
+        summary="Set the password with a mailed link",
+        tag="pages",
+        access="public",
+        request_media=FORM,
+        max_body_bytes=MAX_FORM_BYTES,
+        page=True,
+    ),
+    Route(
+        method="POST",
+        path=f"{REGISTRATION_PAGE}/link",
+        operation_id="storefront-link",
+        handler=request_link,
+        summary="Ask for a link by mail",
+        tag="pages",
+        access="public",
+        request_media=FORM,
+        max_body_bytes=MAX_FORM_BYTES,
+        page=True,
+    ),
+)

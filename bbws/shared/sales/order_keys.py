@@ -9,6 +9,7 @@ import hmac
 from base64 import urlsafe_b64encode
 from urllib.parse import urlencode
 
+from bbws.shared.addresses import ORDER_PAGE
 from bbws.shared.settings import Settings
 
 PARAMETER = "key"
@@ -31,8 +32,8 @@ def opens(settings: Settings, tenant_id: str, order_id: str, key: str) -> bool:
 
 def order_page(settings: Settings, tenant_id: str, order_id: str, part: str = "", **query: str) -> str:
     """The path of one of the order's pages with its key; `part` begins with a slash, as in `/checkout`."""
-    key = order_key(settings, tenant_id, order_id)
-    return f"/orders/{tenant_id}/{order_id}{part}?{urlencode({PARAMETER: key, **query})}"
+    page = ORDER_PAGE.format(tenantId=tenant_id, orderId=order_id)
+    return f"{page}{part}?{urlencode({PARAMETER: order_key(settings, tenant_id, order_id), **query})}"
 
 
 def order_url(settings: Settings, tenant_id: str, order_id: str, **query: str) -> str:

@@ -6,7 +6,9 @@ from typing import Final
 from aiohttp import web
 
 from bbws.gateway.keys import RENDERINGS, services
+from bbws.gateway.permissions import Right
 from bbws.gateway.requests import path_id, wanted_media
+from bbws.gateway.route import Answer, Route, query_parameter
 from bbws.shared.errors import BadRequest, NotFound
 from bbws.shared.sales.services.documents import Format, Kind
 
@@ -57,3 +59,20 @@ def _answer(content: bytes, media: str, name: str) -> web.Response:
         headers["Content-Security-Policy"] = _POLICY
         return web.Response(body=content, content_type=media, charset="utf-8", headers=headers)
     return web.Response(body=content, content_type=media, headers=headers)
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        method="GET",
+        path="/v1.0/tenants/{tenantId}/orders/{orderId}/documents/{kind}",
+        operation_id="order-document-get",
+        handler=get_document,
+        summary="Print an order, its receipt or its invoice",
+        tag="orders",
+        access=Right.ORDERS_READ,
+        description="`kind` is order, receipt or invoice; the invoice is PDF only.",
+        answers={200: Answer("The document", media=(HTML, PDF))},
+        errors=(400, 406),
+        parameters=(query_parameter("format", "Wins over Accept.", "html", "pdf"),),
+    ),
+)

@@ -1,14 +1,16 @@
 """The tax invoice of an order, once it is issued."""
 
 from datetime import date
-from typing import Any
 
 from aiohttp import web
 
-from bbws.gateway.api.sales.orders import order_path
+from bbws.gateway.api.sales.documents import PDF
 from bbws.gateway.keys import services
+from bbws.gateway.links import Links, link, link_to
+from bbws.gateway.permissions import Right
 from bbws.gateway.requests import path_id
-from bbws.gateway.responses import link, resource
+from bbws.gateway.responses import resource
+from bbws.gateway.route import Answer, Route
 from bbws.shared.contracts.base import Cents, Contract, Timestamp, Uuid
 from bbws.shared.contracts.sales.invoices import Invoice, InvoiceNumber, Seller
 
@@ -33,11 +35,25 @@ async def get_invoice(request: web.Request) -> web.Response:
     return resource(request, shown, await _links(request, invoice))
 
 
-async def _links(request: web.Request, invoice: Invoice) -> dict[str, dict[str, Any]]:
-    order = order_path(invoice.tenant_id, invoice.order_id)
-    presigned = await services(request).invoices.link(invoice)
+async def _links(request: web.Request, invoice: Invoice) -> Links:
+    ids = {"tenantId": invoice.tenant_id, "orderId": invoice.order_id}
     return {
-        "self": link(f"{order}/invoice"),
-        "order": link(order),
-        "pdf": link(presigned, type="application/pdf"),
+        "self": link_to(request, "order-invoice-get", **ids),
+        "order": link_to(request, "order-get", **ids),
+        "pdf": link(await services(request).invoices.link(invoice), type=PDF),
     }
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        method="GET",
+        path="/v1.0/tenants/{tenantId}/orders/{orderId}/invoice",
+        operation_id="order-invoice-get",
+        handler=get_invoice,
+        summary="Read an order's invoice",
+        tag="orders",
+        access=Right.ORDERS_READ,
+        description="404 until it is issued. `_links.pdf` works for some minutes; read again for a new one.",
+        answers={200: Answer("The invoice", InvoiceAnswer, "resource", etag=True)},
+    ),
+)

@@ -6,8 +6,9 @@ import orjson
 from aiohttp import web
 
 from bbws.gateway.keys import STREAMS
-from bbws.gateway.operations import EVENT_STREAM
+from bbws.gateway.permissions import Right
 from bbws.gateway.requests import path_id, sender, wanted_media
+from bbws.gateway.route import EVENT_STREAM, Answer, Parameter, Route
 from bbws.gateway.streams import Feed, is_complete
 from bbws.shared.contracts.sales.orders import TimelineEntry
 
@@ -56,3 +57,26 @@ async def _chunks(request: web.Request, feed: Feed, seen: str) -> AsyncIterator[
 def _event(entry: TimelineEntry) -> bytes:
     data = orjson.dumps(entry.model_dump(mode="json"))
     return f"id: {entry.id}\nevent: {entry.kind}\ndata: ".encode() + data + b"\n\n"
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        method="GET",
+        path="/v1.0/tenants/{tenantId}/orders/{orderId}/events",
+        operation_id="order-event-stream",
+        handler=stream_events,
+        summary="Watch an order",
+        tag="orders",
+        access=Right.ORDERS_READ,
+        description=(
+            "The timeline as server-sent events, one per entry, `data` being the entry as JSON. The event `end` says "
+            "that nothing more will come; without it, connect again with Last-Event-ID."
+        ),
+        answers={
+            200: Answer("The stream", TimelineEntry, media=(EVENT_STREAM,)),
+            204: Answer("Nothing more will come"),
+        },
+        errors=(406,),
+        parameters=(Parameter("Last-Event-ID", "header", "The last entry the client has.", {"type": "string"}),),
+    ),
+)

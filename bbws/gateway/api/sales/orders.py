@@ -4,13 +4,15 @@ from typing import Any, Literal
 
 from aiohttp import web
 
-from bbws.gateway.api.tenancy.tenants import tenant_path
 from bbws.gateway.keys import services
+from bbws.gateway.links import address, link, link_to
+from bbws.gateway.permissions import Right
 from bbws.gateway.requests import actor, body, page, path_id, resource_id
-from bbws.gateway.responses import collection, embedded, etag_of, link, resource
+from bbws.gateway.responses import collection, embedded, etag_of, resource
+from bbws.gateway.route import EVENT_STREAM, Answer, Route
 from bbws.shared.contracts.base import Contract
 from bbws.shared.contracts.sales.invoices import Invoice
-from bbws.shared.contracts.sales.orders import Order, OrderDraft
+from bbws.shared.contracts.sales.orders import Order, OrderDraft, Payment
 from bbws.shared.errors import NotFound
 
 
@@ -33,19 +35,19 @@ class OrderAnswer(Order):
     checkout: CheckoutForm | None
 
 
-def order_path(tenant_id: str, order_id: str) -> str:
-    return f"{tenant_path(tenant_id)}/orders/{order_id}"
-
-
-def _links(order: Order) -> dict[str, dict[str, Any]]:
-    here = order_path(order.tenant_id, order.id)
+def _links(request: web.Request, order: Order) -> dict[str, dict[str, Any]]:
+    ids = _ids(order)
     return {
-        "self": link(here),
-        "tenant": link(tenant_path(order.tenant_id)),
-        "payments": link(f"{here}/payments"),
-        "events": link(f"{here}/events", type="text/event-stream"),
-        "documents": link(f"{here}/documents/{{kind}}", templated=True),
+        "self": link_to(request, "order-get", **ids),
+        "tenant": link_to(request, "tenant-get", tenantId=order.tenant_id),
+        "payments": link_to(request, "order-payment-list", **ids),
+        "events": link(address(request, "order-event-stream", **ids), type=EVENT_STREAM),
+        "documents": link(address(request, "order-document-get", **ids), templated=True),
     }
+
+
+def _ids(order: Order) -> dict[str, str]:
+    return {"tenantId": order.tenant_id, "orderId": order.id}
 
 
 def _checkout(request: web.Request, order: Order) -> CheckoutForm | None:
@@ -58,11 +60,11 @@ def _checkout(request: web.Request, order: Order) -> CheckoutForm | None:
 def _answer(
     request: web.Request, order: Order, invoice: Invoice | None = None, *, created: bool = False
 ) -> web.Response:
-    links, checkout = _links(order), _checkout(request, order)
+    links, checkout = _links(request, order), _checkout(request, order)
     if checkout:
         links["checkout"] = link(checkout.url, title="post the fields of `checkout` here")
     if invoice:
-        links["invoice"] = link(f"{order_path(order.tenant_id, order.id)}/invoice")
+        links["invoice"] = link_to(request, "order-invoice-get", **_ids(order))
     return resource(
         request,
         order,
@@ -70,7 +72,7 @@ def _answer(
         # The link to the invoice comes without a new version of the order, but it is another answer.
         etag=etag_of(order.version, *([invoice.number] if invoice else [])),
         status=201 if created else 200,
-        location=order_path(order.tenant_id, order.id) if created else None,
+        location=links["self"]["href"] if created else None,
         extra={"checkout": checkout and checkout.model_dump(mode="json")},
     )
 
@@ -99,11 +101,62 @@ async def _issued_invoice(request: web.Request, order: Order) -> Invoice | None:
 async def list_orders(request: web.Request) -> web.Response:
     asked = page(request)
     found = await services(request).orders.list(path_id(request, "tenantId"), asked)
-    return collection(request, asked, found, [embedded(order, _links(order)) for order in found.items])
+    return collection(request, asked, found, [embedded(order, _links(request, order)) for order in found.items])
 
 
 async def list_payments(request: web.Request) -> web.Response:
     asked, tenant_id, order_id = page(request), path_id(request, "tenantId"), path_id(request, "orderId")
     found = await services(request).orders.payments(tenant_id, order_id, asked)
-    links = {"order": link(order_path(tenant_id, order_id))}
+    links = {"order": link_to(request, "order-get", tenantId=tenant_id, orderId=order_id)}
     return collection(request, asked, found, [embedded(payment, links) for payment in found.items])
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        method="POST",
+        path="/v1.0/tenants/{tenantId}/orders",
+        operation_id="order-create",
+        handler=create_order,
+        summary="Place an order",
+        tag="orders",
+        access=Right.ORDERS_CREATE,
+        description="All amounts are fixed now. Post the fields of `checkout` to its `url`, in their order, to pay.",
+        request=OrderDraft,
+        answers={201: Answer("Placed", OrderAnswer, "resource", etag=True, location=True)},
+        idempotency="required",
+    ),
+    Route(
+        method="GET",
+        path="/v1.0/tenants/{tenantId}/orders",
+        operation_id="order-list",
+        handler=list_orders,
+        summary="List a tenant's orders",
+        tag="orders",
+        access=Right.ORDERS_READ,
+        answers={200: Answer("One page of orders", Order, "collection")},
+        paged=True,
+    ),
+    Route(
+        method="GET",
+        path="/v1.0/tenants/{tenantId}/orders/{orderId}",
+        operation_id="order-get",
+        handler=get_order,
+        summary="Read an order",
+        tag="orders",
+        access=Right.ORDERS_READ,
+        description="`_links.invoice` is there once the invoice is issued.",
+        answers={200: Answer("The order", OrderAnswer, "resource", etag=True)},
+        conditional=True,
+    ),
+    Route(
+        method="GET",
+        path="/v1.0/tenants/{tenantId}/orders/{orderId}/payments",
+        operation_id="order-payment-list",
+        handler=list_payments,
+        summary="List an order's payments",
+        tag="orders",
+        access=Right.ORDERS_READ,
+        answers={200: Answer("One page of payments", Payment, "collection")},
+        paged=True,
+    ),
+)

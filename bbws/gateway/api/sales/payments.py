@@ -4,6 +4,8 @@ from aiohttp import web
 
 from bbws.gateway.keys import BACKGROUND, services
 from bbws.gateway.requests import raw_body, sender
+from bbws.gateway.route import FORM, Answer, Route
+from bbws.shared.addresses import PAYFAST_ITN
 
 MAX_ITN_BYTES = 64 * 1024
 
@@ -18,3 +20,20 @@ async def receive_itn(request: web.Request) -> web.Response:
     if received.is_open:
         request.app[BACKGROUND].start(payments.judge_itn(received.itn))
     return web.Response()
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        method="POST",
+        path=PAYFAST_ITN,
+        operation_id="payfast-itn-receive",
+        handler=receive_itn,
+        summary="Receive PayFast's notification of a payment",
+        tag="payments",
+        access="public",
+        description="Called by PayFast alone. What is forged or unknown is stored, flagged, and changes nothing.",
+        request_media=FORM,
+        answers={200: Answer("Stored")},
+        max_body_bytes=MAX_ITN_BYTES,
+    ),
+)

@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from bbws.gateway.api.tenancy.tenants import tenant_path
 from bbws.gateway.keys import services
-from bbws.gateway.operations import JSON_LINES
+from bbws.gateway.links import Links, link_to
+from bbws.gateway.permissions import Right
 from bbws.gateway.requests import page, path_id
-from bbws.gateway.responses import Links, collection, embedded, link
+from bbws.gateway.responses import collection, embedded
+from bbws.gateway.route import JSON_LINES, Answer, Route
 from bbws.shared.contracts.audit import PLATFORM, AuditEntry
 from bbws.shared.logging import get_logger
 
@@ -20,8 +21,11 @@ _log = get_logger(__name__)
 
 async def list_entries(request: web.Request) -> web.Response:
     tenant_id = path_id(request, "tenantId")
-    tenant = tenant_path(tenant_id)
-    return await _listed(request, tenant_id, {"tenant": link(tenant), "export": link(f"{tenant}/audit/export")})
+    links = {
+        "tenant": link_to(request, "tenant-get", tenantId=tenant_id),
+        "export": link_to(request, "audit-export", tenantId=tenant_id),
+    }
+    return await _listed(request, tenant_id, links)
 
 
 async def list_platform_entries(request: web.Request) -> web.Response:
@@ -74,3 +78,45 @@ def _break_off(request: web.Request) -> None:
     """The reader must not take what came so far for the whole: the last chunk of the transfer never comes."""
     if request.transport is not None:
         request.transport.abort()
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        method="GET",
+        path="/v1.0/tenants/{tenantId}/audit",
+        operation_id="audit-list",
+        handler=list_entries,
+        summary="List who changed what of a tenant",
+        tag="audit",
+        access=Right.AUDIT_READ,
+        description=(
+            "Newest first. `seal` is the entry's place in the tenant's hash chain; it comes some seconds after the "
+            "change. `details` are gone once the tenant was purged."
+        ),
+        answers={200: Answer("One page of entries", AuditEntry, "collection")},
+        paged=True,
+    ),
+    Route(
+        method="GET",
+        path="/v1.0/tenants/{tenantId}/audit/export",
+        operation_id="audit-export",
+        handler=export_entries,
+        summary="Download a tenant's whole audit trail",
+        tag="audit",
+        access=Right.AUDIT_READ,
+        description="JSON Lines, oldest first. An answer that breaks off without its end is not complete.",
+        answers={200: Answer("The trail, an entry on each line", AuditEntry, media=(JSON_LINES,))},
+    ),
+    Route(
+        method="GET",
+        path="/v1.0/audit",
+        operation_id="platform-audit-list",
+        handler=list_platform_entries,
+        summary="List who changed what belongs to no tenant",
+        tag="audit",
+        access=Right.PLATFORM_AUDIT_READ,
+        description="Products, campaigns, dead letters. Newest first.",
+        answers={200: Answer("One page of entries", AuditEntry, "collection")},
+        paged=True,
+    ),
+)

@@ -2,6 +2,7 @@
 
 from collections.abc import MutableSequence, Sequence
 
+from bbws.shared.addresses import PAYFAST_ITN
 from bbws.shared.clock import Clock, business_date
 from bbws.shared.contracts.money import Money
 from bbws.shared.contracts.pages import Page, PageRequest
@@ -89,7 +90,7 @@ class Orders:
             merchant_key=self._settings.payfast_merchant_key.get_secret_value(),
             return_url=order_url(self._settings, order.tenant_id, order.id),
             cancel_url=order_url(self._settings, order.tenant_id, order.id, cancelled="1"),
-            notify_url=f"{notify_base}/v1.0/payments/payfast/itn",
+            notify_url=f"{notify_base}{PAYFAST_ITN}",
             email_address=order.customer_email if len(order.customer_email) <= LONGEST_PAYFAST_EMAIL else "",
             m_payment_id=order.id,
             amount_cents=order.total_cents,

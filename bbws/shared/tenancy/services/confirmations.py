@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from bbws.shared.addresses import REGISTRATIONS
 from bbws.shared.clock import Clock
 from bbws.shared.contracts.tenancy.registrations import Confirmation, MailedLink, hash_of
 from bbws.shared.contracts.tenancy.tenant_events import TenantUpdated
@@ -45,7 +46,7 @@ class LinkDead(Invalid):
     """One answer for a link that was never mailed, was used, or is too old: a guess learns nothing."""
 
     def __init__(self) -> None:
-        detail = "This link no longer works: it was used, or it is too old. Ask for a new one at /v1.0/registrations."
+        detail = f"This link no longer works: it was used, or it is too old. Ask for a new one at {REGISTRATIONS}."
         super().__init__(detail, [FieldError("#/token", "Ask for a new link.")])
 
 

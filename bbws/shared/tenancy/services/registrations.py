@@ -9,6 +9,7 @@ import secrets
 from datetime import datetime, timedelta
 from functools import partial
 
+from bbws.shared.addresses import REGISTRATION_PAGE
 from bbws.shared.clock import Clock
 from bbws.shared.contracts.base import normal_name
 from bbws.shared.contracts.documents import RegistrationMail, Situation
@@ -34,7 +35,6 @@ from bbws.shared.tenancy.repositories.tenants import TenantExists, TenantReposit
 
 SELF_REGISTERED = "registration"
 MAIL_KIND = "registration_customer"
-LINK_PATH = "/registration"
 LINK_LIFETIME = timedelta(hours=24)
 # Anybody can ask for a mail to anybody's address; more often than this nobody gets one.
 QUIET_FOR = timedelta(minutes=2)
@@ -157,7 +157,7 @@ class Registrations:
                 email=asked.email,
                 organization_name=asked.organization_name if asked.purpose == "INVITATION" else None,
                 organization_is_taken=await self._belongs_to_another(asked.organization_name, tenant),
-                link_url=f"{self._settings.public_base_url}{LINK_PATH}?token={token}",
+                link_url=f"{self._settings.public_base_url}{REGISTRATION_PAGE}?token={token}",
                 valid_until=link.valid_until,
                 seller=self._seller,
             )

@@ -48,7 +48,14 @@ class Parameter:
     schema: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+def query_parameter(name: str, description: str, *choices: str, max_chars: int = 0) -> Parameter:
+    """One of `choices`, or without them a text of at most `max_chars`."""
+    schema = {"type": "string", "enum": list(choices)} if choices else {"type": "string", "maxLength": max_chars}
+    return Parameter(name, "query", description, schema)
+
+
+# Compared by identity: each stands once in `routes.py`, and what is made of a list of them can be remembered by it.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Route:
     """One method on one path.
 
@@ -93,6 +100,12 @@ class Route:
     @property
     def path_names(self) -> tuple[str, ...]:
         return tuple(part[1:-1] for part in self.path.split("/") if part.startswith("{"))
+
+    def address(self, **ids: str) -> str:
+        """The path with `ids` in it; a name that they leave out stays as it is, which makes a template (RFC 6570)."""
+        if unknown := ids.keys() - set(self.path_names):
+            raise LookupError(f"{self.operation_id}: {self.path} has no {' or '.join(sorted(unknown))}")
+        return self.path.format(**({name: f"{{{name}}}" for name in self.path_names} | ids))
 
     def __post_init__(self) -> None:
         if not isinstance(self.access, Right) and self.access not in {"public", "order-key"}:
