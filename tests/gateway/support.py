@@ -137,12 +137,10 @@ def _hold_against_description(method: str, path: str, response: ClientResponse, 
             assert _leads_somewhere(link), link
 
 
-def _links(value: Any) -> Iterator[Mapping[str, Any]]:
-    """All links of an answer, those of its items too."""
-    for part in value if isinstance(value, list) else [value]:
-        if isinstance(part, dict):
-            yield from part.get("_links", {}).values()
-            yield from _links([other for name, other in part.items() if name != "_links"])
+def _links(answer: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """All links of an answer, those of a list's items too."""
+    for each in (answer, *answer.get("items", ())):
+        yield from each.get("_links", {}).values()
 
 
 def _leads_somewhere(link: Mapping[str, Any]) -> bool:
