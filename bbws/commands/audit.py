@@ -22,7 +22,7 @@ _ANCHOR = re.compile(r"([1-9][0-9]{0,17}):([0-9a-f]{64})")
 
 async def list_entries(settings: Settings, trail: str, limit: int, *, as_json: bool) -> str:
     async with bootstrap(settings) as services:
-        entries = await listed(partial(services.audits.list, await _named(services, trail)), most=limit)
+        entries = await listed(partial(services.audit_trails.list, await _named(services, trail)), most=limit)
     if as_json:
         documents = [entry.model_dump(mode="json") for entry in entries]
         return orjson.dumps(documents, option=orjson.OPT_INDENT_2).decode()
@@ -31,7 +31,7 @@ async def list_entries(settings: Settings, trail: str, limit: int, *, as_json: b
 
 async def export_entries(settings: Settings, trail: str, write: Callable[[bytes], object]) -> None:
     async with bootstrap(settings) as services:
-        async for entry in services.audits.export(await _named(services, trail)):
+        async for entry in services.audit_trails.export(await _named(services, trail)):
             write(entry.model_dump_json().encode() + b"\n")
 
 
@@ -42,7 +42,7 @@ async def verify_trails(
     known, patience = anchor_of(anchor) if anchor else None, timedelta(minutes=patience_minutes)
     async with bootstrap(settings) as services:
         named = [await _named(services, trail) for trail in trails]
-        reports = [await services.audits.verify(trail, anchor=known, patience=patience) for trail in named]
+        reports = [await services.audit_trails.verify(trail, anchor=known, patience=patience) for trail in named]
     holds = not any(report.findings for report in reports)
     if as_json:
         return holds, orjson.dumps([_document(report) for report in reports], option=orjson.OPT_INDENT_2).decode()

@@ -13,10 +13,10 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from bbws.consumers.health import serve_health
 from bbws.consumers.middlewares import bind_flow, verdicts
-from bbws.shared.bootstrap import Ping, Services, bootstrap
+from bbws.shared.bootstrap import Services, bootstrap
 from bbws.shared.contracts.envelope import Envelope
 from bbws.shared.core.audit import acting
-from bbws.shared.errors import Unavailable
+from bbws.shared.errors import Ping, Unavailable
 from bbws.shared.logging import get_logger
 from bbws.shared.settings import Settings, secret
 from bbws.shared.sqs import SQSBroker, SQSQueue

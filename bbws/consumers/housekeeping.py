@@ -49,4 +49,4 @@ async def apply_staff_roles(services: Services) -> int:
 
 async def seal_audit_entries(services: Services) -> int:
     """Audit entries outside their hash chain. Its head is replaced only as it was read, so one process extends it."""
-    return await services.audits.seal_due()
+    return await services.audit_trails.seal_due()

@@ -1,6 +1,6 @@
 """What every message goes through: ids into the log lines, errors into a verdict on the message."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from faststream import BaseMiddleware
@@ -10,11 +10,9 @@ from pydantic import ValidationError
 from bbws.shared.contracts.envelope import Envelope
 from bbws.shared.contracts.sales.order_events import InvoiceIssued, OrderCreated
 from bbws.shared.core.audit import acting
-from bbws.shared.errors import NotYet, Rejected, Unavailable
+from bbws.shared.errors import NotYet, Ping, Rejected, Unavailable
 from bbws.shared.logging import bind, bound, get_logger
 from bbws.shared.sqs import PauseSubscriber, ReturnMessage
-
-Ping = Callable[[], Awaitable[None]]
 
 # A dependency that has no ping cannot be waited for; its message comes again after this.
 UNASKABLE_RETURN_S = 30

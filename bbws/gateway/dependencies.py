@@ -4,8 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 
-from bbws.shared.bootstrap import Ping
-from bbws.shared.errors import Unavailable
+from bbws.shared.errors import Ping, Unavailable
 from bbws.shared.logging import get_logger
 
 PING_TIMEOUT_S = 2.0

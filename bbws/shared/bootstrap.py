@@ -1,10 +1,9 @@
 """Builds and closes everything a process needs; gateway, consumers and tests call the same function."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import orjson
@@ -12,16 +11,10 @@ from botocore.exceptions import ClientError
 
 from bbws.shared.aws_errors import cause, reaching
 from bbws.shared.clock import Clock, utc_now
-from bbws.shared.contracts.sales.invoices import Seller
-from bbws.shared.core.audit import AuditTrail
-from bbws.shared.core.audit_entries import AuditRepository
-from bbws.shared.core.idempotency import IdempotencyKeys
-from bbws.shared.core.mailing import Mailer
-from bbws.shared.core.outbox import Outbox
 from bbws.shared.dynamo.cursor import CursorSigner
 from bbws.shared.dynamo.database import Database
-from bbws.shared.dynamo.keys import ORDERS, TENANTS
-from bbws.shared.errors import Rejected, Unavailable
+from bbws.shared.dynamo.keys import ORDERS
+from bbws.shared.errors import Ping, Rejected, Unavailable
 from bbws.shared.integrations.aws import AwsClients
 from bbws.shared.integrations.cognito import DEPENDENCY as DIRECTORY
 from bbws.shared.integrations.cognito import UserDirectory, UserPool, find_user_pool
@@ -35,65 +28,30 @@ from bbws.shared.integrations.queues import Queues
 from bbws.shared.integrations.tokens import DEPENDENCY as IDENTITY
 from bbws.shared.integrations.tokens import Jwks, TokenVerifier
 from bbws.shared.logging import get_logger
-from bbws.shared.operating.dead_letter_queues import DeadLetterQueues
-from bbws.shared.operating.dead_letters import DeadLetters
-from bbws.shared.sales.services.campaigns import Campaigns
-from bbws.shared.sales.services.documents import Documents
-from bbws.shared.sales.services.invoices import Invoices
-from bbws.shared.sales.services.notifications import Notifications
-from bbws.shared.sales.services.orders import Orders
-from bbws.shared.sales.services.payments import Payments
-from bbws.shared.sales.services.products import Products
+from bbws.shared.operating.wiring import OperatingServices
+from bbws.shared.sales.wiring import SalesServices
 from bbws.shared.settings import Settings, secret
 from bbws.shared.templating import S3Templates, Templates
-from bbws.shared.tenancy.services.audits import Audits
-from bbws.shared.tenancy.services.confirmations import Confirmations
-from bbws.shared.tenancy.services.hierarchies import Hierarchies
-from bbws.shared.tenancy.services.operations import Operations
-from bbws.shared.tenancy.services.registrations import Registrations
-from bbws.shared.tenancy.services.staff import Staff
-from bbws.shared.tenancy.services.tenant_records import TenantRecords
-from bbws.shared.tenancy.services.tenants import Tenants
-from bbws.shared.tenancy.services.users import Users
 from bbws.shared.topology import Topology
-
-Ping = Callable[[], Awaitable[None]]
 
 log = get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
-    """`pings` asks each dependency whether it answers; the keys are those that `Unavailable.dependency` names."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Services(OperatingServices, SalesServices):
+    jwks: Jwks | None
 
-    settings: Settings
-    clock: Clock
-    topology: Topology
-    tenants: Tenants
-    registrations: Registrations
-    confirmations: Confirmations
-    tenant_records: TenantRecords
-    operations: Operations
-    users: Users
-    staff: Staff
-    hierarchies: Hierarchies
-    products: Products
-    campaigns: Campaigns
-    orders: Orders
-    payments: Payments
-    invoices: Invoices
-    notifications: Notifications
-    documents: Documents
-    outbox: Outbox
-    tenant_outbox: Outbox
-    audit: AuditTrail
-    audits: Audits
-    tokens: TokenVerifier
-    directory: UserDirectory
-    idempotency: IdempotencyKeys
-    queues: Queues
-    dead_letters: DeadLetters
-    pings: Mapping[str, Ping]
+    @cached_property
+    def pings(self) -> Mapping[str, Ping]:
+        """Asks each dependency whether it answers; the keys are those that `Unavailable.dependency` names."""
+        return {
+            "dynamodb": partial(self.database.ping, ORDERS),
+            "s3": self.document_store.ping,
+            "events": self.event_bus.ping,
+            "ses": self.mail_transport.ping,
+            # Where no pool is set nothing is out: public operations are all that this process has.
+            **({IDENTITY: self.jwks.ping} if self.jwks else {}),
+        }
 
 
 @asynccontextmanager
@@ -118,87 +76,45 @@ async def bootstrap(settings: Settings, *, clock: Clock = utc_now, warm_pdf: boo
     async with AsyncExitStack() as stack:
         clients = await stack.enter_async_context(aws_clients(settings))
         settings = await _with_local_user_pool(await _with_secrets(settings, clients), clients)
-        pdf = await stack.enter_async_context(PdfRenderer(settings.pdf_processes, warm=warm_pdf))
-        asked_at = settings.payfast_server_url or settings.payfast_url
-        server = Payfast(asked_at, timeout_s=settings.payfast_validate_timeout_s)
-        await stack.enter_async_context(server)
-        jwks = await stack.enter_async_context(_jwks(settings, clock))
+        topology = Topology.for_settings(settings)
         links = await stack.enter_async_context(_clients_of(settings, settings.documents_endpoint_url))
-        yield await _services(settings, clock, clients, links, pdf, server, jwks)
-
-
-async def _services(
-    settings: Settings,
-    clock: Clock,
-    clients: AwsClients,
-    links: AwsClients,
-    pdf: PdfRenderer,
-    server: Payfast,
-    jwks: Jwks | None,
-) -> Services:
-    topology = Topology.for_settings(settings)
-    cursors = CursorSigner(settings.cursor_signing_key.get_secret_value())
-    database = Database(partial(clients.get, "dynamodb"), cursors)
-    bus = EventBus(partial(clients.get, "events"), topology.bus)
-    link_client = partial(links.get, "s3")
-    store = DocumentStore(partial(clients.get, "s3"), topology.bucket("documents").name, link_client)
-    templates = Templates(
-        S3Templates(
-            await clients.get("s3"),
-            topology.bucket("templates").name,
-            revalidate_s=settings.template_revalidate_s,
+        jwks = await stack.enter_async_context(_jwks(settings, clock))
+        yield Services(
+            settings=settings,
+            clock=clock,
+            topology=topology,
+            database=_database(settings, clients),
+            event_bus=EventBus(partial(clients.get, "events"), topology.bus),
+            queues=Queues(partial(clients.get, "sqs")),
+            document_store=_document_store(topology, clients, links),
+            templates=await _templates(settings, topology, clients),
+            mail_transport=_mail_transport(settings, clients),
+            pdf=await stack.enter_async_context(PdfRenderer(settings.pdf_processes, warm=warm_pdf)),
+            payfast=await stack.enter_async_context(_payfast(settings)),
+            payfast_sources=SourceCheck(settings.payfast_source_ranges, settings.payfast_source_hosts),
+            directory=UserDirectory(partial(clients.get, "cognito-idp"), settings.cognito_user_pool_id),
+            tokens=TokenVerifier(jwks, settings.cognito_issuer, settings.cognito_client_ids, clock),
+            jwks=jwks,
         )
-    )
-    grace = timedelta(seconds=settings.outbox_grace_s)
-    outbox = Outbox(database, bus, clock, table=ORDERS, grace=grace)
-    tenant_outbox = Outbox(database, bus, clock, table=TENANTS, grace=grace)
-    audit = AuditTrail(AuditRepository(database), clock)
-    tokens = TokenVerifier(jwks, settings.cognito_issuer, settings.cognito_client_ids, clock)
-    directory = UserDirectory(partial(clients.get, "cognito-idp"), settings.cognito_user_pool_id)
-    seller = _seller(settings)
-    transport = _transport(settings, clients)
-    mailer = Mailer(database, clock, settings, templates, transport)
-    audits = Audits(database, audit, clock, settings.audit_keys)
-    queues = Queues(partial(clients.get, "sqs"))
-    dead_letter_queues = DeadLetterQueues(queues, topology, wait_s=settings.receive_wait_s)
-    sources = SourceCheck(settings.payfast_source_ranges, settings.payfast_source_hosts)
-    return Services(
-        settings=settings,
-        clock=clock,
-        topology=topology,
-        tenants=Tenants(database, tenant_outbox, audit, clock),
-        registrations=Registrations(database, tenant_outbox, audit, clock, mailer, settings, seller),
-        confirmations=Confirmations(database, tenant_outbox, audit, clock, directory),
-        tenant_records=TenantRecords(database, tenant_outbox, audit, clock, store),
-        operations=Operations(database),
-        users=Users(database, directory, tenant_outbox, audit, clock),
-        staff=Staff(database, directory, audit, clock),
-        hierarchies=Hierarchies(database, audit, clock),
-        products=Products(database, audit, clock),
-        campaigns=Campaigns(database, audit, clock),
-        orders=Orders(database, audit, clock, settings),
-        payments=Payments(database, outbox, audit, clock, settings, server, sources),
-        invoices=Invoices(database, outbox, audit, clock, templates, pdf, store, seller),
-        notifications=Notifications(mailer, settings, store, seller),
-        documents=Documents(database, settings, templates, pdf, seller),
-        outbox=outbox,
-        tenant_outbox=tenant_outbox,
-        audit=audit,
-        audits=audits,
-        tokens=tokens,
-        directory=directory,
-        idempotency=IdempotencyKeys(database, clock),
-        queues=queues,
-        dead_letters=DeadLetters(dead_letter_queues, audits, store),
-        pings={
-            "dynamodb": partial(database.ping, ORDERS),
-            "s3": store.ping,
-            "events": bus.ping,
-            "ses": transport.ping,
-            # Where no pool is set nothing is out: public operations are all that this process has.
-            **({IDENTITY: jwks.ping} if jwks else {}),
-        },
-    )
+
+
+def _database(settings: Settings, clients: AwsClients) -> Database:
+    cursors = CursorSigner(settings.cursor_signing_key.get_secret_value())
+    return Database(partial(clients.get, "dynamodb"), cursors)
+
+
+def _document_store(topology: Topology, clients: AwsClients, links: AwsClients) -> DocumentStore:
+    return DocumentStore(partial(clients.get, "s3"), topology.bucket("documents").name, partial(links.get, "s3"))
+
+
+async def _templates(settings: Settings, topology: Topology, clients: AwsClients) -> Templates:
+    bucket = topology.bucket("templates").name
+    return Templates(S3Templates(await clients.get("s3"), bucket, revalidate_s=settings.template_revalidate_s))
+
+
+def _payfast(settings: Settings) -> Payfast:
+    host = settings.payfast_server_url or settings.payfast_url
+    return Payfast(host, timeout_s=settings.payfast_validate_timeout_s)
 
 
 @asynccontextmanager
@@ -211,7 +127,7 @@ async def _jwks(settings: Settings, clock: Clock) -> AsyncIterator[Jwks | None]:
         yield jwks
 
 
-def _transport(settings: Settings, clients: AwsClients) -> MailTransport:
+def _mail_transport(settings: Settings, clients: AwsClients) -> MailTransport:
     match settings.mail_transport:
         case "sesv2":
             return SesV2(partial(clients.get, "sesv2"))
@@ -219,15 +135,6 @@ def _transport(settings: Settings, clients: AwsClients) -> MailTransport:
             return Ses(partial(clients.get, "ses"))
         case "file":
             return MailFolder(settings.mail_file_dir)
-
-
-def _seller(settings: Settings) -> Seller:
-    return Seller(
-        name=settings.seller_name,
-        address=settings.seller_address,
-        vat_number=settings.seller_vat_number,
-        email=settings.seller_email,
-    )
 
 
 async def _with_secrets(settings: Settings, clients: AwsClients) -> Settings:

@@ -16,7 +16,7 @@ BbwsError
 └── Unavailable            may work later: 503, and a message returns with back-off (names the dependency)
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -103,3 +103,7 @@ class Unavailable(BbwsError):
     def __init__(self, dependency: str, detail: str) -> None:
         super().__init__(f"{dependency} is out of reach: {detail}")
         self.dependency = dependency
+
+
+Ping = Callable[[], Awaitable[None]]
+"""Raises Unavailable while its dependency is out."""

@@ -12,7 +12,7 @@ _ENTRIES = {"entry", "prepared"}
 _UNAUDITED = {
     "Payments._decide": "judges a stored notice; whatever was paid is told by _accept",
     "Payments._postpone": "says when a stored notice is judged again",
-    "Audits._extend": "seals entries",
+    "AuditTrails._extend": "seals entries",
     "Users._commit": "writes what was made for it, the entry among it",
     "Staff.apply_due": "takes what was wished, and told then, to bring the groups after",
     "Staff._apply": "says that the groups are as wished",

@@ -32,9 +32,9 @@ async def _three_changes(services: Services) -> Product:
 
 
 async def _remove_second(services: Services) -> None:
-    entries = [entry async for entry in services.audits.export("platform")]
-    item = AuditRepository(services.audits._database).new(entries[1]).item
-    await services.audits._database.write(Delete(TENANTS, (item["PK"], item["SK"])))
+    entries = [entry async for entry in services.audit_trails.export("platform")]
+    item = AuditRepository(services.database).new(entries[1]).item
+    await services.database.write(Delete(TENANTS, (item["PK"], item["SK"])))
 
 
 async def test_a_trail_that_holds_exits_with_zero_and_one_that_does_not_with_one(provisioned_tables: Settings) -> None:
@@ -44,7 +44,7 @@ async def test_a_trail_that_holds_exits_with_zero_and_one_that_does_not_with_one
         assert await _bbws(provisioned_tables, "verify", "platform") == (
             0, "platform: 3 entries, sealed up to nothing, 3 not sealed yet\n", "",
         )  # fmt: skip
-        await services.audits.seal_due()
+        await services.audit_trails.seal_due()
         code, holds, _ = await _bbws(provisioned_tables, "verify", "platform")
         anchor = holds.split("sealed up to ")[1].split(",")[0]
         assert (code, holds) == (0, f"platform: 3 entries, sealed up to {anchor}, 0 not sealed yet\n")
@@ -72,7 +72,7 @@ async def test_entries_are_listed_and_exported(provisioned_tables: Settings, tmp
     """For eyes newest first, for programs whole."""
     async with bootstrap(provisioned_tables) as services:
         product = await _three_changes(services)
-        await services.audits.seal_due()
+        await services.audit_trails.seal_due()
     code, out, _ = await _bbws(provisioned_tables, "list", "platform", "--limit", "2")
     newest, older = out.splitlines()
     assert code == 0

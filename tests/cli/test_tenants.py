@@ -51,7 +51,7 @@ async def test_tenant_is_held_and_released(shared_market: Market) -> None:
     assert _json(_run(aws, "resume", tenant.id, "--json"))["status"] == "ACTIVE"
     shown = _json(_run(aws, "show", tenant.id, "--json"))
     assert shown == (await shared_market.services.tenants.get(tenant.id)).model_dump(mode="json")
-    trail = await trail_of(shared_market.services.tenants._tenants._database, tenant.id)
+    trail = await trail_of(shared_market.services.database, tenant.id)
     assert {(entry.actor, entry.details.source) for entry in trail[1:] if entry.details} == {
         (f"cli:{getuser()}", "cli")
     }
@@ -63,7 +63,7 @@ async def test_repeat_on_the_command_line_publishes_nothing(shared_market: Marke
     first = _run(shared_market.aws, "park", tenant.id, "--reason", "pause")
     again = _run(shared_market.aws, "park", tenant.id, "--reason", "pause")
     assert (again.returncode, again.stdout) == (0, first.stdout)
-    events = await events_of(shared_market.services.tenants._tenants._database, tenant.id)
+    events = await events_of(shared_market.services.database, tenant.id)
     assert [event.type for event in events] == ["TENANT_CREATED", "TENANT_PARKED"]
 
 

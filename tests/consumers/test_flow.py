@@ -49,7 +49,7 @@ async def _running(settings: Settings, *names: str) -> AsyncIterator[list[Consum
 
 
 async def _publish(market: Market, event: Envelope) -> None:
-    await market.services.outbox._bus.publish(event, event.to_json())
+    await market.services.event_bus.publish(event, event.to_json())
 
 
 async def _send(market: Market, queue: str, body: str) -> None:

@@ -64,7 +64,7 @@ async def test_what_a_handler_changes_is_audited_as_its_consumers_doing(shared_m
     _, test_broker = _built(shared_market, "order-record")
     async with test_broker as running:
         await _deliver(running, "order-record", paid(order))
-    newest, *_ = (await shared_market.services.audits.list(order.tenant_id, PageRequest())).items
+    newest, *_ = (await shared_market.services.audit_trails.list(order.tenant_id, PageRequest())).items
     assert newest.details is not None
     assert (newest.action, newest.details.source, newest.correlation_id) == ("ORDER_PAID", "order-record", order.id)
 
@@ -79,7 +79,7 @@ async def test_what_a_loop_changes_is_audited_as_its_doing(shared_market: Market
 
     consumer = build(lambda built: built.loop("sweeper", work, 1), shared_market.services.settings)
     assert await consumer.loops[0].run(shared_market.services) == 1
-    listed = await shared_market.services.audits.list(PLATFORM, PageRequest(100))
+    listed = await shared_market.services.audit_trails.list(PLATFORM, PageRequest(100))
     (entry,) = (entry for entry in listed.items if entry.subject == f"products/{made[0].id}")
     assert entry.details is not None
     assert entry.details.source == "sweeper"
@@ -91,7 +91,7 @@ async def test_housekeeping_seals_what_was_changed(market: Market) -> None:
     consumer = build(CONSUMERS["housekeeping"].register, market.services.settings)
     for loop in consumer.loops:
         await loop.run(market.services)
-    report = await market.services.audits.verify(order.tenant_id)
+    report = await market.services.audit_trails.verify(order.tenant_id)
     assert (report.sealed_up_to, report.entries, report.waiting, report.findings) == (2, 2, 0, [])
 
 

@@ -4,12 +4,12 @@ import pytest
 from faststream.exceptions import RejectMessage
 from pydantic import ValidationError
 
-from bbws.consumers.middlewares import Ping, verdict
+from bbws.consumers.middlewares import verdict
 from bbws.shared.contracts.sales.order_events import OrderCreated
 from bbws.shared.contracts.sales.orders import Payment
 from bbws.shared.core.items import BrokenItem, model_of
 from bbws.shared.core.mailing import MailUnderWay
-from bbws.shared.errors import Conflict, Invalid, NotFound, Rejected, Unavailable
+from bbws.shared.errors import Conflict, Invalid, NotFound, Ping, Rejected, Unavailable
 from bbws.shared.sqs import PauseSubscriber, ReturnMessage
 
 

@@ -16,7 +16,7 @@ async def test_housekeeping_carries_out_purges_and_says_that_it_was_it(market: M
     assert await loop.run(market.services) == 1
     assert (await market.services.operations.get(operation.id)).status == "SUCCEEDED"
     assert await loop.run(market.services) == 0
-    trail = await trail_of(market.services.tenants._tenants._database, tenant.id)
+    trail = await trail_of(market.services.database, tenant.id)
     assert [_told(entry) for entry in trail if entry.action == "TENANT_PURGED"] == [("tenant-purge", "tenant-purges")]
 
 

@@ -16,8 +16,9 @@ from bbws.shared.contracts.sales.invoices import invoice_number
 from bbws.shared.contracts.sales.orders import BillingAddress, Order, OrderDraft, OrderItem
 from bbws.shared.contracts.tenancy.hierarchies import HierarchyUnit
 from bbws.shared.contracts.tenancy.registrations import MAX_PASSWORD_CHARS, MAX_TOKEN_CHARS, Confirmation
-from bbws.shared.contracts.tenancy.tenants import Registration, Tenant, TenantDraft, TenantPatch
+from bbws.shared.contracts.tenancy.tenants import Hold, Registration, Tenant, TenantDraft, TenantPatch
 from tests.support.builders import (
+    PAID_AT,
     PLACED_AT,
     a_billing_address,
     a_campaign,
@@ -57,6 +58,40 @@ def test_a_contract_cannot_be_changed() -> None:
     """A value that somebody changes after the check is a value that was not checked."""
     with pytest.raises(ValidationError, match="frozen"):
         a_billing_address().city = "Durban"  # type: ignore[misc]
+
+
+def test_the_next_version_says_who_when_and_what_and_leaves_the_rest() -> None:
+    """Version, moment and name are counted and noted in one place: no change can forget one of them."""
+    order = an_order(version=4)
+    changed = order.changed(by="operator", at=PAID_AT, status="CANCELLED", cancellation_reason="as wished")
+    assert (changed.version, changed.last_updated_by, changed.date_last_updated) == (5, "operator", PAID_AT)
+    assert (changed.status, changed.cancellation_reason) == ("CANCELLED", "as wished")
+    record = {"version", "last_updated_by", "date_last_updated", "status", "cancellation_reason"}
+    assert changed.model_dump(exclude=record) == order.model_dump(exclude=record)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"status": "PAYED"}, {"total_cents": -5}, {"total_cents": 1}, {"items": ()}, {"paid": True}, {"version": "x"}],
+)
+def test_a_version_that_does_not_hold_is_never_made(fields: dict[str, Any]) -> None:
+    """`model_copy` would store an order that nobody can read again, with a status that does not exist."""
+    with pytest.raises(ValidationError):
+        an_order().replace(**fields)
+
+
+def test_a_hold_of_a_tenant_takes_its_status_along() -> None:
+    """A parked tenant that is still listed as ACTIVE is parked for nobody."""
+    tenant, hold = a_tenant(), Hold(since=PAID_AT, by="operator")
+    parked = tenant.changed(by="operator", at=PAID_AT, parked=hold)
+    deleted = parked.changed(by="operator", at=PAID_AT, deleted=hold)
+    restored = deleted.changed(by="operator", at=PAID_AT, deleted=None)
+    assert [(each.status, each.active) for each in (parked, deleted, restored)] == [
+        ("PARKED", True),
+        ("DELETED", False),
+        ("PARKED", True),
+    ]
+    assert restored.parked == hold
 
 
 @pytest.mark.parametrize("sign", ["\n", "\r", "\x00", "\t", "\x1b", "\x7f", "\x85", "\u2028", "\u2029"])

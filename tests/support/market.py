@@ -155,8 +155,8 @@ def paid(order: Order, **fields: Any) -> OrderCreated:
     """The event of a placed order's payment, as a verified ITN makes it."""
     payment = a_payment(order, payfast_id=new_id()[-12:])
     details = PaymentDetails(payment_id=payment.id, payfast_id=payment.payfast_id, paid_at=PAID_AT)
-    changes = {"status": "PAID", "payment_details": details, "version": order.version + 1}
-    return order_created(order.model_copy(update=changes), payment, **fields)
+    changed = order.changed(by="payfast-itn", at=PAID_AT, status="PAID", payment_details=details)
+    return order_created(changed, payment, **fields)
 
 
 def invoiced(event: OrderCreated, **fields: Any) -> InvoiceIssued:

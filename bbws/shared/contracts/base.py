@@ -1,7 +1,7 @@
 """What all contracts share: frozen, camelCase in JSON, nothing unknown accepted."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
 from pydantic.alias_generators import to_camel
@@ -38,6 +38,10 @@ class Contract(BaseModel):
         serialize_by_alias=True,
     )  # fmt: skip
 
+    def replace(self, **fields: object) -> Self:
+        """A copy with these fields, by their Python names, validated as a whole; `model_copy` validates nothing."""
+        return self.model_validate(dict(self) | fields)
+
 
 class Record(Contract):
     """A stored resource: who changed it last and when, and the version that its ETag shows."""
@@ -47,3 +51,8 @@ class Record(Contract):
     date_last_updated: Timestamp
     last_updated_by: str
     version: Annotated[int, Field(ge=1)] = 1
+
+    def changed(self, *, by: str, at: datetime, **fields: object) -> Self:
+        """The next version, with these fields."""
+        record = {"last_updated_by": by, "date_last_updated": at, "version": self.version + 1}
+        return self.replace(**fields, **record)

@@ -37,7 +37,7 @@ def acting(source: str) -> Iterator[None]:
         _SOURCE.reset(token)
 
 
-class AuditTrail:
+class AuditEntries:
     def __init__(self, repository: AuditRepository, clock: Clock) -> None:
         self._repository = repository
         self._clock = clock

@@ -12,14 +12,14 @@ from typing import Any
 from bbws.shared.ids import new_id
 from bbws.shared.operating.dead_letter import DeadLetter
 from bbws.shared.operating.dead_letter_queues import DeadLetterQueue
-from bbws.shared.tenancy.services.audits import Audits
+from bbws.shared.tenancy.services.audits import AuditTrails
 
 MAX_IDS = 100
 
 
 @asynccontextmanager
 async def audited(
-    audits: Audits, deed: str, queue: DeadLetterQueue, asked: Mapping[str, str | None], *, actor: str
+    audits: AuditTrails, deed: str, queue: DeadLetterQueue, asked: Mapping[str, str | None], *, actor: str
 ) -> AsyncIterator[list[DeadLetter]]:
     """A list for the letters that leave their queue, in that order.
 

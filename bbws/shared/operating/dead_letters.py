@@ -20,7 +20,7 @@ from bbws.shared.operating.dead_letter import DeadLetter, is_json
 from bbws.shared.operating.dead_letter_audit import audited
 from bbws.shared.operating.dead_letter_choice import Choice
 from bbws.shared.operating.dead_letter_queues import DeadLetterQueue, DeadLetterQueues, HeldLetters
-from bbws.shared.tenancy.services.audits import Audits
+from bbws.shared.tenancy.services.audits import AuditTrails
 
 log = get_logger(__name__)
 
@@ -31,7 +31,7 @@ class DeadLetters:
     All of them raise NotFound for a queue that is not declared, and Unavailable for an AWS that is out of reach.
     """
 
-    def __init__(self, queues: DeadLetterQueues, audits: Audits, store: DocumentStore) -> None:
+    def __init__(self, queues: DeadLetterQueues, audits: AuditTrails, store: DocumentStore) -> None:
         self.queues = queues
         self._audits = audits
         self._store = store

@@ -15,7 +15,7 @@ from bbws.shared.contracts.tenancy.tenant_events import (
     TenantEvent,
 )
 from bbws.shared.contracts.tenancy.tenants import Tenant
-from bbws.shared.core.audit import AuditTrail
+from bbws.shared.core.audit import AuditEntries
 from bbws.shared.core.outbox import Outbox
 from bbws.shared.dynamo.database import Database, Write
 from bbws.shared.dynamo.retries import once_settled
@@ -52,7 +52,7 @@ Decide = Callable[[Tenant, datetime], Change | None]
 
 
 class TenantChanges:
-    def __init__(self, database: Database, outbox: Outbox, audit: AuditTrail, clock: Clock) -> None:
+    def __init__(self, database: Database, outbox: Outbox, audit: AuditEntries, clock: Clock) -> None:
         self._tenants = TenantRepository(database)
         self._outbox = outbox
         self._audit = audit
@@ -84,8 +84,7 @@ class TenantChanges:
     def prepared(self, tenant: Tenant, change: Change, *, actor: str, action: str) -> Prepared:
         """What makes `change` of the tenant as it was read; raises TenantChanged in its transaction where another
         change came first."""
-        record = {"date_last_updated": self._clock(), "last_updated_by": actor, "version": tenant.version + 1}
-        changed = tenant.changed(**change.fields, **record)
+        changed = tenant.changed(by=actor, at=self._clock(), **change.fields)
         entry = self._audit.entry(
             action,
             tenant_id=tenant.id,

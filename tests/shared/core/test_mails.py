@@ -10,7 +10,7 @@ LEASE_S = 25
 async def test_late_failure_leaves_the_lease_of_the_next_sender(shared_market: Market) -> None:
     """A sender whose failure comes after its lease has ended must not open the door for a third."""
     order, clock = await shared_market.order(), MovedClock()
-    mails = MailRepository(shared_market.services.orders._database)
+    mails = MailRepository(shared_market.services.database)
     place = mail_of_order(order.tenant_id, order.id, KIND)
     leases = []
     for _ in range(2):

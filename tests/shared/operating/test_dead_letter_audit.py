@@ -48,7 +48,7 @@ class Desk:
             return int(answer["Attributes"][name]) + int(answer["Attributes"][f"{name}NotVisible"])
 
     async def trail(self) -> list[AuditEntry]:
-        return [entry async for entry in self.services.audits.export(PLATFORM)]
+        return [entry async for entry in self.services.audit_trails.export(PLATFORM)]
 
     async def _url(self, sqs: Any, name: str) -> str:
         url: str = (await sqs.get_queue_url(QueueName=name))["QueueUrl"]

@@ -35,14 +35,14 @@ async def list_platform_entries(request: web.Request) -> web.Response:
 async def _listed(request: web.Request, trail: str, links: Links) -> web.Response:
     """An entry has no address of its own: what leads on stands at the list."""
     asked = page(request)
-    found = await services(request).audits.list(trail, asked)
+    found = await services(request).audit_trails.list(trail, asked)
     return collection(request, asked, found, [embedded(entry, {}) for entry in found.items], links)
 
 
 async def export_entries(request: web.Request) -> web.StreamResponse:
     """Errors before the first entry are problems as everywhere; later the connection breaks off."""
     tenant_id = path_id(request, "tenantId")
-    chunks = _chunks(services(request).audits.export(tenant_id))
+    chunks = _chunks(services(request).audit_trails.export(tenant_id))
     first = await anext(chunks, b"")
     response = web.StreamResponse(
         headers={

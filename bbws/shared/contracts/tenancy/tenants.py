@@ -5,7 +5,8 @@ What keeps a tenant from being simply active are holds, independent of each othe
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, AliasChoices, EmailStr, Field, field_validator, model_validator
 
@@ -15,8 +16,6 @@ RegistrationStatus = Literal["UNVALIDATED", "VALIDATED", "REGISTERED"]
 TenantStatus = Literal["ACTIVE", "PARKED", "SUSPENDED", "DELETED"]
 Environment = Literal["dev", "sit", "prod"]
 HoldKind = Literal["parked", "suspended", "deleted"]
-# What tenants are listed by; each is an index.
-TenantIndex = Literal["status", "environment", "organizationName", "email"]
 
 
 def _ascii_before_the_at(address: str) -> str:
@@ -121,10 +120,11 @@ class Tenant(Record):
     purge_operation_id: Uuid | None = None
     purged_at: Timestamp | None = None
 
-    def changed(self, **changes: object) -> "Tenant":
-        """The tenant with these fields, and with the status that follows from its holds."""
-        fields = self.model_dump(by_alias=False) | changes
-        return Tenant.model_validate(fields | {"status": _status(fields), "active": fields["deleted"] is None})
+    def changed(self, *, by: str, at: datetime, **fields: object) -> Self:
+        """The next version, with these fields and the status that follows from its holds."""
+        holds = {kind: fields.get(kind, getattr(self, kind)) for kind in get_args(HoldKind)}
+        derived = {"status": _status(holds), "active": holds["deleted"] is None}
+        return super().changed(by=by, at=at, **fields, **derived)
 
     @model_validator(mode="after")
     def _status_follows_from_holds(self) -> Self:

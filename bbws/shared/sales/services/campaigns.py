@@ -3,7 +3,7 @@
 from bbws.shared.clock import Clock
 from bbws.shared.contracts.audit import PLATFORM
 from bbws.shared.contracts.sales.campaigns import Campaign, CampaignDraft
-from bbws.shared.core.audit import AuditTrail
+from bbws.shared.core.audit import AuditEntries
 from bbws.shared.dynamo.database import Database, Put
 from bbws.shared.errors import Conflict, FieldError, Invalid, NotFound
 from bbws.shared.sales.repositories.campaigns import CampaignRepository
@@ -11,7 +11,7 @@ from bbws.shared.sales.repositories.products import ProductRepository
 
 
 class Campaigns:
-    def __init__(self, database: Database, audit: AuditTrail, clock: Clock) -> None:
+    def __init__(self, database: Database, audit: AuditEntries, clock: Clock) -> None:
         self._database = database
         self._audit = audit
         self._campaigns = CampaignRepository(database)

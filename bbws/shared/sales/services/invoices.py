@@ -8,7 +8,7 @@ from bbws.shared.clock import Clock, business_date
 from bbws.shared.contracts.documents import InvoiceDocument
 from bbws.shared.contracts.sales.invoices import Invoice, Seller, invoice_number
 from bbws.shared.contracts.sales.order_events import InvoiceIssued, InvoiceIssuedData, OrderCreated
-from bbws.shared.core.audit import AuditTrail
+from bbws.shared.core.audit import AuditEntries
 from bbws.shared.core.outbox import Outbox
 from bbws.shared.dynamo.database import Database, Put
 from bbws.shared.errors import NotFound, Unavailable
@@ -39,7 +39,7 @@ class Invoices:
         self,
         database: Database,
         outbox: Outbox,
-        audit: AuditTrail,
+        audit: AuditEntries,
         clock: Clock,
         templates: Templates,
         pdf: PdfRenderer,
@@ -142,9 +142,7 @@ class Invoices:
 
     async def _announce(self, invoice: Invoice, cause: OrderCreated) -> Invoice:
         now = self._clock()
-        issued = invoice.model_copy(
-            update={"status": "ISSUED", "date_last_updated": now, "version": invoice.version + 1}
-        )
+        issued = invoice.changed(by=ISSUER, at=now, status="ISSUED")
         data = InvoiceIssuedData(
             invoice_number=issued.number,
             document_key=issued.document_key,

@@ -9,7 +9,7 @@ from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.contracts.sales.campaigns import Campaign
 from bbws.shared.contracts.sales.order_events import OrderCreated
 from bbws.shared.contracts.sales.orders import Checkout, Order, OrderDraft, OrderLine, Payment, TimelineEntry
-from bbws.shared.core.audit import AuditTrail
+from bbws.shared.core.audit import AuditEntries
 from bbws.shared.dynamo.database import Database, Put, Write
 from bbws.shared.errors import Conflict, FieldError, Invalid, NotFound
 from bbws.shared.integrations import payfast
@@ -32,7 +32,7 @@ log = get_logger(__name__)
 
 
 class Orders:
-    def __init__(self, database: Database, audit: AuditTrail, clock: Clock, settings: Settings) -> None:
+    def __init__(self, database: Database, audit: AuditEntries, clock: Clock, settings: Settings) -> None:
         self._database = database
         self._audit = audit
         self._orders = OrderRepository(database)
@@ -109,7 +109,7 @@ class Orders:
         order = await self.get(payment.tenant_id, payment.order_id)
         if await self._orders.find_payment(payment.tenant_id, payment.order_id, payment.id):
             return
-        recorded = payment.model_copy(update={"date_last_updated": self._clock(), "last_updated_by": RECORDER})
+        recorded = payment.replace(date_last_updated=self._clock(), last_updated_by=RECORDER)
         writes: list[Write] = [self._orders.new_payment(recorded)]
         if order.status == "PENDING_PAYMENT":
             paid = self._paid(order, event)
@@ -124,14 +124,8 @@ class Orders:
         log.info("order paid", order_id=order.id, payment_id=payment.id)
 
     def _paid(self, order: Order, event: OrderCreated) -> Order:
-        changes = {
-            "status": "PAID",
-            "payment_details": event.data.order.payment_details,
-            "date_last_updated": self._clock(),
-            "last_updated_by": RECORDER,
-            "version": order.version + 1,
-        }
-        return order.model_copy(update=changes)
+        details = event.data.order.payment_details
+        return order.changed(by=RECORDER, at=self._clock(), status="PAID", payment_details=details)
 
     def _placed(self, order: Order) -> Put:
         return self._audit.entry(

@@ -9,7 +9,7 @@ from bbws.shared.clock import Clock
 from bbws.shared.contracts.sales.order_events import OrderCreated, OrderCreatedData
 from bbws.shared.contracts.sales.orders import Order, Payment, PaymentDetails
 from bbws.shared.contracts.sales.payments import Itn
-from bbws.shared.core.audit import AuditTrail
+from bbws.shared.core.audit import AuditEntries
 from bbws.shared.core.outbox import Outbox
 from bbws.shared.dynamo.database import Database, Put
 from bbws.shared.errors import Unavailable
@@ -56,7 +56,7 @@ class Payments:
         self,
         database: Database,
         outbox: Outbox,
-        audit: AuditTrail,
+        audit: AuditEntries,
         clock: Clock,
         settings: Settings,
         server: Payfast,
@@ -113,13 +113,11 @@ class Payments:
         return None if self._signed(raw_body) else "the signature does not match"
 
     async def _keep_refused(self, itn: Itn, reason: str) -> Itn:
-        refused = itn.model_copy(
-            update={
-                "raw_body": itn.raw_body[:MOST_REFUSED_BYTES],
-                "state": "REJECTED",
-                "reason": reason[:LONGEST_REASON],
-                "decided_at": itn.received_at,
-            }
+        refused = itn.replace(
+            raw_body=itn.raw_body[:MOST_REFUSED_BYTES],
+            state="REJECTED",
+            reason=reason[:LONGEST_REASON],
+            decided_at=itn.received_at,
         )
         await self._itns.store_refused(refused, itn.received_at + REFUSED_KEPT)
         log.warning("payment notice refused", sha256=itn.sha256, reason=refused.reason, source=itn.source_address)
@@ -129,7 +127,7 @@ class Payments:
         """The same notice from another address: what was refused for its source alone gets another chance."""
         if source_address == stored.source_address:
             return Received(stored)
-        reopened = stored.model_copy(update={"state": "RECEIVED", "source_address": source_address, "flags": ()})
+        reopened = stored.replace(state="RECEIVED", source_address=source_address, flags=())
         try:
             await self._itns.reopen(reopened, self._clock() + self._first_check_after)
         except AlreadyDecided:
@@ -140,14 +138,12 @@ class Payments:
         """What the notice says of itself, and whose order it is about."""
         said = payfast.parse_itn(raw_body)
         order = await self._order(said)
-        return _unread(raw_body, source_address, now).model_copy(
-            update={
-                "payfast_id": said.pf_payment_id,
-                "payment_status": said.payment_status,
-                "amount_gross_cents": said.amount_gross_cents,
-                "tenant_id": order.tenant_id if order else None,
-                "order_id": order.id if order else None,
-            }
+        return _unread(raw_body, source_address, now).replace(
+            payfast_id=said.pf_payment_id,
+            payment_status=said.payment_status,
+            amount_gross_cents=said.amount_gross_cents,
+            tenant_id=order.tenant_id if order else None,
+            order_id=order.id if order else None,
         )
 
     async def _order(self, said: payfast.Itn) -> Order | None:
@@ -178,7 +174,7 @@ class Payments:
             raise _Refused(f"amount_gross is {said.amount_gross_cents} cents, the order {order.total_cents}")
         if await self._server.validate(raw_body) != "VALID":
             raise _Refused("PayFast does not know this notice (/eng/query/validate answered INVALID)")
-        itn = itn.model_copy(update={"flags": flags})
+        itn = itn.replace(flags=flags)
         if not said.is_complete:
             return await self._decide(itn, state="NOTED")
         return await self._accept(itn, said, order)
@@ -213,7 +209,7 @@ class Payments:
     async def _accept(self, itn: Itn, said: payfast.Itn, order: Order) -> Itn:
         now = self._clock()
         payment = _payment(order, said, now)
-        accepted = itn.model_copy(update={"state": "VERIFIED", "payment_id": payment.id, "decided_at": now})
+        accepted = itn.replace(state="VERIFIED", payment_id=payment.id, decided_at=now)
         event = OrderCreated.of(
             OrderCreatedData(order=_paid(order, payment, now), payment=payment),
             tenant_id=order.tenant_id,
@@ -244,7 +240,7 @@ class Payments:
         )
 
     async def _decide(self, itn: Itn, **judgement: object) -> Itn:
-        decided = itn.model_copy(update={**judgement, "decided_at": self._clock()})
+        decided = itn.replace(**judgement, decided_at=self._clock())
         try:
             await self._database.write(self._itns.decided(decided))
         except AlreadyDecided:
@@ -253,7 +249,7 @@ class Payments:
 
     async def _postpone(self, itn: Itn, reason: str) -> Itn:
         checks = itn.checks + 1
-        waiting = itn.model_copy(update={"state": "UNVERIFIED", "reason": reason, "checks": checks})
+        waiting = itn.replace(state="UNVERIFIED", reason=reason, checks=checks)
         interval = min(self._first_check_after * 2 ** min(checks - 1, 10), LONGEST_CHECK_INTERVAL)
         try:
             await self._database.write(self._itns.postponed(waiting, self._clock() + interval))
@@ -288,15 +284,7 @@ def _payment(order: Order, said: payfast.Itn, now: datetime) -> Payment:
 
 def _paid(order: Order, payment: Payment, now: datetime) -> Order:
     details = PaymentDetails(payment_id=payment.id, payfast_id=payment.payfast_id, paid_at=now)
-    return order.model_copy(
-        update={
-            "status": "PAID",
-            "payment_details": details,
-            "date_last_updated": now,
-            "last_updated_by": ACTOR,
-            "version": order.version + 1,
-        }
-    )
+    return order.changed(by=ACTOR, at=now, status="PAID", payment_details=details)
 
 
 def _what_is_said(said: payfast.Itn) -> str:

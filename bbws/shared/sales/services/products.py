@@ -4,14 +4,14 @@ from bbws.shared.clock import Clock
 from bbws.shared.contracts.audit import PLATFORM
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.contracts.sales.products import Product, ProductDraft
-from bbws.shared.core.audit import AuditTrail
+from bbws.shared.core.audit import AuditEntries
 from bbws.shared.dynamo.database import ConditionFailed, Database, Put
 from bbws.shared.errors import NotFound, PreconditionFailed
 from bbws.shared.sales.repositories.products import ProductRepository
 
 
 class Products:
-    def __init__(self, database: Database, audit: AuditTrail, clock: Clock) -> None:
+    def __init__(self, database: Database, audit: AuditEntries, clock: Clock) -> None:
         self._database = database
         self._audit = audit
         self._products = ProductRepository(database)
@@ -51,8 +51,7 @@ class Products:
         product = await self.get(product_id)
         if product.version != version:
             raise PreconditionFailed(f"product {product_id} is at version {product.version}, not {version}")
-        record = {"date_last_updated": self._clock(), "last_updated_by": actor, "version": version + 1}
-        changed = Product.model_validate(product.model_dump(by_alias=False) | changes | record)
+        changed = product.changed(by=actor, at=self._clock(), **changes)
         await self._database.transact([self._products.changed(changed), self._entry(action, product, changed)])
         return changed
 

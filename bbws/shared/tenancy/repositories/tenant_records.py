@@ -4,11 +4,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from bbws.shared.clock import iso
 from bbws.shared.contracts.audit import PURGED
 from bbws.shared.contracts.pages import MAX_PAGE_SIZE, PageRequest
-from bbws.shared.contracts.sales.orders import BillingAddress
-from bbws.shared.core.items import at_version
+from bbws.shared.contracts.sales.orders import BillingAddress, Order
+from bbws.shared.core.items import at_version, model_of
 from bbws.shared.dynamo.codec import Item
 from bbws.shared.dynamo.database import Database, Delete, Key, Update, Write
 from bbws.shared.dynamo.keys import METADATA, ORDERS, TENANTS, order_partition, tenant_partition
@@ -98,20 +97,16 @@ def _of_tenant(record: StoredRecord) -> Write | None:
 
 
 def _order(record: StoredRecord, tenant_id: str, now: datetime, actor: str) -> Write | None:
-    stand_in, before = stand_in_email(tenant_id), record.item["version"]
-    if record.item["customerEmail"] == stand_in:
+    order, stand_in = model_of(Order, record.item), stand_in_email(tenant_id)
+    if order.customer_email == stand_in:
         return None
     nowhere = BillingAddress(
-        name=ERASED, line1=ERASED, city=ERASED, postal_code="0", country=record.item["billingAddress"]["country"]
+        name=ERASED, line1=ERASED, city=ERASED, postal_code="0", country=order.billing_address.country
     )
-    changes = {
-        "customerEmail": stand_in,
-        "billingAddress": nowhere.model_dump(mode="json", exclude_none=True),
-        "dateLastUpdated": iso(now),
-        "lastUpdatedBy": actor,
-        "version": before + 1,
-    }
-    return Update(record.table, record.key, changes, **at_version(before))
+    erased = order.changed(by=actor, at=now, customer_email=stand_in, billing_address=nowhere)
+    fields = {"customer_email", "billing_address", "date_last_updated", "last_updated_by", "version"}
+    changes = erased.model_dump(mode="json", include=fields, exclude_none=True)
+    return Update(record.table, record.key, changes, **at_version(order.version))
 
 
 def _notice(record: StoredRecord) -> Write | None:

@@ -8,7 +8,7 @@ from typing import Any
 from bbws.shared.clock import Clock
 from bbws.shared.contracts.audit import PLATFORM, AuditEntry, SealHead
 from bbws.shared.contracts.pages import Page, PageRequest
-from bbws.shared.core.audit import AuditTrail
+from bbws.shared.core.audit import AuditEntries
 from bbws.shared.core.audit_entries import SEAL_SHARDS, AuditRepository, HeadMoved, StoredEntry
 from bbws.shared.core.items import BrokenItem
 from bbws.shared.dynamo.database import ConditionFailed, Database, Write
@@ -26,8 +26,8 @@ PATIENCE = timedelta(minutes=10)
 log = get_logger(__name__)
 
 
-class Audits:
-    def __init__(self, database: Database, audit: AuditTrail, clock: Clock, keys: Sequence[str]) -> None:
+class AuditTrails:
+    def __init__(self, database: Database, audit: AuditEntries, clock: Clock, keys: Sequence[str]) -> None:
         self._database = database
         self._audit = audit
         self._clock = clock

@@ -22,7 +22,7 @@ from bbws.shared.contracts.tenancy.registrations import Confirmation, MailedLink
 from bbws.shared.contracts.tenancy.tenant_events import TenantUpdated
 from bbws.shared.contracts.tenancy.tenants import RegistrationStatus, Tenant, normal_email
 from bbws.shared.contracts.tenancy.users import UserAssignment
-from bbws.shared.core.audit import AuditTrail
+from bbws.shared.core.audit import AuditEntries
 from bbws.shared.core.outbox import Outbox
 from bbws.shared.dynamo.database import Database, Put, Write
 from bbws.shared.dynamo.retries import once_settled
@@ -58,7 +58,7 @@ class Confirmed:
 
 class Confirmations:
     def __init__(
-        self, database: Database, outbox: Outbox, audit: AuditTrail, clock: Clock, directory: UserDirectory
+        self, database: Database, outbox: Outbox, audit: AuditEntries, clock: Clock, directory: UserDirectory
     ) -> None:
         self._registrations = RegistrationRepository(database)
         self._tenants = TenantRepository(database)

@@ -13,7 +13,7 @@ from bbws.shared.contracts.tenancy.hierarchies import (
     UnitKind,
 )
 from bbws.shared.contracts.tenancy.tenants import Tenant
-from bbws.shared.core.audit import AuditTrail
+from bbws.shared.core.audit import AuditEntries
 from bbws.shared.dynamo.database import Database, Write
 from bbws.shared.dynamo.retries import once_settled
 from bbws.shared.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
@@ -30,7 +30,7 @@ _KINDS: Sequence[UnitKind] = ("DIVISION", "GROUP", "TEAM")
 class Hierarchies:
     """`actor` is who acts, as the audit trail names them. A tenant that is deleted changes no more: Conflict."""
 
-    def __init__(self, database: Database, audit: AuditTrail, clock: Clock) -> None:
+    def __init__(self, database: Database, audit: AuditEntries, clock: Clock) -> None:
         self._database = database
         self._hierarchies = HierarchyRepository(database)
         self._tenants = TenantRepository(database)
@@ -83,8 +83,7 @@ class Hierarchies:
             return unit
         siblings = [other for other in standing.units if other.id != unit_id]
         _refuse_taken(siblings, unit.parent_id, name)
-        record = {"date_last_updated": self._clock(), "last_updated_by": actor, "version": version + 1}
-        renamed = HierarchyUnit.model_validate(unit.model_dump(by_alias=False) | record | {"name": name})
+        renamed = unit.changed(by=actor, at=self._clock(), name=name)
         await self._write(tenant, standing, self._hierarchies.renamed(renamed), unit, renamed, actor)
         return renamed
 

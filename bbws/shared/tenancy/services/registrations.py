@@ -18,7 +18,7 @@ from bbws.shared.contracts.sales.invoices import Seller
 from bbws.shared.contracts.tenancy.registrations import MailedLink, hash_of
 from bbws.shared.contracts.tenancy.tenant_events import RegistrationData, RegistrationRequested, TenantCreated
 from bbws.shared.contracts.tenancy.tenants import Registration, Tenant
-from bbws.shared.core.audit import AuditTrail
+from bbws.shared.core.audit import AuditEntries
 from bbws.shared.core.mailing import Content, Mail, Mailer
 from bbws.shared.core.mails import mail_of_event
 from bbws.shared.core.outbox import Outbox
@@ -50,7 +50,7 @@ class Registrations:
         self,
         database: Database,
         outbox: Outbox,
-        audit: AuditTrail,
+        audit: AuditEntries,
         clock: Clock,
         mailer: Mailer,
         settings: Settings,

@@ -12,7 +12,7 @@ from bbws.shared.clock import Clock
 from bbws.shared.contracts.audit import PLATFORM
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.contracts.tenancy.users import StaffMember, StaffRole
-from bbws.shared.core.audit import AuditTrail
+from bbws.shared.core.audit import AuditEntries
 from bbws.shared.dynamo.database import Database, Put
 from bbws.shared.dynamo.retries import once_settled
 from bbws.shared.errors import NotFound, Unavailable
@@ -28,7 +28,7 @@ log = get_logger(__name__)
 
 
 class Staff:
-    def __init__(self, database: Database, directory: UserDirectory, audit: AuditTrail, clock: Clock) -> None:
+    def __init__(self, database: Database, directory: UserDirectory, audit: AuditEntries, clock: Clock) -> None:
         self._database = database
         self._staff = StaffRepository(database)
         self._directory = directory
@@ -98,16 +98,7 @@ class Staff:
         if before and wished == roles:
             return before, None
         now = self._clock()
-        member = StaffMember(
-            user_id=user.user_id,
-            email=user.email,
-            roles=tuple(sorted(wished)),
-            active=bool(wished),
-            date_created=before.date_created if before else now,
-            date_last_updated=now,
-            last_updated_by=actor,
-            version=before.version + 1 if before else 1,
-        )
+        member = _with_roles(before, user, tuple(sorted(wished)), actor, now)
         due_at = now + APPLIED_WITHIN
         entry = self._audit.entry(
             "STAFF_ROLE_GRANTED" if granted else "STAFF_ROLE_REVOKED",
@@ -137,3 +128,14 @@ class Staff:
             log.warning("a member of staff is gone from the user pool", user_id=user_id)
         await self._database.write(self._staff.applied(member, due_at))
         log.info("groups of the user pool are as wished", user_id=user_id, roles=member.roles)
+
+
+def _with_roles(
+    before: StaffMember | None, user: DirectoryUser, roles: tuple[StaffRole, ...], actor: str, now: datetime
+) -> StaffMember:
+    if before:
+        return before.changed(by=actor, at=now, email=user.email, roles=roles, active=bool(roles))
+    return StaffMember(
+        user_id=user.user_id, email=user.email, roles=roles, active=bool(roles),
+        date_created=now, date_last_updated=now, last_updated_by=actor,
+    )  # fmt: skip

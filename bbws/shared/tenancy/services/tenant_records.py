@@ -15,7 +15,7 @@ from bbws.shared.contracts.audit import PURGED
 from bbws.shared.contracts.operations import Operation
 from bbws.shared.contracts.tenancy.tenant_events import TenantDeleted
 from bbws.shared.contracts.tenancy.tenants import Hold, Tenant
-from bbws.shared.core.audit import AuditTrail
+from bbws.shared.core.audit import AuditEntries
 from bbws.shared.core.outbox import Outbox
 from bbws.shared.dynamo.database import ConditionFailed, Database, Write
 from bbws.shared.errors import BbwsError, NotYet, PreconditionFailed, Unavailable
@@ -44,7 +44,7 @@ log = get_logger(__name__)
 
 class TenantRecords:
     def __init__(
-        self, database: Database, outbox: Outbox, audit: AuditTrail, clock: Clock, documents: DocumentStore
+        self, database: Database, outbox: Outbox, audit: AuditEntries, clock: Clock, documents: DocumentStore
     ) -> None:
         self._database = database
         self._audit = audit
@@ -166,16 +166,15 @@ class TenantRecords:
         now = self._clock()
         assert tenant.deleted is not None, "only what is deleted is purged"
         purged = tenant.changed(
+            by=PURGER,
+            at=now,
             email=stand_in_email(tenant.id),
             organization_name=None,
             destination_email=None,
             parked=None,
             suspended=None,
-            deleted=tenant.deleted.model_copy(update={"reason": None}).model_dump(by_alias=False),
+            deleted=tenant.deleted.replace(reason=None),
             purged_at=now,
-            date_last_updated=now,
-            last_updated_by=PURGER,
-            version=tenant.version + 1,
         )
         subject = f"tenants/{tenant.id}"
         # Without before and after: they would hold what was just erased.
@@ -198,7 +197,7 @@ class TenantRecords:
         return Change(fields, event, written=self._operations.new(operation, due_at=now))
 
     async def _begin_anew(self, operation: Operation, actor: str) -> Operation:
-        begun = self._changed(operation, status="PENDING", failures=0, last_updated_by=actor)
+        begun = operation.changed(by=actor, at=self._clock(), status="PENDING", failures=0)
         subject = f"tenants/{operation.tenant_id}"
         entry = self._audit.entry("TENANT_PURGE_ORDERED", tenant_id=operation.tenant_id, subject=subject, actor=actor)
         try:
@@ -222,14 +221,9 @@ class TenantRecords:
             await self._next(operation, due_at, **changes)
 
     async def _next(self, operation: Operation, due_at: datetime | None, **changes: object) -> Operation:
-        following = self._changed(operation, **changes)
+        following = operation.changed(by=PURGER, at=self._clock(), **changes)
         await self._database.write(self._operations.changed(following, due_at))
         return following
-
-    def _changed(self, operation: Operation, **changes: object) -> Operation:
-        record = {"date_last_updated": self._clock(), "version": operation.version + 1}
-        fields = operation.model_dump(by_alias=False) | {"last_updated_by": PURGER} | record | changes
-        return Operation.model_validate(fields)
 
     async def _current(self, tenant_id: str, operation_id: str) -> Operation:
         operation = await self._operations.find(tenant_id, operation_id)

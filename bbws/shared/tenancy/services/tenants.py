@@ -28,7 +28,7 @@ from bbws.shared.contracts.tenancy.tenants import (
     TenantPatch,
     TenantStatus,
 )
-from bbws.shared.core.audit import AuditTrail
+from bbws.shared.core.audit import AuditEntries
 from bbws.shared.core.outbox import Outbox
 from bbws.shared.dynamo.database import Database, Put
 from bbws.shared.errors import Conflict
@@ -40,7 +40,7 @@ GRACE = timedelta(days=30)
 
 
 class Tenants:
-    def __init__(self, database: Database, outbox: Outbox, audit: AuditTrail, clock: Clock) -> None:
+    def __init__(self, database: Database, outbox: Outbox, audit: AuditEntries, clock: Clock) -> None:
         self._outbox = outbox
         self._audit = audit
         self._tenants = TenantRepository(database)

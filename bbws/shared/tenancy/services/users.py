@@ -11,7 +11,7 @@ from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.contracts.tenancy.tenant_events import RegistrationData, RegistrationRequested, TenantUpdated
 from bbws.shared.contracts.tenancy.tenants import Tenant
 from bbws.shared.contracts.tenancy.users import TenantRole, UserAssignment, UserAssignmentDraft
-from bbws.shared.core.audit import AuditTrail
+from bbws.shared.core.audit import AuditEntries
 from bbws.shared.core.outbox import Outbox
 from bbws.shared.dynamo.database import Database, Put, Write
 from bbws.shared.dynamo.retries import once_settled
@@ -36,7 +36,7 @@ class Users:
     """`actor` is who acts, as the audit trail names them. A tenant that is deleted changes no more: Conflict."""
 
     def __init__(
-        self, database: Database, directory: UserDirectory, outbox: Outbox, audit: AuditTrail, clock: Clock
+        self, database: Database, directory: UserDirectory, outbox: Outbox, audit: AuditEntries, clock: Clock
     ) -> None:
         self._users = UserRepository(database)
         self._tenants = TenantRepository(database)
@@ -137,8 +137,7 @@ class Users:
         tenant, standing, owners = await self._as_it_stands(tenant_id, user_id, version)
         if standing.role == role:
             return standing
-        record = {"date_last_updated": self._clock(), "last_updated_by": actor, "version": version + 1}
-        changed = UserAssignment.model_validate(standing.model_dump(by_alias=False) | record | {"role": role})
+        changed = standing.changed(by=actor, at=self._clock(), role=role)
         entry = self._entry("USER_ROLE_CHANGED", actor, before=standing, after=changed)
         counted = self._owner_gone(standing, owners) if standing.role == "OWNER" else []
         if role == "OWNER":

@@ -54,7 +54,7 @@ async def test_a_seal_shows_once_the_sealer_came_by(api: Api) -> None:
     """Until then it is null, and the entry can be read all the same."""
     tenant = await _orders(api, 1)
     assert [entry["seal"] for entry in (await api.get(_path(tenant))).json["items"]] == [None, None]
-    await api.services.audits.seal_due()
+    await api.services.audit_trails.seal_due()
     assert [entry["seal"]["sequence"] for entry in (await api.get(_path(tenant))).json["items"]] == [2, 1]
 
 

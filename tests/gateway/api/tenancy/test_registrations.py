@@ -8,6 +8,7 @@ import pytest
 from bbws.gateway.api.tenancy.registrations import ANSWERED_AFTER_S
 from bbws.shared.ids import new_id
 from bbws.shared.settings import Settings
+from bbws.shared.tenancy.repositories.tenants import TenantRepository
 from tests.gateway.support import Answer, Api
 from tests.support.builders import registration_requested
 from tests.support.emulator import Aws
@@ -73,7 +74,7 @@ async def test_an_address_that_is_none_is_told(public: Api) -> None:
 async def _token(api: Api, aws: Aws, email: str) -> str:
     """Asked for at the API, mailed as the consumer mails it."""
     assert (await api.post(REGISTRATIONS, {"email": email})).status == 202
-    tenant = await api.services.registrations._tenants.find_by_email(email)
+    tenant = await TenantRepository(api.services.database).find_by_email(email)
     assert tenant
     await api.services.registrations.mail_link(registration_requested(tenant))
     return token_in((await mails_to(aws, email))[-1])

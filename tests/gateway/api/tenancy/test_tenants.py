@@ -34,7 +34,7 @@ def _parts(answer: Answer) -> set[str]:
 
 
 async def _events(api: Api, tenant: Tenant) -> list[str]:
-    database = api.services.tenants._tenants._database
+    database = api.services.database
     return [event.type for event in await events_of(database, tenant.id)]
 
 
@@ -340,7 +340,7 @@ async def test_operation_is_shown_to_the_owners_of_its_tenant(api: Api) -> None:
     tenant, now = await api.a_tenant(), api.services.clock()
     record = {"date_created": now, "date_last_updated": now, "last_updated_by": "test"}
     operation = Operation(id=new_id(), tenant_id=tenant.id, kind="TENANT_PURGE", **record)
-    database = api.services.operations._operations._database
+    database = api.services.database
     await database.transact(OperationRepository(database).new(operation, now))
     expected: dict[TenantRole | None, int] = {"OWNER": 200, "MEMBER": 403, None: 404}
     for role, status in expected.items():

@@ -14,6 +14,6 @@ async def test_campaigns_of_a_product_come_by_first_day(shared_market: Market) -
     for day in days:
         await shared_market.campaign(product, from_date=day)
     await shared_market.campaign(await shared_market.product())
-    repository = CampaignRepository(shared_market.services.orders._database)
+    repository = CampaignRepository(shared_market.services.database)
     found = await paged(partial(repository.list_of_product, product.id), limit=2)
     assert [[str(campaign.from_date) for campaign in page] for page in found] == [sorted(days)[:2], sorted(days)[2:]]

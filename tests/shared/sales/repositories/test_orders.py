@@ -11,7 +11,7 @@ async def test_orders_are_found_by_status(market: Market) -> None:
     """AP-3 feeds operators: oldest first, and an order leaves the list with its status."""
     orders = [await market.order() for _ in range(4)]
     await market.services.orders.record_payment(paid(orders[1]))
-    repository = OrderRepository(market.services.orders._database)
+    repository = OrderRepository(market.services.database)
     waiting = await paged(partial(repository.list_by_status, "PENDING_PAYMENT"), limit=2)
     settled = await paged(partial(repository.list_by_status, "PAID"), limit=2)
     assert [[order.id for order in page] for page in waiting] == [[orders[0].id, orders[2].id], [orders[3].id]]
@@ -26,7 +26,7 @@ async def test_orders_and_payments_come_page_by_page(shared_market: Market) -> N
     payments = [paid(orders[0]) for _ in range(3)]
     for event in (*payments, paid(other)):
         await shared_market.services.orders.record_payment(event)
-    repository = OrderRepository(shared_market.services.orders._database)
+    repository = OrderRepository(shared_market.services.database)
     listed = await paged(partial(repository.list_of_tenant, tenant.id), limit=2)
     assert [[order.id for order in page] for page in listed] == [[orders[2].id, orders[1].id], [orders[0].id]]
     told = await paged(partial(repository.list_payments, tenant.id, orders[0].id), limit=2)
@@ -37,6 +37,6 @@ async def test_orders_and_payments_come_page_by_page(shared_market: Market) -> N
 async def test_order_is_found_by_its_id_alone(shared_market: Market) -> None:
     """An ITN whose tenant is a lie still finds its order; an id that is none finds nothing."""
     order = await shared_market.order()
-    repository = OrderRepository(shared_market.services.orders._database)
+    repository = OrderRepository(shared_market.services.database)
     assert await repository.find_anywhere(order.id) == order
     assert await repository.find_anywhere("TENANT#x") is None

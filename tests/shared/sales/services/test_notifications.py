@@ -23,7 +23,7 @@ async def _a_sale(market: Market, **fields: object) -> tuple[OrderCreated, Invoi
     event = paid(await market.order(**fields))
     issued = invoiced(event)
     for key, content in ((issued.data.document_key, b"%PDF-1"), (issued.data.internal_document_key, b"%PDF-2")):
-        await market.services.invoices._documents.put_once(key, content, "application/pdf")
+        await market.services.document_store.put_once(key, content, "application/pdf")
     return event, issued
 
 

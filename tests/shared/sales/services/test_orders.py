@@ -244,7 +244,7 @@ async def test_outage_is_told_as_unavailable(market: Market) -> None:
 async def test_checkout_is_signed_as_payfast_checks_it(shared_market: Market) -> None:
     """PayFast hashes the fields in the order of the form, non-blank, PHP-encoded, the passphrase last."""
     settings = settings_for(shared_market.aws)
-    checked = Orders(shared_market.services.orders._database, shared_market.services.audit, MovedClock(), settings)
+    checked = Orders(shared_market.services.database, shared_market.services.audit_entries, MovedClock(), settings)
     names = ["O'Brien & Söhne ~ 100%", "Second"]
     products = [await shared_market.product(name=name) for name in names]
     order = await shared_market.place(await shared_market.tenant(), *products)

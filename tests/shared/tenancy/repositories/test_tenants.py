@@ -7,23 +7,18 @@ from functools import partial
 from bbws.shared.contracts.operations import Operation
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.contracts.tenancy.tenants import Hold, Tenant
-from bbws.shared.dynamo.database import Database
 from bbws.shared.ids import new_id
 from bbws.shared.tenancy.repositories.operations import OperationRepository
 from bbws.shared.tenancy.repositories.tenants import TenantRepository
-from tests.support.builders import PLACED_AT, a_tenant
+from tests.support.builders import PAID_AT, PLACED_AT, a_tenant
 from tests.support.market import Market
 from tests.support.paging import paged
 
 
-def _database(market: Market) -> Database:
-    return market.services.tenants._tenants._database
-
-
 async def _stored(market: Market, *tenants: Tenant) -> TenantRepository:
-    repository = TenantRepository(_database(market))
+    repository = TenantRepository(market.services.database)
     for tenant in tenants:
-        await _database(market).transact(repository.new(tenant))
+        await market.services.database.transact(repository.new(tenant))
     return repository
 
 
@@ -53,7 +48,7 @@ async def test_tenants_are_listed_by_status_the_last_changed_first(market: Marke
 async def test_tenant_moves_between_the_lists_with_its_status(market: Market) -> None:
     """The index follows the change: it is on one list, never on both or on none."""
     tenant = await market.tenant()
-    repository = TenantRepository(_database(market))
+    repository = TenantRepository(market.services.database)
     await market.services.tenants.park(tenant.id, reason="pause", actor="test")
     assert await _paged(partial(repository.list_by_status, "PARKED"), limit=2) == [[tenant.id]]
     assert await _paged(partial(repository.list_by_status, "ACTIVE"), limit=2) == [[]]
@@ -86,8 +81,8 @@ async def test_lists_follow_a_change_of_names(market: Market) -> None:
     """Somebody who looks for the old name finds nobody, and by the new one the tenant."""
     before = a_tenant()
     repository = await _stored(market, before)
-    after = before.changed(email="new@protea.example", organization_name=None, version=2)
-    await _database(market).transact(repository.changed(before, after))
+    after = before.changed(by="operator", at=PAID_AT, email="new@protea.example", organization_name=None)
+    await market.services.database.transact(repository.changed(before, after))
     assert before.organization_name is not None
     assert await _paged(partial(repository.list_by_organization, before.organization_name), limit=2) == [[]]
     assert await _paged(partial(repository.list_by_email, before.email), limit=2) == [[]]
@@ -96,12 +91,12 @@ async def test_lists_follow_a_change_of_names(market: Market) -> None:
 
 async def test_operations_are_found_by_id_and_listed_by_status(market: Market) -> None:
     """The id is all that a 202 gives; a tenant's list says newest first what is still under way."""
-    repository, tenant_id = OperationRepository(_database(market)), new_id()
+    repository, tenant_id = OperationRepository(market.services.database), new_id()
     operations = [_operation(tenant_id, number) for number in range(5)]
     for operation in operations:
-        await _database(market).transact(repository.new(operation, PLACED_AT))
-    done = Operation.model_validate(operations[2].model_dump() | {"status": "SUCCEEDED", "version": 2})
-    await _database(market).write(repository.changed(done, None))
+        await market.services.database.transact(repository.new(operation, PLACED_AT))
+    done = operations[2].changed(by="relay", at=PAID_AT, status="SUCCEEDED")
+    await market.services.database.write(repository.changed(done, None))
     assert await repository.find_anywhere(done.id) == done
     assert await repository.find_anywhere(new_id()) is None
     ids = [operation.id for operation in reversed(operations)]

@@ -31,7 +31,7 @@ async def _entries(market: Market, trail: str, subject: str) -> list[AuditEntry]
     found: list[AuditEntry] = []
     page = PageRequest(100)
     while True:
-        listed = await market.services.audits.list(trail, page)
+        listed = await market.services.audit_trails.list(trail, page)
         found += [entry for entry in listed.items if f"{entry.subject}/".startswith(f"{subject}/")]
         if listed.next_cursor is None:
             return found[::-1]

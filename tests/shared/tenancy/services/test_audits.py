@@ -38,7 +38,7 @@ class Trails:
         self.aws = aws
         self.services = services
         self.clock = clock
-        self.database: Database = services.audits._database
+        self.database: Database = services.database
         self.repository = AuditRepository(self.database)
 
     async def write(self, many: int, trail: str | None = None, **fields: Any) -> str:
@@ -52,13 +52,13 @@ class Trails:
         return trail
 
     async def all(self, trail: str) -> list[AuditEntry]:
-        return [entry async for entry in self.services.audits.export(trail)]
+        return [entry async for entry in self.services.audit_trails.export(trail)]
 
     async def seal(self) -> int:
-        return await self.services.audits.seal_due()
+        return await self.services.audit_trails.seal_due()
 
     async def findings(self, trail: str, **asked: Any) -> list[tuple[str, int | None]]:
-        return list(kinds(await self.services.audits.verify(trail, **asked)))
+        return list(kinds(await self.services.audit_trails.verify(trail, **asked)))
 
     async def sequences(self, trail: str) -> list[int]:
         return sorted(entry.seal.sequence for entry in await self.all(trail) if entry.seal)
@@ -74,10 +74,10 @@ async def trails(provisioned_tables: Any, aws: Aws) -> AsyncIterator[Trails]:
 async def test_entries_are_sealed_once_and_the_trail_holds(trails: Trails) -> None:
     """The sealer runs behind: nothing that writes waits for it, and nothing is sealed twice."""
     trail = await trails.write(3)
-    assert (await trails.services.audits.verify(trail)).waiting == 3
+    assert (await trails.services.audit_trails.verify(trail)).waiting == 3
     assert await trails.seal() == 3
     assert await trails.seal() == 0
-    report = await trails.services.audits.verify(trail)
+    report = await trails.services.audit_trails.verify(trail)
     assert (report.entries, report.sealed_up_to, report.waiting, report.findings) == (3, 3, 0, [])
     assert await trails.sequences(trail) == [1, 2, 3]
 
@@ -98,7 +98,8 @@ async def test_two_sealers_at_once_make_one_chain(trails: Trails) -> None:
     """Two of these processes run during every deployment; whoever comes second leaves the entry to the first."""
     trail = await trails.write(200)
     async with bootstrap(trails.services.settings, clock=trails.clock) as other:
-        sealed = await asyncio.gather(*(audits.seal_due() for audits in (trails.services.audits, other.audits) * 2))
+        sealers = (trails.services.audit_trails, other.audit_trails) * 2
+        sealed = await asyncio.gather(*(sealer.seal_due() for sealer in sealers))
     assert sum(sealed) + await trails.seal() == 200
     assert await trails.sequences(trail) == list(range(1, 201))
     assert await trails.findings(trail) == []
@@ -115,7 +116,7 @@ async def test_a_sealer_that_read_an_old_head_changes_nothing(trails: Trails) ->
     (waiting,) = (entry for entry in await trails.all(trail) if entry.seal is None)
     for head in (old_head, None):
         with pytest.raises(HeadMoved):
-            await trails.services.audits._extend(trail, head, [waiting])
+            await trails.services.audit_trails._extend(trail, head, [waiting])
     assert await trails.seal() == 1
     assert await trails.sequences(trail) == [1, 2, 3]
     assert await trails.findings(trail) == []
@@ -135,7 +136,7 @@ async def test_a_sealer_that_dies_between_leaves_a_chain_that_goes_on(trails: Tr
     assert SEALED_AT_ONCE <= len(await trails.sequences(trail)) < many
     assert await trails.findings(trail) == []
     async with bootstrap(trails.services.settings, clock=trails.clock) as other:
-        await other.audits.seal_due()
+        await other.audit_trails.seal_due()
     assert await trails.sequences(trail) == list(range(1, many + 1))
     assert await trails.findings(trail) == []
 
@@ -274,7 +275,7 @@ async def test_a_trail_is_listed_newest_first_by_pages(trails: Trails) -> None:
     page = PageRequest(2)
     pages = 0
     while True:
-        found = await trails.services.audits.list(trail, page)
+        found = await trails.services.audit_trails.list(trail, page)
         listed += found.items
         pages += 1
         if found.next_cursor is None:
@@ -298,8 +299,8 @@ async def test_a_trail_that_is_wiped_whole_does_not_look_like_one_that_holds(tra
 async def test_an_unknown_tenant_has_no_trail(trails: Trails) -> None:
     """A slip of the pen must not look like a trail that holds; the platform's is always there."""
     for asked in (
-        trails.services.audits.list(new_id(), PageRequest()),
-        trails.services.audits.verify(new_id()),
+        trails.services.audit_trails.list(new_id(), PageRequest()),
+        trails.services.audit_trails.verify(new_id()),
         trails.all(new_id()),
     ):
         with pytest.raises(NotFound):

@@ -46,12 +46,12 @@ async def _signs_in(market: Market, email: str, password: str = PASSWORD) -> boo
 
 
 async def _owners(market: Market, tenant: Tenant) -> list[UserAssignment]:
-    users = UserRepository(market.services.orders._database)
+    users = UserRepository(market.services.database)
     return [user for user in (await users.list_of_tenant(tenant.id, PageRequest())).items if user.role == "OWNER"]
 
 
 async def _actions(market: Market, tenant: Tenant) -> list[str]:
-    entries = await AuditRepository(market.services.orders._database).list_of_tenant(tenant.id, PageRequest(100))
+    entries = await AuditRepository(market.services.database).list_of_tenant(tenant.id, PageRequest(100))
     return sorted(entry.action for entry in entries.items)
 
 

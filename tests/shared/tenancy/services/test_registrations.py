@@ -39,7 +39,7 @@ async def _tenant_of(market: Market, email: str) -> Tenant:
 
 
 async def _actions(market: Market, tenant_id: str) -> list[str]:
-    entries = await AuditRepository(market.services.orders._database).list_of_tenant(tenant_id, PageRequest(100))
+    entries = await AuditRepository(market.services.database).list_of_tenant(tenant_id, PageRequest(100))
     return sorted(entry.action for entry in entries.items)
 
 

@@ -11,7 +11,6 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from bbws.shared.contracts.tenancy.tenants import Tenant
-from bbws.shared.dynamo.database import Database
 from bbws.shared.errors import Conflict, PreconditionFailed
 from bbws.shared.tenancy.repositories.tenants import TenantRepository
 from bbws.shared.tenancy.services.tenants import GRACE
@@ -55,10 +54,6 @@ class Model:
             self.events.append(event)
 
 
-def _database(market: Market) -> Database:
-    return market.services.tenants._tenants._database
-
-
 def _act(market: Market, tenant: Tenant, action: str) -> Act:
     method: Any = getattr(market.services.tenants, action)
     more = {"version": tenant.version} if action == "delete" else {"reason": f"to {action}"}
@@ -83,8 +78,8 @@ async def test_any_course_of_actions_ends_where_the_model_says(shared_market: Ma
         assert {hold for hold, _ in STATUS if getattr(tenant, hold)} == model.holds
     assert tenant == await shared_market.services.tenants.get(tenant.id)
     assert (tenant.status, tenant.active) == (model.status, "deleted" not in model.holds)
-    assert [event.type for event in await events_of(_database(shared_market), tenant.id)] == model.events
-    trail = await trail_of(_database(shared_market), tenant.id)
+    assert [event.type for event in await events_of(shared_market.services.database, tenant.id)] == model.events
+    trail = await trail_of(shared_market.services.database, tenant.id)
     assert [entry.action for entry in trail] == model.events
 
 
@@ -96,7 +91,7 @@ async def test_parking_twice_publishes_once(shared_market: Market) -> None:
     assert again == parked
     assert parked.parked is not None
     assert (parked.status, parked.parked.reason, parked.parked.by) == ("PARKED", "Closed in December", OPERATOR)
-    created, event = await events_of(_database(shared_market), tenant.id)
+    created, event = await events_of(shared_market.services.database, tenant.id)
     assert (created.type, event.type, event.data.reason) == ("TENANT_CREATED", "TENANT_PARKED", "Closed in December")
     assert event.data.tenant == parked
 
@@ -107,7 +102,7 @@ async def test_parking_fifty_times_at_once_publishes_once(shared_market: Market)
     answers = await asyncio.gather(*(tenants.park(tenant.id, reason=f"reason {n}", actor=OPERATOR) for n in range(50)))
     assert len({answer.parked.reason for answer in answers if answer.parked}) == 1
     assert {answer.version for answer in answers} == {2}
-    assert [event.type for event in await events_of(_database(shared_market), tenant.id)] == [
+    assert [event.type for event in await events_of(shared_market.services.database, tenant.id)] == [
         "TENANT_CREATED",
         "TENANT_PARKED",
     ]
@@ -134,7 +129,7 @@ async def test_holds_are_independent_of_each_other(shared_market: Market) -> Non
     deleted = await tenants.delete(tenant.id, version=suspended.version, actor=OPERATOR)
     assert (deleted.status, deleted.active) == ("DELETED", False)
     restored = await tenants.restore(tenant.id, actor=OPERATOR)
-    assert restored.changed(date_last_updated=suspended.date_last_updated, version=suspended.version) == suspended
+    assert restored.replace(date_last_updated=suspended.date_last_updated, version=suspended.version) == suspended
     assert (await tenants.resume(tenant.id, actor=OPERATOR)).status == "PARKED"
 
 
@@ -156,7 +151,7 @@ async def test_deleted_tenant_is_purged_after_thirty_days_unless_it_is_restored(
     deleted = await tenants.delete(tenant.id, version=1, actor=OPERATOR)
     assert deleted.deleted is not None
     assert deleted.purge_at == deleted.deleted.since + GRACE
-    waiting = TenantRepository(_database(shared_market))
+    waiting = TenantRepository(shared_market.services.database)
     assert tenant.id in {each.id for each in await waiting.list_to_purge(deleted.purge_at)}
     assert tenant.id not in {each.id for each in await waiting.list_to_purge(deleted.deleted.since)}
     assert (await tenants.restore(tenant.id, actor=OPERATOR)).purge_at is None
@@ -184,7 +179,7 @@ async def test_audit_trail_tells_who_why_and_what_changed(shared_market: Market)
     """The entry is of the same transaction, and holds only the fields that differ."""
     tenant, tenants = await shared_market.tenant(), shared_market.services.tenants
     await tenants.suspend(tenant.id, reason="unpaid", actor=OPERATOR)
-    _, entry = await trail_of(_database(shared_market), tenant.id)
+    _, entry = await trail_of(shared_market.services.database, tenant.id)
     assert entry.details is not None
     assert (entry.action, entry.actor, entry.details.reason) == ("TENANT_SUSPENDED", OPERATOR, "unpaid")
     assert entry.details.before["status"] == "ACTIVE"

@@ -47,7 +47,7 @@ class Archive(Market):
 
     @property
     def database(self) -> Database:
-        return self.services.tenants._tenants._database
+        return self.services.database
 
     async def customer(self) -> tuple[Tenant, Order]:
         """A tenant with a user, a division, and a paid order with everything that stands beside one."""

@@ -11,6 +11,8 @@ from bbws.shared.contracts.pages import PageRequest
 from bbws.shared.contracts.tenancy.tenants import Email, Tenant, TenantDraft, TenantPatch
 from bbws.shared.errors import Conflict, NotFound, PreconditionFailed
 from bbws.shared.ids import new_id
+from bbws.shared.tenancy.repositories.tenants import TenantRepository
+from tests.support.builders import PAID_AT
 from tests.support.market import OPERATOR, Market
 from tests.support.tenants import events_of, trail_of
 
@@ -159,7 +161,7 @@ async def test_one_of_fifty_changes_of_the_same_version_wins(shared_market: Mark
 
 async def test_change_that_changes_nothing_leaves_no_trace(shared_market: Market) -> None:
     """A form that is saved as it was is no event; a name in other capitals is one, and keeps its guard."""
-    tenants, database = shared_market.services.tenants, shared_market.services.tenants._tenants._database
+    tenants, database = shared_market.services.tenants, shared_market.services.database
     tenant = await shared_market.tenant(organization_name=f"Org {new_id()}")
     assert tenant.organization_name is not None
     same = TenantPatch(email=tenant.email, environment="prod")
@@ -175,10 +177,10 @@ async def test_change_that_changes_nothing_leaves_no_trace(shared_market: Market
 
 async def test_new_email_has_yet_to_be_validated(shared_market: Market) -> None:
     """VALIDATED says that a link to this very address was used; of a new address nobody knows yet."""
-    tenants = shared_market.services.tenants
+    tenants, database = shared_market.services.tenants, shared_market.services.database
     tenant = await shared_market.tenant()
-    validated = tenant.changed(registration_status="VALIDATED", version=2)
-    await tenants._tenants._database.transact(tenants._tenants.changed(tenant, validated))
+    validated = tenant.changed(by=OPERATOR, at=PAID_AT, registration_status="VALIDATED")
+    await database.transact(TenantRepository(database).changed(tenant, validated))
     patch = TenantPatch(email=f"{new_id()}@example.com")
     assert (await tenants.update(tenant.id, patch, version=2, actor=OPERATOR)).registration_status == "UNVALIDATED"
 
