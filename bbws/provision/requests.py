@@ -10,7 +10,8 @@ from bbws.shared.topology import DEAD_LETTER_RETENTION_S, PRIMARY_KEY, Pool, Que
 NO_PUBLIC_ACCESS = dict.fromkeys(
     ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
 )
-SSE_S3 = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
+SSE_ALGORITHM = "AES256"
+SSE_S3 = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": SSE_ALGORITHM}}]}
 
 
 def table_request(table: Table) -> dict[str, Any]:

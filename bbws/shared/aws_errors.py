@@ -42,6 +42,7 @@ _ABSENT = frozenset(
         "ResourceNotFoundException",
         "NoSuchLifecycleConfiguration",
         "NoSuchPublicAccessBlockConfiguration",
+        "ServerSideEncryptionConfigurationNotFoundError",
     }
 )
 _SERVER_ERROR = 500

@@ -319,6 +319,13 @@ async def _public_bucket(clients: AwsClients, topology: Topology) -> None:
     await (await clients.get("s3")).delete_public_access_block(Bucket=topology.bucket("documents").name)
 
 
+async def _other_encryption(clients: AwsClients, topology: Topology) -> None:
+    s3, by_key = await clients.get("s3"), {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}
+    await s3.put_bucket_encryption(
+        Bucket=topology.bucket("documents").name, ServerSideEncryptionConfiguration={"Rules": [by_key]}
+    )
+
+
 async def _edited_template(clients: AwsClients, topology: Topology) -> None:
     s3 = await clients.get("s3")
     await s3.put_object(Bucket=topology.bucket("templates").name, Key="invoices/invoice.html", Body=b"edited")
@@ -356,6 +363,7 @@ _DRIFTS: tuple[tuple[Drift, str], ...] = (
     (_disabled_rule, "rule order-events-rule matches something else, or is off"),
     (_unversioned_bucket, "is not versioned"),
     (_public_bucket, "does not block public access"),
+    (_other_encryption, "encrypts with aws:kms, declared AES256"),
     (_edited_template, "template invoices/invoice.html is not the packaged one"),
     (_no_time_to_live, "table orders: time to live is not on expiresAt"),
     (_no_backups, "table orders: point-in-time recovery is off"),

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest_asyncio
 
-from bbws.provision.provisioner import Provisioner
+from bbws.provision.dynamodb import make_table
 from bbws.shared.dynamo.cursor import CursorSigner
 from bbws.shared.dynamo.database import Database
 from bbws.shared.integrations.aws import AwsClients
@@ -17,5 +17,5 @@ async def database(settings: Settings, clients: AwsClients) -> Database:
     """The tables `orders` and `idempotency` are there."""
     topology = Topology.for_settings(settings)
     for name in ("orders", "idempotency"):
-        await Provisioner(clients, settings, topology)._make_table(topology.table(name))
+        await make_table(clients, topology.table(name))
     return Database(partial(clients.get, "dynamodb"), CursorSigner("a key of this test"))

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from botocore.exceptions import ClientError
 
-from bbws.provision.user_pool import make_user_pool
+from bbws.provision.cognito import make_user_pool
 from bbws.shared.aws_errors import error_code
 from bbws.shared.bootstrap import bootstrap
 from bbws.shared.errors import Invalid, NotFound, Unauthenticated, Unavailable

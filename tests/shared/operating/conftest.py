@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from bbws.provision.provisioner import Provisioner
+from bbws.provision.dynamodb import make_table
 from bbws.shared.bootstrap import Services, bootstrap
 from bbws.shared.dynamo.keys import TENANTS
 from bbws.shared.integrations.aws import AwsClients
@@ -32,7 +32,7 @@ async def services(clients: AwsClients, settings: Settings, topology: Topology) 
             await sqs.create_queue(QueueName=name)
     for rule in topology.rules:
         await sqs.create_queue(QueueName=rule.dead_letter_queue)
-    await Provisioner(clients, settings, topology)._make_table(topology.table(TENANTS))
+    await make_table(clients, topology.table(TENANTS))
     async with bootstrap(settings) as services:
         yield services
 

@@ -1,0 +1,24 @@
+"""What is declared is also used."""
+
+import pytest
+
+from tests.support.market import Market, paid
+
+pytestmark = pytest.mark.needs("dynamodb", "s3", "events", "sns", "sqs", "sesv2", "faults")
+
+
+async def test_every_index_finds_something(market: Market) -> None:
+    """An index whose key nobody writes is empty for ever, and what it was to find is never found."""
+    order = await market.order()
+    await market.campaign(await market.product())
+    await market.services.orders.record_payment(event := paid(order))
+    await market.aws.inject("events")
+    await market.services.outbox.commit([], [event])
+    async with market.aws.client("dynamodb") as dynamodb:
+        empty = [
+            f"{table.name}.{index.name}"
+            for table in market.services.topology.tables
+            for index in table.indexes
+            if not (await dynamodb.scan(TableName=table.name, IndexName=index.name))["Items"]
+        ]
+    assert empty == []
