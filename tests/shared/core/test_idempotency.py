@@ -2,14 +2,16 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from bbws.shared.core.idempotency import KEPT, LEASE, Begun, IdempotencyKeys, StoredAnswer
-from bbws.shared.dynamo.database import Database
+from bbws.shared.dynamo.database import Database, Put, Update
 from bbws.shared.dynamo.keys import IDEMPOTENCY
 from bbws.shared.errors import Conflict, Invalid
 from tests.support.clock import HandClock
+from tests.support.meanwhile import meanwhile
 
 pytestmark = pytest.mark.needs("dynamodb")
 CREATED = StoredAnswer(201, {"location": "/v1.0/orders/1", "etag": '"1"'}, b'{"id":"1"}\xff')
@@ -107,3 +109,66 @@ async def test_of_twenty_that_take_over_one_begins(keys: IdempotencyKeys, clock:
     answers = await asyncio.gather(*(_begin(keys) for _ in range(20)), return_exceptions=True)
     assert sum(isinstance(answer, Begun) for answer in answers) == 1
     assert sum(isinstance(answer, Conflict) for answer in answers) == 19
+
+
+async def test_a_claim_whose_answer_was_lost_is_the_callers_own(
+    keys: IdempotencyKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SDK asks again by itself and meets what it wrote: 409 for the only request there is would be absurd."""
+    write = Database.write
+
+    async def written_twice(database: Database, claim: Put) -> None:
+        await write(database, claim)
+        await write(database, claim)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Database, "write", written_twice)
+        begun = await _begin(keys)
+    await keys.finish(begun, CREATED)
+    assert await keys.begin("tenant-1 POST /orders", "key-1", "body") == CREATED
+
+
+async def test_a_key_that_goes_while_it_is_looked_at_is_a_conflict(
+    keys: IdempotencyKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DynamoDB deletes what has expired at any moment: the client repeats, and is the first one then."""
+    await _begin(keys)
+
+    async def gone(*_: Any) -> None:
+        return None
+
+    monkeypatch.setattr(Database, "find", gone)
+    with pytest.raises(Conflict, match="repeat it"):
+        await _begin(keys)
+
+
+@pytest.mark.parametrize("ending", ["finish", "abandon"])
+async def test_who_comes_back_after_the_lease_changes_nothing(
+    keys: IdempotencyKeys, clock: HandClock, ending: str
+) -> None:
+    """A request that hung for a minute must neither answer for the one that took over nor open its key to a third."""
+    late = await _begin(keys)
+    clock.move(LEASE)
+    now = await _begin(keys)
+    await (keys.finish(late, CREATED) if ending == "finish" else keys.abandon(late))
+    with pytest.raises(Conflict, match="under way"):
+        await _begin(keys)
+    answer = StoredAnswer(201, {}, b"of the second")
+    await keys.finish(now, answer)
+    assert await keys.begin("tenant-1 POST /orders", "key-1", "body") == answer
+
+
+async def test_only_one_takes_over_what_two_saw(keys: IdempotencyKeys, clock: HandClock) -> None:
+    """Both read the same lease that has ended; whoever writes second is told so, and creates nothing."""
+    await _begin(keys)
+    clock.move(LEASE)
+    taken: list[Begun] = []
+
+    async def other() -> None:
+        clock.move(MOMENT)
+        taken.append(await _begin(keys))
+
+    with meanwhile(other, before=lambda write: isinstance(write, Update)), pytest.raises(Conflict, match="under way"):
+        await _begin(keys)
+    await keys.finish(taken[0], CREATED)
+    assert await keys.begin("tenant-1 POST /orders", "key-1", "body") == CREATED

@@ -17,11 +17,13 @@ from bbws.shared.dynamo.codec import Item
 from bbws.shared.dynamo.database import ConditionFailed, Database, Put
 from bbws.shared.dynamo.keys import ORDERS
 from bbws.shared.errors import Rejected, Unavailable
+from bbws.shared.ids import new_id
 from bbws.shared.integrations.aws import AwsClients
 from bbws.shared.integrations.event_bus import EventBus
 from tests.support.builders import a_paid_order, an_item, order_created
 from tests.support.clock import HandClock
 from tests.support.emulator import Aws
+from tests.support.scripted import Answer, Scripted, refusal
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.needs("dynamodb", "events", "sqs")
@@ -138,6 +140,87 @@ async def test_what_could_not_be_published_is_published_by_a_later_sweep_once(
     assert await outbox.sweep() == 1
     assert await outbox.sweep() == 0
     assert await witness.ids(1) == {event.id: 1}
+
+
+REFUSED: Answer = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]}
+TAKEN: Answer = {"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]}
+
+
+def _behind(bus: Scripted, database: Database, clock: HandClock) -> Outbox:
+    return Outbox(database, EventBus(bus, BUS), clock, table=ORDERS, grace=GRACE)
+
+
+async def test_an_event_that_the_bus_refuses_in_a_good_answer_stays_due(database: Database, clock: HandClock) -> None:
+    """PutEvents says 200 and lists what failed: marked as published, the paid order would never be invoiced."""
+    outbox = _behind(Scripted(REFUSED, REFUSED, TAKEN), database, clock)
+    await outbox.commit([_state("order")], [order_created()])
+    assert await _due(database) == 1
+    clock.move(GRACE)
+    with pytest.raises(Unavailable, match="InternalFailure"):
+        await outbox.sweep()
+    clock.move(GRACE)
+    assert (await outbox.sweep(), await _due(database)) == (1, 0)
+
+
+async def test_each_event_of_a_commit_is_published_whatever_became_of_the_one_before(
+    database: Database, clock: HandClock
+) -> None:
+    """A new tenant and the wish for its link leave together: one refused entry must not hold up the other."""
+    bus = Scripted(REFUSED, TAKEN)
+    await _behind(bus, database, clock).commit([], [order_created(), order_created()])
+    assert bus.operations == ["put_events", "put_events"]
+    assert await _due(database) == 1
+
+
+async def test_a_row_is_taken_before_it_is_published_and_marked_after(database: Database, clock: HandClock) -> None:
+    """Taken later, two relays publish it; marked earlier, a crash in between loses it."""
+    due_at: list[Any] = []
+
+    class Bus(Scripted):
+        def __getattr__(self, operation: str) -> Any:
+            async def put_events(**request: Any) -> dict[str, Any]:
+                due_at.extend(row.get("dueAt") for row in await _rows(database))
+                return await super(Bus, self).__getattr__(operation)(**request)
+
+            return put_events
+
+    outbox = _behind(Bus(REFUSED, TAKEN), database, clock)
+    await outbox.commit([], [order_created()])
+    committed = due_at[0]
+    clock.move(GRACE)
+    await outbox.sweep()
+    assert due_at[1] > committed, "another relay must not see it as due"
+    (row,) = await _rows(database)
+    assert "dueAt" not in row
+
+
+async def test_an_event_may_be_as_large_as_eventbridge_takes_it(database: Database, clock: HandClock) -> None:
+    """The limit is of bytes, not of letters: one more is refused, and the last one that fits is sent."""
+    event = _of_size(MAX_EVENT_BYTES)
+    outbox = _behind(Scripted(TAKEN), database, clock)
+    await outbox.commit([], [event])
+    assert len((await _rows(database))[0]["envelope"].encode()) == MAX_EVENT_BYTES
+    with pytest.raises(Rejected):
+        await outbox.commit([], [_of_size(MAX_EVENT_BYTES + 1)])
+
+
+def _of_size(size: int) -> OrderCreated:
+    """Of so many bytes, with letters that take two."""
+    item = an_item()
+    bare = order_created(a_paid_order(item), event_id=new_id())
+    room = size - len(bare.to_json())
+    name = item.product_name + "ö" * (room // 2) + "x" * (room % 2)
+    order = bare.data.order.model_copy(update={"items": (item.model_copy(update={"product_name": name}),)})
+    return order_created(order, bare.data.payment, event_id=bare.id)
+
+
+@pytest.mark.parametrize("code", ["ValidationException", "AccessDeniedException"])
+async def test_a_commit_that_stands_is_no_error_whatever_the_bus_says(
+    database: Database, clock: HandClock, code: str
+) -> None:
+    """The order is stored: who hears of an error sends it again, and the event goes out by the relay in any case."""
+    await _behind(Scripted(refusal(code)), database, clock).commit([_state("order")], [order_created()])
+    assert await _due(database) == 1
 
 
 async def test_an_event_waits_its_grace_again_after_each_failed_sweep(
