@@ -27,7 +27,7 @@ from bbws.shared.sales.order_keys import PARAMETER as ORDER_KEY
 ROLE_FRESH_S = 30.0
 # Whatever else is done needs the role of this moment: who was removed must not come back by what they do meanwhile.
 _READS = frozenset({"GET", "HEAD"})
-MOST_ROLES = 10_000
+MAX_ROLES = 10_000
 
 _STAFF = {Role.ADMIN, Role.OPERATOR}
 
@@ -89,13 +89,13 @@ class Authorizer:
                 self._require_key(request)
             return None
         claims = await self._claims(request)
-        caller = Caller(claims.user_id, claims.email, await self._roles(request, claims))
+        caller = Caller(claims.user_id, claims.email, await self._roles(request, route, claims))
         caller.require(route.access)
         return caller
 
     def _require_key(self, request: web.Request) -> None:
         """Raises NotFound, as for an order that does not exist."""
-        tenant_id, order_id = (request.match_info[name].lower() for name in ("tenantId", "orderId"))
+        tenant_id, order_id = _id(request, "tenantId"), _id(request, "orderId")
         keys = request.query.getall(ORDER_KEY, [])
         if len(keys) != 1 or not self._opens(tenant_id, order_id, keys[0]):
             raise NotFound(f"there is no order {order_id}")
@@ -112,17 +112,24 @@ class Authorizer:
         except Unauthenticated as error:
             raise _unauthenticated(error.detail, "invalid_token") from error
 
-    async def _roles(self, request: web.Request, claims: Claims) -> frozenset[Role]:
-        roles = frozenset(role for role in _STAFF if role.value in claims.groups)
-        tenant_id, user_id = (request.match_info.get(name, "").lower() or None for name in ("tenantId", "userId"))
-        if tenant_id is not None:
-            may_remember = request.method in _READS
-            return roles or frozenset({await self._own_role(tenant_id, claims.user_id, may_remember=may_remember)})
-        if "operationId" in request.match_info:
-            return roles or frozenset({await self._role_for(request.match_info["operationId"].lower(), claims.user_id)})
-        if user_id is not None and user_id != claims.user_id and not roles:
-            raise NotFound(f"there is no user {user_id}")
-        return roles | {Role.SELF} if user_id == claims.user_id else roles
+    async def _roles(self, request: web.Request, route: Route, claims: Claims) -> frozenset[Role]:
+        """Staff's count everywhere; others must have one in the route's scope, or what it names looks unknown."""
+        staff = frozenset(role for role in _STAFF if role.value in claims.groups)
+        match route.scope:
+            case "tenant":
+                tenant_id, may_remember = _id(request, "tenantId"), request.method in _READS
+                return staff or frozenset({await self._own_role(tenant_id, claims.user_id, may_remember=may_remember)})
+            case "operation":
+                return staff or frozenset({await self._role_for(_id(request, "operationId"), claims.user_id)})
+            case "user":
+                user_id = _id(request, "userId")
+                if user_id == claims.user_id:
+                    return staff | {Role.SELF}
+                if not staff:
+                    raise NotFound(f"there is no user {user_id}")
+                return staff
+            case _:
+                return staff
 
     async def _role_for(self, operation_id: str, user_id: str) -> Role:
         """The role in the tenant whose operation it is; somebody else's looks like none."""
@@ -150,14 +157,18 @@ class Authorizer:
         self._known.pop(key, None)
         if role is not None:
             self._known[key] = role, now + ROLE_FRESH_S
-        if len(self._known) > MOST_ROLES:
+        if len(self._known) > MAX_ROLES:
             self._known.popitem(last=False)
+
+
+def _id(request: web.Request, name: str) -> str:
+    return request.match_info[name].lower()
 
 
 def _unauthenticated(detail: str, error: str | None) -> ClientError:
     """RFC 6750 section 3: without any token the challenge carries no error."""
-    told = f', error="{error}", error_description="{_UNQUOTABLE.sub("?", detail)}"' if error else ""
-    return ClientError(HTTPStatus.UNAUTHORIZED, detail, {"WWW-Authenticate": f'Bearer realm="bbws"{told}'})
+    reason = f', error="{error}", error_description="{_UNQUOTABLE.sub("?", detail)}"' if error else ""
+    return ClientError(HTTPStatus.UNAUTHORIZED, detail, {"WWW-Authenticate": f'Bearer realm="bbws"{reason}'})
 
 
 def _named(roles: frozenset[Role]) -> str:

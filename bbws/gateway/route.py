@@ -13,6 +13,10 @@ from bbws.gateway.permissions import Access, Right
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Shape = Literal["resource", "collection", "plain"]
+# Whose roles count: staff's alone (platform), or beside them those in the tenant that the path names, those in the tenant
+# whose operation it names, or the user themselves whom it names.
+Scope = Literal["platform", "tenant", "operation", "user"]
+_SCOPE_NAMES: Mapping[str, Scope] = {"tenantId": "tenant", "operationId": "operation", "userId": "user"}
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -59,9 +63,10 @@ def query_parameter(name: str, description: str, *choices: str, max_chars: int =
 class Route:
     """One method on one path.
 
-    `access` is the right that its caller needs, `public`, or `order-key` for pages of one order. `errors` are the
-    statuses with which the operation's own rules refuse; those that follow from the other fields (a right: 401, 403; a
-    body: 400, 413, 415, 422; If-Match: 412, 428 …) need not be repeated. Where `body_optional`, every field of
+    `access` is the right that its caller needs, `public`, or `order-key` for pages of one order. `scope` says whose
+    roles may give the right; the path must name it, and what lies below a tenant has no other. `errors` are the statuses
+    with which the operation's own rules refuse; those that follow from the other fields (a right: 401, 403; a body: 400,
+    413, 415, 422; If-Match: 412, 428 …) need not be repeated. Where `body_optional`, every field of
     `request` has a default. `max_body_bytes` of None is the limit of the settings. `cacheable` answers hold nothing
     personal. `page` routes answer people: they allow styles and scripts of this origin, and are not part of the API's
     description.
@@ -74,6 +79,7 @@ class Route:
     summary: str
     tag: str
     access: Access
+    scope: Scope | None = None
     description: str = ""
     request: type[BaseModel] | None = None
     request_media: str = JSON
@@ -107,9 +113,17 @@ class Route:
             raise LookupError(f"{self.operation_id}: {self.path} has no {' or '.join(sorted(unknown))}")
         return self.path.format(**({name: f"{{{name}}}" for name in self.path_names} | ids))
 
+    def _scope_of_path(self) -> Scope | None:
+        """None where nobody's roles are asked for. The first id counts: a user of a tenant is the tenant's."""
+        if not isinstance(self.access, Right):
+            return None
+        return next((_SCOPE_NAMES[name] for name in self.path_names if name in _SCOPE_NAMES), "platform")
+
     def __post_init__(self) -> None:
         if not isinstance(self.access, Right) and self.access not in {"public", "order-key"}:
             raise ValueError(f"{self.operation_id}: {self.access!r} says nobody who may")
+        if self.scope != self._scope_of_path():
+            raise ValueError(f"{self.operation_id}: the scope of {self.path} is {self._scope_of_path()}")
         if self.idempotency != "never" and self.method != "POST":
             raise ValueError(f"{self.operation_id}: only POST takes an Idempotency-Key")
         if self.if_match and self.method not in {"PUT", "PATCH", "DELETE"}:

@@ -190,7 +190,7 @@ async def test_role_that_is_lowered_changes_nothing_any_more(api: Api) -> None:
 
 async def test_memory_of_roles_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everybody who ever called must not stay in memory."""
-    monkeypatch.setattr(auth, "MOST_ROLES", 3)
+    monkeypatch.setattr(auth, "MAX_ROLES", 3)
 
     async def role_in(tenant_id: str, user_id: str) -> TenantRole:
         return "VIEWER"

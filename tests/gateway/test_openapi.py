@@ -10,6 +10,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from bbws.gateway.app import create_app
 from bbws.gateway.keys import ENDPOINTS
 from bbws.gateway.openapi import document
+from bbws.gateway.permissions import Right
 from bbws.gateway.route import Answer, Route
 from bbws.gateway.routes import ROUTES
 from bbws.shared.settings import Settings
@@ -83,6 +84,13 @@ async def _nothing(request: web.Request) -> web.Response:
         {"access": None},
         {"access": "orders:read"},
         {"access": ""},
+        {"access": "public", "scope": "platform"},
+        {"access": Right.TENANTS_LIST},
+        {"access": Right.TENANTS_LIST, "scope": "tenant"},
+        {"access": Right.TENANTS_READ, "scope": "platform", "path": "/x/{tenantId}"},
+        {"access": Right.USERS_READ, "scope": "user", "path": "/x/{tenantId}/users/{userId}"},
+        {"access": Right.USERS_READ, "scope": "tenant", "path": "/x/{userId}"},
+        {"access": Right.OPERATIONS_READ, "scope": "platform", "path": "/x/{operationId}"},
     ],
 )
 def test_route_refuses_what_cannot_be(wrong: dict[str, object]) -> None:

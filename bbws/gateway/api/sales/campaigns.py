@@ -49,6 +49,7 @@ ROUTES: tuple[Route, ...] = (
         summary="Start a campaign",
         tag="campaigns",
         access=Right.CATALOGUE_MANAGE,
+        scope="platform",
         description="A discount on one product, on South African days from `fromDate` to `toDate`, both included.",
         request=CampaignDraft,
         answers={201: Answer("Created", Campaign, "resource", etag=True, location=True)},

@@ -70,6 +70,7 @@ ROUTES: tuple[Route, ...] = (
         summary="Print an order, its receipt or its invoice",
         tag="orders",
         access=Right.ORDERS_READ,
+        scope="tenant",
         description="`kind` is order, receipt or invoice; the invoice is PDF only.",
         answers={200: Answer("The document", media=(HTML, PDF))},
         errors=(400, 406),

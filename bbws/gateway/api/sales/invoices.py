@@ -53,6 +53,7 @@ ROUTES: tuple[Route, ...] = (
         summary="Read an order's invoice",
         tag="orders",
         access=Right.ORDERS_READ,
+        scope="tenant",
         description="404 until it is issued. `_links.pdf` works for some minutes; read again for a new one.",
         answers={200: Answer("The invoice", InvoiceAnswer, "resource", etag=True)},
     ),

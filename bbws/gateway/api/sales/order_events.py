@@ -68,6 +68,7 @@ ROUTES: tuple[Route, ...] = (
         summary="Watch an order",
         tag="orders",
         access=Right.ORDERS_READ,
+        scope="tenant",
         description=(
             "The timeline as server-sent events, one per entry, `data` being the entry as JSON. The event `end` says "
             "that nothing more will come; without it, connect again with Last-Event-ID."

@@ -89,6 +89,7 @@ ROUTES: tuple[Route, ...] = (
         summary="List who changed what of a tenant",
         tag="audit",
         access=Right.AUDIT_READ,
+        scope="tenant",
         description=(
             "Newest first. `seal` is the entry's place in the tenant's hash chain; it comes some seconds after the "
             "change. `details` are gone once the tenant was purged."
@@ -104,6 +105,7 @@ ROUTES: tuple[Route, ...] = (
         summary="Download a tenant's whole audit trail",
         tag="audit",
         access=Right.AUDIT_READ,
+        scope="tenant",
         description="JSON Lines, oldest first. An answer that breaks off without its end is not complete.",
         answers={200: Answer("The trail, an entry on each line", AuditEntry, media=(JSON_LINES,))},
     ),
@@ -115,6 +117,7 @@ ROUTES: tuple[Route, ...] = (
         summary="List who changed what belongs to no tenant",
         tag="audit",
         access=Right.PLATFORM_AUDIT_READ,
+        scope="platform",
         description="Products, campaigns, dead letters. Newest first.",
         answers={200: Answer("One page of entries", AuditEntry, "collection")},
         paged=True,

@@ -132,6 +132,7 @@ ROUTES: tuple[Route, ...] = (
         summary="Create a tenant",
         tag="tenants",
         access=Right.TENANTS_CREATE,
+        scope="platform",
         description=(
             "By an operator; `contactEmail` is accepted for `email`, which is kept in lower case. E-mail and "
             "organisation are unique: 409 names each that is taken."
@@ -149,6 +150,7 @@ ROUTES: tuple[Route, ...] = (
         summary="List tenants",
         tag="tenants",
         access=Right.TENANTS_LIST,
+        scope="platform",
         description="By one filter at most; without any, those whose status is ACTIVE.",
         answers={200: Answer("One page of tenants", Tenant, "collection")},
         parameters=(
@@ -167,6 +169,7 @@ ROUTES: tuple[Route, ...] = (
         summary="Read a tenant",
         tag="tenants",
         access=Right.TENANTS_READ,
+        scope="tenant",
         description="`_links` say what this caller may do with it in its present state.",
         answers={200: Answer("The tenant", Tenant, "resource", etag=True)},
         conditional=True,
@@ -179,6 +182,7 @@ ROUTES: tuple[Route, ...] = (
         summary="Change what is said of a tenant",
         tag="tenants",
         access=Right.TENANTS_UPDATE,
+        scope="tenant",
         description=(
             "A JSON merge patch: what is left out stays. The e-mail is changed by operators alone, since orders of the "
             "shop go to the tenant that has their e-mail. 409 names each field that another tenant has, and refuses a "
@@ -197,6 +201,7 @@ ROUTES: tuple[Route, ...] = (
         summary="Delete a tenant",
         tag="tenants",
         access=Right.TENANTS_DELETE,
+        scope="tenant",
         description=(
             "Gone for its users at once; e-mail and organisation stay taken, and it can be restored for 30 days. Then, "
             f"or at once with `force=true` (which needs the right `{Right.TENANTS_PURGE.value}`), everything of it is "

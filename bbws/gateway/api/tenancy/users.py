@@ -80,6 +80,7 @@ ROUTES: tuple[Route, ...] = (
         summary="Give a user a role in a tenant",
         tag="users",
         access=Right.USERS_MANAGE,
+        scope="tenant",
         description=(
             "Somebody who has no password yet is invited by mail. A repeat changes nothing and answers 200; a user who "
             "has another role is 409: change it with PATCH. The first user makes the tenant REGISTERED."
@@ -100,6 +101,7 @@ ROUTES: tuple[Route, ...] = (
         summary="List the users of a tenant",
         tag="users",
         access=Right.USERS_READ,
+        scope="tenant",
         answers={200: Answer("One page of users", UserAssignment, "collection")},
         paged=True,
     ),
@@ -111,6 +113,7 @@ ROUTES: tuple[Route, ...] = (
         summary="Read a user's role in a tenant",
         tag="users",
         access=Right.USERS_READ,
+        scope="tenant",
         answers={200: Answer("The user", UserAssignment, "resource", etag=True)},
         conditional=True,
     ),
@@ -122,6 +125,7 @@ ROUTES: tuple[Route, ...] = (
         summary="Give a user another role in a tenant",
         tag="users",
         access=Right.USERS_MANAGE,
+        scope="tenant",
         description="The last owner stays owner: 409. A new role counts within 30 seconds, for changes at once.",
         request=UserRolePatch,
         answers={200: Answer("The user as they are now", UserAssignment, "resource", etag=True)},
@@ -136,6 +140,7 @@ ROUTES: tuple[Route, ...] = (
         summary="Take a user out of a tenant",
         tag="users",
         access=Right.USERS_MANAGE,
+        scope="tenant",
         description="The last owner stays: 409. The user keeps their sign-in and their roles in other tenants.",
         answers={204: Answer("Removed")},
         errors=(409,),
@@ -149,6 +154,7 @@ ROUTES: tuple[Route, ...] = (
         summary="List a user's tenants",
         tag="users",
         access=Right.USER_TENANTS_READ,
+        scope="user",
         description="With the user's role in each; for the user and for staff. A new role may show a moment later.",
         answers={200: Answer("One page of the user's roles", UserAssignment, "collection")},
         paged=True,
