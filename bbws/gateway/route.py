@@ -13,8 +13,8 @@ from bbws.gateway.permissions import Access, Right
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Shape = Literal["resource", "collection", "plain"]
-# Whose roles count: staff's alone (platform), or beside them those in the tenant that the path names, those in the tenant
-# whose operation it names, or the user themselves whom it names.
+# Whose roles count: staff's alone (platform); or, beside them, those in the tenant that the path names, those in the
+# tenant whose operation it names, or the user's own whom it names.
 Scope = Literal["platform", "tenant", "operation", "user"]
 _SCOPE_NAMES: Mapping[str, Scope] = {"tenantId": "tenant", "operationId": "operation", "userId": "user"}
 
@@ -64,9 +64,9 @@ class Route:
     """One method on one path.
 
     `access` is the right that its caller needs, `public`, or `order-key` for pages of one order. `scope` says whose
-    roles may give the right; the path must name it, and what lies below a tenant has no other. `errors` are the statuses
-    with which the operation's own rules refuse; those that follow from the other fields (a right: 401, 403; a body: 400,
-    413, 415, 422; If-Match: 412, 428 …) need not be repeated. Where `body_optional`, every field of
+    roles may give the right; the path must name it, and what lies below a tenant has no other. `errors` are the
+    statuses with which the operation's own rules refuse; those that follow from the other fields (a right: 401, 403; a
+    body: 400, 413, 415, 422; If-Match: 412, 428 …) need not be repeated. Where `body_optional`, every field of
     `request` has a default. `max_body_bytes` of None is the limit of the settings. `cacheable` answers hold nothing
     personal. `page` routes answer people: they allow styles and scripts of this origin, and are not part of the API's
     description.
