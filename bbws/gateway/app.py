@@ -8,6 +8,7 @@ from functools import partial
 
 from aiohttp import web
 
+from bbws.gateway.api.sales.documents import MAX_RENDERINGS, TOO_MANY_RENDERINGS
 from bbws.gateway.auth import Authorizer
 from bbws.gateway.background import Background
 from bbws.gateway.dependencies import Dependencies
@@ -30,9 +31,9 @@ from bbws.gateway.keys import (
 from bbws.gateway.metrics import Metrics
 from bbws.gateway.middlewares import endpoint, identify, observe, own_hosts_only, protect, render_errors
 from bbws.gateway.openapi import openapi_json
-from bbws.gateway.renderings import Renderings
 from bbws.gateway.route import Route
 from bbws.gateway.routes import ROUTES, STOREFRONT
+from bbws.gateway.single_flight import SingleFlight
 from bbws.gateway.storefront.pages import add_pages
 from bbws.gateway.streams import StreamLimits, TimelineStreams
 from bbws.shared.bootstrap import Services, bootstrap
@@ -45,7 +46,7 @@ from bbws.shared.settings import Settings
 KEEPALIVE_TIMEOUT_S = 75.0
 SHUTDOWN_TIMEOUT_S = 15.0
 
-_log = get_logger(__name__)
+log = get_logger(__name__)
 
 
 def create_app(
@@ -60,14 +61,14 @@ def create_app(
     app = web.Application(middlewares=middlewares, client_max_size=settings.max_body_bytes)
     _configure(app, settings)
     app[METRICS] = Metrics()
-    app[RENDERINGS] = Renderings()
+    app[RENDERINGS] = SingleFlight(MAX_RENDERINGS, TOO_MANY_RENDERINGS)
     app[BACKGROUND] = Background()
     app[OPENAPI] = openapi_json(tuple(routes), settings.public_base_url)
     add_pages(app)
     _add_routes(app, (*routes, *STOREFRONT))
     app.on_response_prepare.append(protect)
     app.cleanup_ctx.append(_provider(services, settings, stream_limits or StreamLimits()))
-    app.cleanup_ctx.append(_renderings)
+    app.cleanup_ctx.append(_unfinished_work)
     app.on_shutdown.append(_end_streams)
     return app
 
@@ -113,8 +114,8 @@ def _attach(app: web.Application, services: Services, limits: StreamLimits) -> N
     app[STREAMS] = TimelineStreams(services.orders.timeline, limits, app[METRICS].open_streams)
 
 
-async def _renderings(app: web.Application) -> AsyncIterator[None]:
-    """They and other work end after the last request and before the services that they use."""
+async def _unfinished_work(app: web.Application) -> AsyncIterator[None]:
+    """It ends after the last request, and before the services that it uses."""
     yield
     await app[BACKGROUND].finish()
     await app[RENDERINGS].close()
@@ -157,7 +158,7 @@ async def serve(app: web.Application, settings: Settings, stop: asyncio.Event) -
         await site.start()
         _announce(app[SETTINGS], _port_of(runner))
         await stop.wait()
-        _log.info("gateway.stopping")
+        log.info("gateway stops")
     finally:
         await runner.cleanup()
 
@@ -169,8 +170,8 @@ def _port_of(runner: web.AppRunner) -> int:
 def _announce(settings: Settings, port: int) -> None:
     host = settings.gateway_host
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    write = _log.info if is_loopback(host) else _log.warning
-    write("gateway.listening", url=url, host=host, port=port, note=" ".join(_notes(settings)))
+    write = log.info if is_loopback(host) else log.warning
+    write("gateway listens", url=url, host=host, port=port, note=" ".join(_notes(settings)))
 
 
 def _notes(settings: Settings) -> Iterator[str]:

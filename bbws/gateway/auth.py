@@ -23,9 +23,10 @@ from bbws.shared.ids import is_id
 from bbws.shared.integrations.tokens import Claims, TokenVerifier
 from bbws.shared.sales.order_keys import PARAMETER as ORDER_KEY
 
-# A role that is taken, or another one, counts for reading after this at the latest; the first one in a tenant at once.
+# How long a role is remembered for reading: that it was changed or taken counts after this at the latest, that it was
+# given counts at once.
 ROLE_FRESH_S = 30.0
-# Whatever else is done needs the role of this moment: who was removed must not come back by what they do meanwhile.
+# Changes ask for the role of this moment: somebody who was removed must not use the rest of that time to come back.
 _READS = frozenset({"GET", "HEAD"})
 MAX_ROLES = 10_000
 

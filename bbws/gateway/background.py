@@ -9,7 +9,7 @@ from bbws.shared.logging import get_logger
 # What is not done by then is taken up by housekeeping.
 FINISH_WITHIN_S = 10.0
 
-_log = get_logger(__name__)
+log = get_logger(__name__)
 
 
 class Background:
@@ -33,4 +33,4 @@ class Background:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            _log.warning("background work failed", reason=str(error), exc_info=error)
+            log.warning("background work failed", reason=str(error), exc_info=error)

@@ -8,11 +8,11 @@ from bbws.shared.errors import Ping, Unavailable
 from bbws.shared.logging import get_logger
 
 PING_TIMEOUT_S = 2.0
-# With the timeout: three seconds until a failure is told, however often anybody asks.
+# With the timeout, a failure shows after three seconds at most, however often anybody asks.
 FRESH_S = 1.0
 OK = "ok"
 
-_log = get_logger(__name__)
+log = get_logger(__name__)
 
 
 class Dependencies:
@@ -41,6 +41,6 @@ async def _state(name: str, ping: Ping) -> str:
     except TimeoutError:
         return f"no answer within {PING_TIMEOUT_S:g} s"
     except Unavailable as error:
-        _log.warning("ready.unavailable", dependency=name, reason=str(error))
+        log.warning("a dependency is out of reach", dependency=name, reason=str(error))
         return "out of reach"
     return OK

@@ -16,7 +16,7 @@ from bbws.shared.core.idempotency import Begun, StoredAnswer
 from bbws.shared.errors import BadRequest, Conflict, Rejected, Unavailable
 from bbws.shared.logging import get_logger
 
-_log = get_logger(__name__)
+log = get_logger(__name__)
 
 HEADER = "Idempotency-Key"
 MAX_KEY_CHARS = 255
@@ -109,7 +109,7 @@ async def _keep(request: web.Request, begun: Begun, response: web.Response) -> N
         await services(request).idempotency.finish(begun, answer_to_keep)
     except Unavailable as error:
         # What was asked for is done, and the caller shall know it; a repeat finds it by its id.
-        _log.warning("idempotency.unkept", reason=str(error))
+        log.warning("answer not kept", reason=str(error))
 
 
 async def _release(request: web.Request, begun: Begun) -> None:
@@ -117,7 +117,7 @@ async def _release(request: web.Request, begun: Begun) -> None:
         await services(request).idempotency.abandon(begun)
     except Unavailable as error:
         # The lease frees the key as well, only later; the first error is the one to tell.
-        _log.warning("idempotency.unreleased", reason=str(error))
+        log.warning("key not released", reason=str(error))
 
 
 def _bytes_of(response: web.Response) -> bytes:

@@ -10,8 +10,8 @@ from bbws.gateway.background import Background
 from bbws.gateway.dependencies import Dependencies
 from bbws.gateway.metrics import Metrics
 from bbws.gateway.problems import Problem
-from bbws.gateway.renderings import Renderings
 from bbws.gateway.route import Handler, Route
+from bbws.gateway.single_flight import SingleFlight
 from bbws.gateway.streams import TimelineStreams
 from bbws.shared.bootstrap import Services
 from bbws.shared.integrations.payfast_sources import Network
@@ -25,7 +25,8 @@ DEPENDENCIES: web.AppKey[Dependencies] = web.AppKey("dependencies", Dependencies
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
 STREAMS: web.AppKey[TimelineStreams] = web.AppKey("streams", TimelineStreams)
 BACKGROUND: web.AppKey[Background] = web.AppKey("background", Background)
-RENDERINGS: web.AppKey[Renderings] = web.AppKey("renderings", Renderings)
+# PDFs that are drawn while somebody waits.
+RENDERINGS: web.AppKey[SingleFlight[bytes]] = web.AppKey("renderings")
 TRUSTED_PROXIES: web.AppKey[Sequence[Network]] = web.AppKey("trusted_proxies", Sequence)
 AUTHORIZER: web.AppKey[Authorizer] = web.AppKey("authorizer", Authorizer)
 # The names, beside addresses and localhost, under which the gateway answers; in lower case.

@@ -32,7 +32,7 @@ from bbws.shared.errors import Unavailable
 from bbws.shared.ids import new_id
 from bbws.shared.logging import bound, get_logger
 
-_log = get_logger(__name__)
+log = get_logger(__name__)
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
@@ -58,8 +58,8 @@ _PROTECTION = {
 
 
 def endpoint(route: Route) -> Handler:
-    """The handler of `route`, called once its caller may, its body is read and parsed and, for a POST with a key, no
-    repeat."""
+    """The handler of `route`, called once the caller has the right and the body is read and parsed; a POST that
+    repeats another with the same key gets that one's answer instead."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         if caller := await request.app[AUTHORIZER].authorize(request, route):
@@ -136,9 +136,9 @@ def _record(request: web.Request, status: int, duration_s: float, *, timed: bool
     metrics.requests.labels(operation, str(status)).inc()
     if timed:
         metrics.duration.labels(operation).observe(duration_s)
-    write = _log.debug if operation in _QUIET else _log.info
+    write = log.debug if operation in _QUIET else log.info
     write(
-        "http.request",
+        "request ended",
         method=request.method,
         path=request.path,
         operation=operation,
@@ -163,7 +163,7 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
 
 @web.middleware
 async def own_hosts_only(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """421 under a name that is not ours; those who ask whether we live use the names that they have for us."""
+    """421 under a name that is not ours; only health checks and metrics are answered under any name."""
     route = route_of(request)
     is_watching = route is not None and route.operation_id in _QUIET
     if not is_watching and not is_own_host(request.headers.get("Host", ""), request.app[OWN_NAMES]):
@@ -174,9 +174,9 @@ async def own_hosts_only(request: web.Request, handler: Handler) -> web.StreamRe
 def _log_failure(request: web.Request, error: Exception) -> None:
     problem = problem_of(error, request[REQUEST_ID])
     if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        _log.exception("http.failed", reference=request[REQUEST_ID])
+        log.exception("request failed", reference=request[REQUEST_ID])
     elif isinstance(error, Unavailable):
-        _log.warning("http.unavailable", dependency=error.dependency, reason=str(error))
+        log.warning("a dependency is out of reach", dependency=error.dependency, reason=str(error))
 
 
 async def _rendered(request: web.Request, error: Exception) -> web.StreamResponse:

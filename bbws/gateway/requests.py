@@ -128,11 +128,10 @@ def _only_follows(error: ErrorDetails, others: Sequence[ErrorDetails]) -> bool:
 
 
 def _field_error(error: ErrorDetails) -> FieldError:
-    told = error["msg"].removeprefix("Value error, ")
-    sentence = (
-        "This field is not known here." if error["type"] == "extra_forbidden" else f"{told[:1].upper()}{told[1:]}."
-    )
-    return FieldError(json_pointer(error["loc"]), sentence)
+    if error["type"] == "extra_forbidden":
+        return FieldError(json_pointer(error["loc"]), "This field is not known here.")
+    reason = error["msg"].removeprefix("Value error, ")
+    return FieldError(json_pointer(error["loc"]), f"{reason[:1].upper()}{reason[1:]}.")
 
 
 def json_pointer(location: Sequence[str | int]) -> str:
@@ -194,11 +193,11 @@ def _query_schemas(route: Route) -> dict[str, Mapping[str, Any]]:
 
 
 def _hold_against_schema(name: str, value: str, schema: Mapping[str, Any]) -> None:
-    choices, longest = schema.get("enum", [value]), schema.get("maxLength", len(value))
+    choices, max_chars = schema.get("enum", [value]), schema.get("maxLength", len(value))
     if value not in choices:
         raise BadRequest(f"{name} is one of {', '.join(choices)}.")
-    if len(value) > longest:
-        raise BadRequest(f"{name} has at most {longest} characters.")
+    if len(value) > max_chars:
+        raise BadRequest(f"{name} has at most {max_chars} characters.")
 
 
 def _limit(text: str | None) -> int:

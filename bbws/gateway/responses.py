@@ -16,7 +16,7 @@ from bbws.shared.contracts.pages import Page, PageRequest
 
 
 def etag_of(version: int, *parts: str) -> str:
-    """`"7"` for a resource whose version says all; `parts` for what the answer holds from elsewhere."""
+    """`"7"` for a resource whose version says all; `parts` for what the answer holds beside it."""
     return '"' + ".".join((str(version), *parts)) + '"'
 
 

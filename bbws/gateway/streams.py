@@ -6,17 +6,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import structlog
 from prometheus_client import Gauge
 
 from bbws.gateway.problems import Busy
 from bbws.shared.contracts.sales.orders import TimelineEntry
 from bbws.shared.errors import BbwsError
+from bbws.shared.logging import get_logger
 from bbws.shared.sales.rules.timeline import MAILS_OF_AN_ORDER
 
 ReadTimeline = Callable[[str, str], Awaitable[Sequence[TimelineEntry]]]
 
-_log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +158,9 @@ class TimelineStreams:
                 feed.update(await self._read(*key))
             except BbwsError as error:
                 # An outage passes; the watchers keep their connections and the next poll tries again.
-                _log.warning("timeline.unread", order_id=key[1], reason=str(error))
-            except Exception:  # noqa: BLE001 - a bug ends this one feed, and the log has its traceback
-                _log.exception("timeline.failed", order_id=key[1])
+                log.warning("timeline cannot be read at the moment", order_id=key[1], reason=str(error))
+            except Exception:
+                log.exception("timeline cannot be read", order_id=key[1])
                 feed.end()
                 return
 

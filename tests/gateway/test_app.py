@@ -27,7 +27,7 @@ async def _served(host: str) -> AsyncIterator[list[dict[str, object]]]:
     stop = asyncio.Event()
     with capture_logs() as logs:
         serving = asyncio.create_task(serve(create_app(settings, demo_services(), routes=ROUTES), settings, stop))
-        await eventually(lambda: any(line["event"] == "gateway.listening" for line in logs), what="the announcement")
+        await eventually(lambda: any(line["event"] == "gateway listens" for line in logs), what="the announcement")
         yield logs  # type: ignore[misc]
         stop.set()
         async with asyncio.timeout(5):
@@ -37,7 +37,7 @@ async def _served(host: str) -> AsyncIterator[list[dict[str, object]]]:
 async def test_loopback_is_announced_with_its_reason() -> None:
     """Whoever cannot reach the gateway from elsewhere reads why, and which setting changes it."""
     async with _served("127.0.0.1") as logs:
-        (line,) = [line for line in logs if line["event"] == "gateway.listening"]
+        (line,) = [line for line in logs if line["event"] == "gateway listens"]
     assert line["log_level"] == "info"
     assert "BBWS_GATEWAY_HOST" in str(line["note"])
     assert "BBWS_COGNITO_USER_POOL_ID" in str(line["note"])
@@ -48,7 +48,7 @@ async def test_loopback_is_announced_with_its_reason() -> None:
 async def test_other_addresses_are_warned_about() -> None:
     """Whoever listens on the way reads tokens, and with them every customer: that must not happen quietly."""
     async with _served("0.0.0.0") as logs:
-        (line,) = [line for line in logs if line["event"] == "gateway.listening"]
+        (line,) = [line for line in logs if line["event"] == "gateway listens"]
     assert line["log_level"] == "warning"
     assert "OPEN TO OTHER MACHINES" in str(line["note"])
 
@@ -94,7 +94,7 @@ async def _url_of(process: asyncio.subprocess.Process) -> str:
     assert process.stdout is not None
     async with asyncio.timeout(20):
         while line := (await process.stdout.readline()).decode():
-            if (entry := orjson.loads(line))["event"] == "gateway.listening":
+            if (entry := orjson.loads(line))["event"] == "gateway listens":
                 return str(entry["url"])
     raise AssertionError("the gateway never said that it listens")
 

@@ -27,7 +27,7 @@ async def test_bug_shows_a_reference_and_nothing_else(demo: Client) -> None:
     assert b"Traceback" not in answer.body
     reference = answer.headers["X-Request-Id"]
     assert reference in answer.json["detail"]
-    failed = next(line for line in logs if line["event"] == "http.failed")
+    failed = next(line for line in logs if line["event"] == "request failed")
     assert failed["reference"] == reference
     assert failed["exc_info"]
 
@@ -38,7 +38,7 @@ async def test_outage_asks_to_come_again_and_names_no_host(demo: Client) -> None
         answer = await answer_of(await demo.get("/outage"))
     assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
     assert b"10.0.0.7" not in answer.body
-    assert next(line for line in logs if line["event"] == "http.unavailable")["dependency"] == "dynamodb"
+    assert next(line for line in logs if line["event"] == "a dependency is out of reach")["dependency"] == "dynamodb"
 
 
 async def test_unknown_address_is_a_problem(demo: Client) -> None:
@@ -170,7 +170,7 @@ async def test_log_line_says_what_was_asked_without_the_query(demo: Client) -> N
     """One line for each request; the query, which may hold personal data, is not in it."""
     with capture_logs() as logs:
         await demo.get("/page?email=thandi@protea.example", headers={"X-Request-Id": "order-7"})
-    line = next(line for line in logs if line["event"] == "http.request")
+    line = next(line for line in logs if line["event"] == "request ended")
     assert (line["method"], line["path"], line["status"], line["operation"]) == ("GET", "/page", 200, "page")
     assert "thandi" not in str(line)
 

@@ -58,14 +58,14 @@ def progress(order: Order, entries: Sequence[TimelineEntry]) -> Progress:
 
 def _steps(*, paid: bool, invoiced: bool, mailed: bool) -> tuple[Step, ...]:
     """The first step that is not done is the current one, and says what is awaited."""
-    told = (
+    all_steps = (
         (True, Step("Order placed", "We have your order.", "done")),
         (paid, Step("Payment", "PayFast confirmed your payment.", "done")),
         (invoiced, Step("Invoice", "Your invoice is ready.", "done")),
         (mailed, Step("E-mails", "Sent to you, with the invoice.", "done")),
     )
-    open_steps = [step.name for done, step in told if not done]
-    return tuple(step if done else _open(step.name, current=step.name == open_steps[0]) for done, step in told)
+    open_steps = [step.name for done, step in all_steps if not done]
+    return tuple(step if done else _open(step.name, current=step.name == open_steps[0]) for done, step in all_steps)
 
 
 def _open(name: str, *, current: bool) -> Step:

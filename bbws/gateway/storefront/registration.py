@@ -90,7 +90,7 @@ def _form_id(request: web.Request, posted: dict[str, str]) -> str | None:
 
 
 def _errors(refused: Invalid) -> dict[str, str]:
-    """A link that is dead is no longer asked about: `_password_form` finds out by itself."""
+    """What is wrong with the password; that the link is dead, `_password_form` finds by itself."""
     return {name: error.detail for error in refused.errors if (name := error.pointer.removeprefix("#/")) == "password"}
 
 
@@ -101,8 +101,8 @@ async def _password_form(
         mailed = await services(request).confirmations.link(link)
     except Invalid:
         return await _link_form(request, {WHOLE_FORM: _DEAD}, status=422)
-    shortest = services(request).topology.user_pool.password_min_length
-    context = {"link": link, "email": mailed.email, "purpose": mailed.purpose, "shortest": shortest}
+    min_chars = services(request).topology.user_pool.password_min_length
+    context = {"link": link, "email": mailed.email, "purpose": mailed.purpose, "min_chars": min_chars}
     return await _page(request, "password", context, errors, status=status)
 
 

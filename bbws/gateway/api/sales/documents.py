@@ -14,6 +14,9 @@ from bbws.shared.sales.services.documents import Format, Kind
 
 HTML: Final = "text/html"
 PDF: Final = "application/pdf"
+# Waiting ones included. A page takes some 200 ms of CPU, and a client that leaves does not stop it.
+MAX_RENDERINGS = 8
+TOO_MANY_RENDERINGS = "This process draws as many PDFs as it can; come again, or ask for HTML."
 _MEDIA = {"html": HTML, "pdf": PDF}
 
 # A document brings its styles along and needs nothing else; `sandbox` keeps it from acting in this origin's name.
@@ -39,7 +42,7 @@ async def get_document(request: web.Request) -> web.Response:
 
 async def _rendered(request: web.Request, tenant_id: str, order_id: str, kind: Kind, form: Format) -> bytes:
     render = partial(services(request).documents.render, tenant_id, order_id, kind, form)
-    return await (render() if form == "html" else request.app[RENDERINGS].share((tenant_id, order_id, kind), render))
+    return await (render() if form == "html" else request.app[RENDERINGS].do((tenant_id, order_id, kind), render))
 
 
 def _wanted(request: web.Request, offered: list[str]) -> str:

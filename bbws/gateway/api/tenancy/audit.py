@@ -16,7 +16,7 @@ from bbws.shared.logging import get_logger
 # Few enough to be held for each download, enough to make few writes.
 CHUNK_BYTES = 64 * 1024
 
-_log = get_logger(__name__)
+log = get_logger(__name__)
 
 
 async def list_entries(request: web.Request) -> web.Response:
@@ -57,8 +57,8 @@ async def export_entries(request: web.Request) -> web.StreamResponse:
             await response.write(chunk)
     except ConnectionError:
         return response  # The reader left.
-    except Exception:  # noqa: BLE001 - the head is sent: whatever it is, no problem can be answered any more
-        _log.exception("audit.export_broken_off")
+    except Exception:
+        log.exception("audit export broken off")
         _break_off(request)
     return response
 

@@ -52,7 +52,7 @@ async def _act(
 def _action(
     name: str, handler: Handler, access: Right, summary: str, description: str, *, reason_required: bool = False
 ) -> Route:
-    """A step in the life of a tenant, which may be repeated: what is so already is answered, and nothing happens."""
+    """A step in the life of a tenant. A repeat is answered with the tenant as it is, and nothing is written."""
     return Route(
         method="POST",
         path=f"/v1.0/tenants/{{tenantId}}/{name}",

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
-from bbws.gateway.renderings import MAX_RENDERINGS
+from bbws.gateway.api.sales.documents import MAX_RENDERINGS
 from bbws.shared.contracts.sales.order_events import OrderCreated
 from bbws.shared.contracts.sales.orders import PaymentDetails
 from bbws.shared.errors import NotFound
