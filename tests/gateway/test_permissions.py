@@ -150,8 +150,8 @@ def _verdict(world: World, answer: Answer) -> str:
         return str(answer.status)
     detail = answer.json.get("detail", "") if isinstance(answer.json, dict) else ""
     # The tenant is there: only the door says that it is not. A handler has other things to miss.
-    told = rf"there is no (tenant {world.tenant_id}|(user|operation) [0-9a-f-]{{36}})"
-    shut_out = answer.status == 404 and re.fullmatch(told, detail)
+    refusal = rf"there is no (tenant {world.tenant_id}|(user|operation) [0-9a-f-]{{36}})"
+    shut_out = answer.status == 404 and re.fullmatch(refusal, detail)
     return "404" if shut_out else "in"
 
 

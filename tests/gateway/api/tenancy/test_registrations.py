@@ -34,7 +34,7 @@ def public(api: Api) -> Api:
     return api.anonymous()
 
 
-def _told(answer: Answer) -> tuple[object, ...]:
+def _visible(answer: Answer) -> tuple[object, ...]:
     headers = {name: value for name, value in answer.headers.items() if name not in _OF_THIS_ANSWER}
     return answer.status, headers, answer.body
 
@@ -53,7 +53,7 @@ async def test_known_and_unknown_addresses_get_the_same_answer(public: Api) -> N
     assert answers[0].status == 202
     assert known.id.encode() not in answers[0].body
     for answer in answers:
-        assert _told(answer) == _told(answers[0])
+        assert _visible(answer) == _visible(answers[0])
 
 
 async def test_known_and_unknown_addresses_are_answered_after_the_same_time(public: Api) -> None:
