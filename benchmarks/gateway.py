@@ -28,7 +28,7 @@ from bbws.gateway.routes import ROUTES
 from bbws.local.demo import ADDRESS
 from bbws.local.demo_data import PRODUCTS, product_id, seed
 from bbws.local.emulator_process import Emulator
-from bbws.local.up import Ports
+from bbws.local.ports import Ports
 from bbws.provision.provisioner import Provisioner
 from bbws.shared.bootstrap import aws_clients, bootstrap
 from bbws.shared.clock import utc_now

@@ -27,7 +27,7 @@ def up(home: Path, fresh: bool, gateway_port: int, payfast_port: int, mailbox_po
     own, with a small catalogue to buy from. State is kept between clean stops.
     """
     from bbws.commands.system import run_up
-    from bbws.local.up import Ports
+    from bbws.local.ports import Ports
 
     quiet("up")
     ports = Ports(gateway_port, payfast_port, mailbox_port, emulator_port)

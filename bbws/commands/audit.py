@@ -46,7 +46,7 @@ async def verify_trails(
     holds = not any(report.findings for report in reports)
     if as_json:
         return holds, orjson.dumps([_document(report) for report in reports], option=orjson.OPT_INDENT_2).decode()
-    return holds, "\n".join(line for report in reports for line in _told(report))
+    return holds, "\n".join(line for report in reports for line in _lines_of(report))
 
 
 def anchor_of(text: str) -> Anchor:
@@ -67,7 +67,7 @@ def _line(entry: AuditEntry) -> str:
     return printable(f"{iso(entry.at)}  {place:<10}  {entry.action:<24} {entry.subject}  by {entry.actor}{source}")
 
 
-def _told(report: AuditReport) -> list[str]:
+def _lines_of(report: AuditReport) -> list[str]:
     end = f"{report.sealed_up_to}:{report.head_hash}" if report.head_hash else "nothing"
     counts = f"{report.entries} entries, sealed up to {end}, {report.waiting} not sealed yet"
     findings = [printable(f"  {finding.kind:<15} {finding.text}") for finding in report.findings]

@@ -3,9 +3,7 @@
 import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError
 
-from bbws.local.demo import DemoFailed
-from bbws.local.emulator_process import EmulatorFailed
-from bbws.local.up import UpFailed
+from bbws.local.errors import LocalFailure
 from bbws.shared.errors import BbwsError
 
-EXPECTED = (BbwsError, UpFailed, DemoFailed, EmulatorFailed, BotoCoreError, ClientError, aiohttp.ClientError, OSError)
+EXPECTED = (BbwsError, LocalFailure, BotoCoreError, ClientError, aiohttp.ClientError, OSError)

@@ -9,7 +9,9 @@ from pathlib import Path
 from bbws.commands.console_lines import ConsoleLines
 from bbws.local.demo import sell
 from bbws.local.demo_users import PASSWORD, USERS
-from bbws.local.up import ACCOUNT, SECRET_ACCESS_KEY, Ports, System, UpFailed
+from bbws.local.errors import UpFailed
+from bbws.local.ports import Ports
+from bbws.local.up import ACCOUNT, SECRET_ACCESS_KEY, System
 from bbws.provision.provisioner import Provisioner
 from bbws.shared.bootstrap import aws_clients
 from bbws.shared.settings import Settings

@@ -34,7 +34,7 @@ async def show_tenant(settings: Settings, tenant: str) -> Tenant:
 
 async def act(settings: Settings, actor: str, action: str, tenant: str, reason: str | None) -> Tenant:
     """The tenant afterwards; the same as before where it is so already."""
-    told = _checked(reason)
+    checked = _checked(reason)
     async with services_of(settings) as services:
         found, tenants = await named_tenant(services, tenant), services.tenants
         actions: Mapping[str, Any] = {
@@ -43,7 +43,7 @@ async def act(settings: Settings, actor: str, action: str, tenant: str, reason: 
             "suspend": tenants.suspend,
             "resume": tenants.resume,
         }
-        changed: Tenant = await actions[action](found.id, reason=told, actor=actor)
+        changed: Tenant = await actions[action](found.id, reason=checked, actor=actor)
         return changed
 
 

@@ -50,7 +50,7 @@ def verdict(error: Exception, ping_of: Callable[[str], Ping | None]) -> Exceptio
         case Rejected():
             return RejectMessage(reason=f"{error.title}: {error.detail}")
         case ValidationError():
-            return RejectMessage(reason=f"does not parse: {_told(error)}")
+            return RejectMessage(reason=f"does not parse: {_field_errors(error)}")
     return error
 
 
@@ -69,14 +69,14 @@ def verdicts(
                     raise
                 except Exception as error:
                     judged = verdict(error, ping_of)
-                    reason = _told(error) if isinstance(error, ValidationError) else str(error)
+                    reason = _field_errors(error) if isinstance(error, ValidationError) else str(error)
                     log.warning("message not handled", reason=reason, verdict=type(judged).__name__)
                     raise judged from error
 
     return Verdicts
 
 
-def _told(error: ValidationError) -> str:
+def _field_errors(error: ValidationError) -> str:
     """Every field error in one line; never the values, which may be personal."""
     return "; ".join(
         f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors(include_input=False)

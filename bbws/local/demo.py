@@ -18,6 +18,7 @@ import orjson
 from yarl import URL
 
 from bbws.local.demo_data import CAMPAIGN_CODE
+from bbws.local.errors import DemoFailed
 from bbws.local.up import System
 from bbws.shared.bootstrap import aws_clients
 from bbws.shared.ids import new_id
@@ -37,10 +38,6 @@ PASSWORD = "five small loaves a day"  # noqa: S105 - of a customer who exists fo
 ADDRESS = {"name": "Thandi Nkosi", "line1": "5 Long Street", "city": "Cape Town", "postalCode": "8001"}
 
 Say = Callable[[str], None]
-
-
-class DemoFailed(Exception):
-    """A step did not come to its end; the text says which."""
 
 
 async def sell(system: System, say: Say) -> None:

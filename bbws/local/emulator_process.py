@@ -12,6 +12,7 @@ from typing import Self
 import aiohttp
 
 from bbws.local.emulator import ENDPOINT_FILE
+from bbws.local.errors import EmulatorFailed
 
 _STOP_WITHIN_S = 10
 _POLL_EVERY_S = 0.05
@@ -20,10 +21,6 @@ _LOG_TAIL_CHARS = 4000
 _PASSED_ON = re.compile(
     r"PATH|HOME|LANG|LC_.*|TZ|TMPDIR|TEMP|TMP|SYSTEMROOT|LD_LIBRARY_PATH|VIRTUAL_ENV|PYTHON.*|COVERAGE.*|COV_CORE_.*"
 )
-
-
-class EmulatorFailed(Exception):
-    """The emulator did not come up; carries the end of its log."""
 
 
 class Emulator:

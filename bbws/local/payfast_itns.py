@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bbws.shared.integrations.payfast import parameter_string, rand, signature_of, signed_part
 
 ANSWER_TIMEOUT_S = 10
-MOST_ATTEMPTS = 8
+MAX_ATTEMPTS = 8
 _AMOUNT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,2})?")
 _FEE_PERCENT = 2.3
 _LOWEST_FEE_CENTS = 230
@@ -217,7 +217,7 @@ class ItnSender:
             await self._retry(itn, url)
 
     async def _retry(self, itn: SignedItn, url: str) -> None:
-        for attempt in range(2, MOST_ATTEMPTS + 1):
+        for attempt in range(2, MAX_ATTEMPTS + 1):
             if attempt > 2:  # the second attempt follows at once
                 await asyncio.sleep(self._retry_base_s * 2 ** (attempt - 3))
             if await self._attempt(itn, url, attempt) == 200:

@@ -24,8 +24,8 @@ PAYFAST_RANGES = (
     "144.126.193.139/32",
 )
 SANDBOX_MERCHANT = "10000100"
-SHORTEST_KEY = 32
-SHORTEST_PASSPHRASE = 12
+MIN_KEY_CHARS = 32
+MIN_PASSPHRASE_CHARS = 12
 UNSAFE_SIGNING_KEY = "only-for-a-laptop"
 
 
@@ -175,18 +175,18 @@ class Settings(BaseSettings):
 
     def _weak_secrets(self) -> Iterator[str]:
         cursor, token = self.cursor_signing_key.get_secret_value(), self.token_signing_key.get_secret_value()
-        if min(len(cursor), len(token)) < SHORTEST_KEY or cursor == token:
+        if min(len(cursor), len(token)) < MIN_KEY_CHARS or cursor == token:
             yield (
-                f"BBWS_CURSOR_SIGNING_KEY and BBWS_TOKEN_SIGNING_KEY need {SHORTEST_KEY} characters or more each, and "
+                f"BBWS_CURSOR_SIGNING_KEY and BBWS_TOKEN_SIGNING_KEY need {MIN_KEY_CHARS} characters or more each, and "
                 "must differ; from the environment or from BBWS_SECRETS_NAME"
             )
-        if min(map(len, self.audit_keys)) < SHORTEST_KEY or {cursor, token} & {*self.audit_keys}:
-            yield f"BBWS_AUDIT_SIGNING_KEYS needs {SHORTEST_KEY} characters or more in each key, and keys of its own"
+        if min(map(len, self.audit_keys)) < MIN_KEY_CHARS or {cursor, token} & {*self.audit_keys}:
+            yield f"BBWS_AUDIT_SIGNING_KEYS needs {MIN_KEY_CHARS} characters or more in each key, and keys of its own"
         if not (self.cognito_user_pool_id and self.cognito_client_ids):
             yield "BBWS_COGNITO_USER_POOL_ID and BBWS_COGNITO_CLIENT_IDS say whose tokens count"
-        if len(secret(self.payfast_passphrase) or "") < SHORTEST_PASSPHRASE:
+        if len(secret(self.payfast_passphrase) or "") < MIN_PASSPHRASE_CHARS:
             yield (
-                f"BBWS_PAYFAST_PASSPHRASE needs {SHORTEST_PASSPHRASE} characters or more: anybody could sign notices "
+                f"BBWS_PAYFAST_PASSPHRASE needs {MIN_PASSPHRASE_CHARS} characters or more: anybody could sign notices "
                 "without one, and guess a short one from a checkout form"
             )
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from bbws.local.demo import sell
-from bbws.local.up import Ports, System
+from bbws.local.ports import Ports
+from bbws.local.up import System
 from bbws.shared.settings import Settings
 from tests.deploy.support import ours
 

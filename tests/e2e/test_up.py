@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bbws.local.up import HOST, Ports, System, UpFailed
+from bbws.local.errors import UpFailed
+from bbws.local.ports import HOST, Ports
+from bbws.local.up import System
 from tests.support.shop import open_shop
 
 pytestmark = pytest.mark.e2e

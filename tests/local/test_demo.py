@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bbws.commands.system import run_demo
-from bbws.local.up import UpFailed
+from bbws.local.errors import UpFailed
 
 
 async def test_a_folder_with_somebody_elses_files_is_left_alone(tmp_path: Path) -> None:

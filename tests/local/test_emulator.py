@@ -11,7 +11,8 @@ import aiohttp
 import pytest
 from botocore.exceptions import ClientError
 
-from bbws.local.emulator_process import Emulator, EmulatorFailed, child_environment
+from bbws.local.emulator_process import Emulator, child_environment
+from bbws.local.errors import EmulatorFailed
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually
 
