@@ -29,7 +29,7 @@ async def publish_order_events(services: Services) -> int:
 
 async def judge_payment_notices(services: Services) -> int:
     """ITNs that nobody judged, or that PayFast could not be asked about. A guard item lets one judgement count."""
-    return await services.payments.judge_due()
+    return await services.payment_notices.judge_due()
 
 
 async def publish_tenant_events(services: Services) -> int:

@@ -11,4 +11,4 @@ from bbws.shared.contracts.sales.order_events import OrderCreated
 def register(consumer: Consumer) -> None:
     @consumer.subscriber("order-record")
     async def record_payment(event: OrderCreated) -> None:
-        await consumer.services.orders.record_payment(event)
+        await consumer.services.payments.record(event)

@@ -10,8 +10,8 @@ _WRITES = {"write", "transact", "commit"}
 _ENTRIES = {"entry", "prepared"}
 # Changes without an entry, and why they need none.
 _UNAUDITED = {
-    "Payments._decide": "judges a stored notice; whatever was paid is told by _accept",
-    "Payments._postpone": "says when a stored notice is judged again",
+    "PaymentNotices._decide": "judges a stored notice; whatever was paid is told by _confirm",
+    "PaymentNotices._postpone": "says when a stored notice is judged again",
     "AuditTrails._extend": "seals entries",
     "Users._commit": "writes what was made for it, the entry among it",
     "Staff.apply_due": "takes what was wished, and told then, to bring the groups after",

@@ -18,7 +18,7 @@ from bbws.shared.contracts.sales.order_events import InvoiceIssued
 from bbws.shared.contracts.sales.orders import Order
 from bbws.shared.core.outbox import SHARDS
 from bbws.shared.dynamo.keys import ORDERS, TENANTS
-from bbws.shared.sales.services.orders import Orders
+from bbws.shared.sales.services.payments import Payments
 from bbws.shared.settings import Settings
 from bbws.shared.sqs import PauseSubscriber
 from tests.support.builders import registration_requested
@@ -87,7 +87,7 @@ async def _until_quiet(market: Market, within_s: float = 60) -> None:
 
 
 async def _payments(market: Market, order: Order) -> int:
-    page = await market.services.orders.payments(order.tenant_id, order.id, PageRequest())
+    page = await market.services.payments.list_of_order(order.tenant_id, order.id, PageRequest())
     return len(page.items)
 
 
@@ -137,15 +137,15 @@ async def test_poison_stops_nobody(market: Market, monkeypatch: pytest.MonkeyPat
     attempts; the good message among them is done."""
     good, bad = await market.order(), await market.order()
     unknown = paid(good.model_copy(update={"id": (nobody := "01a20000-0000-7000-8000-000000000000")}))
-    record, attempts = Orders.record_payment, []
+    record, attempts = Payments.record, []
 
-    async def stumble(self: Orders, event: Any) -> None:
+    async def stumble(self: Payments, event: Any) -> None:
         if event.data.order.id == bad.id:
             attempts.append(event.id)
             raise RuntimeError("division by cucumber")
         await record(self, event)
 
-    monkeypatch.setattr(Orders, "record_payment", stumble)
+    monkeypatch.setattr(Payments, "record", stumble)
     bodies = ["{ no json", unknown.to_json().decode(), paid(bad).to_json().decode(), paid(good).to_json().decode()]
     async with _running(market.services.settings, "order-record"):
         for body in bodies:

@@ -13,7 +13,7 @@ from bbws.shared.contracts.pages import PageRequest
 from bbws.shared.contracts.sales.products import Product
 from bbws.shared.ids import new_id
 from bbws.shared.sales.services.notifications import Notifications
-from bbws.shared.sales.services.orders import Orders
+from bbws.shared.sales.services.payments import Payments
 from bbws.shared.sqs import SQSBroker, SQSMessage, SQSQueue, TestSQSBroker
 from tests.support.builders import registration_requested
 from tests.support.links import mails_to, token_in
@@ -110,11 +110,11 @@ async def test_bug_is_tried_three_times(shared_market: Market, monkeypatch: pyte
     """A bug may be a passing one: three attempts (C-36), then the dead letters with what was raised."""
     attempts = []
 
-    async def fail(_: Orders, event: Envelope) -> None:
+    async def fail(_: Payments, event: Envelope) -> None:
         attempts.append(event.id)
         raise RuntimeError("division by cucumber")
 
-    monkeypatch.setattr(Orders, "record_payment", fail)
+    monkeypatch.setattr(Payments, "record", fail)
     event = paid(await shared_market.order())
     _, test_broker = _built(shared_market, "order-record")
     async with test_broker as running:
@@ -140,7 +140,7 @@ async def test_order_record_pays_once(shared_market: Market) -> None:
     async with test_broker as running:
         for _ in range(3):
             await _deliver(running, "order-record", event)
-    payments = await shared_market.services.orders.payments(order.tenant_id, order.id, PageRequest())
+    payments = await shared_market.services.payments.list_of_order(order.tenant_id, order.id, PageRequest())
     assert [payment.id for payment in payments.items] == [event.data.payment.id]
 
 

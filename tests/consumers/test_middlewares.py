@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from bbws.consumers.middlewares import verdict
 from bbws.shared.contracts.sales.order_events import OrderCreated
-from bbws.shared.contracts.sales.orders import Payment
+from bbws.shared.contracts.sales.payments import Payment
 from bbws.shared.core.items import BrokenItem, model_of
 from bbws.shared.core.mailing import MailUnderWay
 from bbws.shared.errors import Conflict, Invalid, NotFound, Ping, Rejected, Unavailable

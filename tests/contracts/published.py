@@ -14,8 +14,9 @@ from bbws.shared.contracts.events import EVENTS
 from bbws.shared.contracts.operations import Operation
 from bbws.shared.contracts.sales.campaigns import Campaign, CampaignDraft
 from bbws.shared.contracts.sales.invoices import Invoice
-from bbws.shared.contracts.sales.orders import Order, OrderDraft, Payment
-from bbws.shared.contracts.sales.payments import Itn
+from bbws.shared.contracts.sales.orders import Order, OrderDraft
+from bbws.shared.contracts.sales.payment_notices import PaymentNotice
+from bbws.shared.contracts.sales.payments import Payment
 from bbws.shared.contracts.sales.products import Product, ProductDraft
 from bbws.shared.contracts.tenancy.hierarchies import HierarchyUnit, HierarchyUnitDraft, HierarchyUnitPatch
 from bbws.shared.contracts.tenancy.registrations import Confirmation, MailedLink
@@ -33,8 +34,8 @@ SAMPLES = Path(__file__).parent / "samples"
 SCHEMAS = Path(__file__).parent / "schemas"
 
 RESOURCES: tuple[type[BaseModel], ...] = (
-    *(Campaign, HierarchyUnit, Invoice, Itn, MailedLink, Operation, Order, Payment, Product, StaffMember, Tenant),
-    *(AuditEntry, SealHead, UserAssignment),
+    *(Campaign, HierarchyUnit, Invoice, MailedLink, Operation, Order, Payment, PaymentNotice, Product, StaffMember),
+    *(AuditEntry, SealHead, Tenant, UserAssignment),
 )
 DRAFTS: tuple[type[BaseModel], ...] = (
     *(CampaignDraft, Confirmation, HierarchyUnitDraft, HierarchyUnitPatch, OptionalReason, OrderDraft, ProductDraft),

@@ -11,7 +11,7 @@ async def test_every_index_finds_something(market: Market) -> None:
     """An index whose key nobody writes is empty for ever, and what it was to find is never found."""
     order = await market.order()
     await market.campaign(await market.product())
-    await market.services.orders.record_payment(event := paid(order))
+    await market.services.payments.record(event := paid(order))
     await market.aws.inject("events")
     await market.services.outbox.commit([], [event])
     async with market.aws.client("dynamodb") as dynamodb:

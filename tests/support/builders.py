@@ -9,7 +9,8 @@ from bbws.shared.contracts.money import Money, vat_rate_percent
 from bbws.shared.contracts.sales.campaigns import Campaign, CampaignSnapshot
 from bbws.shared.contracts.sales.invoices import Invoice, Seller, invoice_number
 from bbws.shared.contracts.sales.order_events import InvoiceIssued, InvoiceIssuedData, OrderCreated, OrderCreatedData
-from bbws.shared.contracts.sales.orders import BillingAddress, Order, OrderItem, Payment, PaymentDetails
+from bbws.shared.contracts.sales.orders import BillingAddress, Order, OrderItem, PaymentDetails
+from bbws.shared.contracts.sales.payments import Payment
 from bbws.shared.contracts.sales.products import Entitlements, Product
 from bbws.shared.contracts.tenancy.tenant_events import (
     RegistrationData,

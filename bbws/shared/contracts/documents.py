@@ -4,7 +4,8 @@ from typing import Literal
 
 from bbws.shared.contracts.base import Contract, Timestamp
 from bbws.shared.contracts.sales.invoices import Invoice, InvoiceNumber, Seller
-from bbws.shared.contracts.sales.orders import Order, Payment
+from bbws.shared.contracts.sales.orders import Order
+from bbws.shared.contracts.sales.payments import Payment
 from bbws.shared.contracts.tenancy.tenants import Email
 
 

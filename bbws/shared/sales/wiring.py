@@ -8,6 +8,7 @@ from bbws.shared.sales.services.documents import Documents
 from bbws.shared.sales.services.invoices import Invoices
 from bbws.shared.sales.services.notifications import Notifications
 from bbws.shared.sales.services.orders import Orders
+from bbws.shared.sales.services.payment_notices import PaymentNotices
 from bbws.shared.sales.services.payments import Payments
 from bbws.shared.sales.services.products import Products
 
@@ -27,7 +28,11 @@ class SalesServices(Foundation):
 
     @cached_property
     def payments(self) -> Payments:
-        return Payments(
+        return Payments(self.database, self.audit_entries, self.clock)
+
+    @cached_property
+    def payment_notices(self) -> PaymentNotices:
+        return PaymentNotices(
             self.database,
             self.outbox,
             self.audit_entries,

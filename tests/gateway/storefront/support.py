@@ -123,7 +123,7 @@ class Shop:
     async def pay(self, order: Order) -> None:
         """What the consumer `order-record` does once PayFast has confirmed."""
         paid = order.model_copy(update={"payment_details": a_paid_order().payment_details})
-        await self.services.orders.record_payment(order_created(paid, a_payment(paid)))
+        await self.services.payments.record(order_created(paid, a_payment(paid)))
 
 
 def page_of(order: Order, part: str = "", **query: str) -> str:

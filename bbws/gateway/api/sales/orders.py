@@ -12,7 +12,8 @@ from bbws.gateway.responses import collection, embedded, etag_of, resource
 from bbws.gateway.route import EVENT_STREAM, Answer, Route
 from bbws.shared.contracts.base import Contract
 from bbws.shared.contracts.sales.invoices import Invoice
-from bbws.shared.contracts.sales.orders import Order, OrderDraft, Payment
+from bbws.shared.contracts.sales.orders import Order, OrderDraft
+from bbws.shared.contracts.sales.payments import Payment
 from bbws.shared.errors import NotFound
 
 
@@ -106,7 +107,7 @@ async def list_orders(request: web.Request) -> web.Response:
 
 async def list_payments(request: web.Request) -> web.Response:
     asked, tenant_id, order_id = page(request), path_id(request, "tenantId"), path_id(request, "orderId")
-    found = await services(request).orders.payments(tenant_id, order_id, asked)
+    found = await services(request).payments.list_of_order(tenant_id, order_id, asked)
     links = {"order": link_to(request, "order-get", tenantId=tenant_id, orderId=order_id)}
     return collection(request, asked, found, [embedded(payment, links) for payment in found.items])
 

@@ -15,10 +15,10 @@ async def receive_itn(request: web.Request) -> web.Response:
 
     It is judged afterwards: asking PayFast back may take longer than PayFast waits for this answer.
     """
-    payments = services(request).payments
-    received = await payments.receive_itn(await raw_body(request), sender(request))
-    if received.is_open:
-        request.app[BACKGROUND].start(payments.judge_itn(received.itn))
+    notices = services(request).payment_notices
+    received = await notices.receive(await raw_body(request), sender(request))
+    if received.itn:
+        request.app[BACKGROUND].start(notices.judge(received.notice, received.itn))
     return web.Response()
 
 

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from bbws.shared.contracts.base import Cents, Contract, Record, Uuid
-from bbws.shared.contracts.sales.orders import Order, Payment
+from bbws.shared.contracts.sales.orders import Order
+from bbws.shared.contracts.sales.payments import Payment
 
 InvoiceNumber = Annotated[str, Field(pattern=r"^INV-\d{6,}$")]
 

@@ -5,7 +5,8 @@ from typing import Literal
 from bbws.shared.contracts.base import Contract
 from bbws.shared.contracts.envelope import Envelope
 from bbws.shared.contracts.sales.invoices import InvoiceNumber
-from bbws.shared.contracts.sales.orders import Order, Payment
+from bbws.shared.contracts.sales.orders import Order
+from bbws.shared.contracts.sales.payments import Payment
 
 PAYMENT_SOURCE = "bbws.payment"
 

@@ -10,7 +10,6 @@ from bbws.shared.contracts.sales.products import BillingCycle, Entitlements
 from bbws.shared.contracts.tenancy.tenants import Email
 
 OrderStatus = Literal["PENDING_PAYMENT", "PAID", "PROCESSING", "COMPLETED", "CANCELLED", "REFUNDED"]
-PaymentStatus = Literal["PENDING", "COMPLETED", "FAILED", "REFUNDED"]
 
 MAX_ORDER_LINES = 20
 MAX_QUANTITY = 1000
@@ -101,16 +100,6 @@ class Order(Record):
             if getattr(self, field) != sum(getattr(item, field) for item in self.items):
                 raise ValueError(f"{field} is not the sum of the items'")
         return self
-
-
-class Payment(Record):
-    id: Uuid
-    order_id: Uuid
-    tenant_id: Uuid
-    amount_cents: Cents
-    status: PaymentStatus
-    payfast_id: str
-    paid_at: Timestamp | None = None
 
 
 class Checkout(Contract):

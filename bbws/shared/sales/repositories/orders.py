@@ -5,19 +5,16 @@
 
 from bbws.shared.clock import iso
 from bbws.shared.contracts.pages import Page, PageRequest
-from bbws.shared.contracts.sales.orders import Order, Payment
+from bbws.shared.contracts.sales.orders import Order
 from bbws.shared.core.items import ACTIVE, at_version, item_of, model_of
 from bbws.shared.dynamo.codec import Item
 from bbws.shared.dynamo.database import Database, Key, Put, Update
 from bbws.shared.dynamo.keys import ORDERS, order_partition, tenant_partition
+from bbws.shared.errors import NotFound
 
 
 class OrderChanged(Exception):
     """The order has another version than the one that was read."""
-
-
-class PaymentRecorded(Exception):
-    """This payment stands beside its order already."""
 
 
 class OrderRepository:
@@ -27,6 +24,13 @@ class OrderRepository:
     async def find(self, tenant_id: str, order_id: str) -> Order | None:
         item = await self._database.find(ORDERS, (tenant_partition(tenant_id), f"ORDER#{order_id}"))
         return model_of(Order, item) if item else None
+
+    async def get(self, tenant_id: str, order_id: str) -> Order:
+        """Raises NotFound."""
+        order = await self.find(tenant_id, order_id)
+        if order is None:
+            raise NotFound(f"there is no order {order_id}")
+        return order
 
     async def find_anywhere(self, order_id: str) -> Order | None:
         """By its id alone, through an index that lags a moment behind the table."""
@@ -45,17 +49,6 @@ class OrderRepository:
         """AP-3, oldest first."""
         found = await self._database.page(ORDERS, page, partition=("status", status), index="OrderStatusIndex")
         return Page([model_of(Order, item) for item in found.items], found.next_cursor)
-
-    async def list_payments(self, tenant_id: str, order_id: str, page: PageRequest) -> Page[Payment]:
-        """AP-6."""
-        found = await self._database.page(
-            ORDERS, page, partition=("PK", order_partition(tenant_id, order_id)), sort_prefix=("SK", "PAYMENT#")
-        )
-        return Page([model_of(Payment, item) for item in found.items], found.next_cursor)
-
-    async def find_payment(self, tenant_id: str, order_id: str, payment_id: str) -> Payment | None:
-        item = await self._database.find(ORDERS, (order_partition(tenant_id, order_id), f"PAYMENT#{payment_id}"))
-        return model_of(Payment, item) if item else None
 
     async def list_beside(self, tenant_id: str, order_id: str) -> list[Item]:
         """Everything that stands beside the order, as stored."""
@@ -77,11 +70,6 @@ class OrderRepository:
             **at_version(order.version - 1),
             conflict=OrderChanged(f"order {order.id} is no longer at version {order.version - 1}"),
         )
-
-    def new_payment(self, payment: Payment) -> Put:
-        key = (order_partition(payment.tenant_id, payment.order_id), f"PAYMENT#{payment.id}")
-        item = item_of(payment, key, payfastIdKey=payment.payfast_id or None)
-        return Put(ORDERS, item, conflict=PaymentRecorded(f"payment {payment.id} is recorded"))
 
 
 def _key(order: Order) -> Key:

@@ -1,114 +1,36 @@
-"""ITNs, in `orders`: beside the order where PayFast really said it of one, else in a partition of their day.
+"""Payments, each beside its order, in `orders`."""
 
-Somebody who forges notices can so fill no order's partition.
-"""
-
-from contextlib import suppress
-from datetime import datetime
-from typing import Any
-
-from bbws.shared.clock import iso
-from bbws.shared.contracts.sales.payments import Itn
-from bbws.shared.core.due import list_due
+from bbws.shared.contracts.pages import Page, PageRequest
+from bbws.shared.contracts.sales.payments import Payment
 from bbws.shared.core.items import item_of, model_of
-from bbws.shared.dynamo.codec import Item
-from bbws.shared.dynamo.database import ConditionFailed, Database, Key, Put, Update
-from bbws.shared.dynamo.keys import METADATA, ORDERS, order_partition
-
-# Spreads a burst of notices over partitions of the index.
-_DUE_SHARDS = 4
-_UNDECIDED = "#state IN (:received, :unverified)"
-_UNDECIDED_VALUES = {":received": "RECEIVED", ":unverified": "UNVERIFIED"}
+from bbws.shared.dynamo.database import Database, Key, Put
+from bbws.shared.dynamo.keys import ORDERS, order_partition
 
 
-class AlreadyTold(Exception):
-    """Another ITN said the same of the same payment before."""
+class PaymentRecorded(Exception):
+    """This payment stands beside its order already."""
 
 
-class AlreadyDecided(Exception):
-    """Another process judged this ITN meanwhile."""
-
-
-class ItnRepository:
+class PaymentRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def store(self, itn: Itn, due_at: datetime) -> Itn:
-        """The ITN is stored, to be judged; returns what was stored before where the very same body came again."""
-        item = item_of(itn, _key(itn), dueKey=_due_key(int(itn.sha256, 16) % _DUE_SHARDS), dueAt=iso(due_at))
-        try:
-            await self._database.write(Put(ORDERS, item))
-        except ConditionFailed:
-            before = await self._database.find(ORDERS, _key(itn))
-            return model_of(Itn, before) if before else itn
-        return itn
+    async def find(self, tenant_id: str, order_id: str, payment_id: str) -> Payment | None:
+        item = await self._database.find(ORDERS, _key(tenant_id, order_id, payment_id))
+        return model_of(Payment, item) if item else None
 
-    async def store_refused(self, itn: Itn, expires_at: datetime) -> None:
-        """What was refused on sight is kept for a while, in one write; the first of the same body stays."""
-        item = item_of(itn, _key(itn), expiresAt=int(expires_at.timestamp()))
-        with suppress(ConditionFailed):
-            await self._database.write(Put(ORDERS, item))
-
-    async def list_due(self, now: datetime) -> list[Itn]:
-        """Those that are not decided and whose next check is due."""
-        due = await list_due(self._database, ORDERS, "ITN", _DUE_SHARDS, now)
-        return [model_of(Itn, item) for item in due]
-
-    async def reopen(self, itn: Itn, due_at: datetime) -> None:
-        """A rejected ITN is to be judged again, with the source it names now; raises AlreadyDecided elsewhere."""
-        changes = {
-            "state": "RECEIVED",
-            "sourceAddress": itn.source_address,
-            "reason": None,
-            "dueKey": _due_key(int(itn.sha256, 16) % _DUE_SHARDS),
-            "dueAt": iso(due_at),
-        }
-        await self._database.write(
-            Update(
-                ORDERS,
-                _key(itn),
-                changes,
-                condition="#state = :rejected",
-                names={"#state": "state"},
-                values={":rejected": "REJECTED"},
-                conflict=AlreadyDecided(itn.sha256),
-            )
+    async def list_of_order(self, tenant_id: str, order_id: str, page: PageRequest) -> Page[Payment]:
+        """AP-6."""
+        found = await self._database.page(
+            ORDERS, page, partition=("PK", order_partition(tenant_id, order_id)), sort_prefix=("SK", "PAYMENT#")
         )
+        return Page([model_of(Payment, item) for item in found.items], found.next_cursor)
 
-    def decided(self, itn: Itn) -> Update:
-        """Keeps the judgement, once; raises AlreadyDecided where there is one."""
-        return self._judged(itn, {"dueKey": None, "dueAt": None})
-
-    def postponed(self, itn: Itn, due_at: datetime) -> Update:
-        return self._judged(itn, {"dueAt": iso(due_at)})
-
-    def guard(self, itn: Itn, said: str) -> Put:
-        """Holds what was said of a payment (`pf_payment_id` and status), so that it counts once."""
-        item: Item = {"PK": f"UNIQUE#ITN#{said}", "SK": METADATA, "sha256": itn.sha256, "paymentId": itn.payment_id}
-        return Put(ORDERS, item, conflict=AlreadyTold(said))
-
-    def _judged(self, itn: Itn, extra: dict[str, Any]) -> Update:
-        judged = itn.model_dump(mode="json", include=_JUDGEMENT, exclude_none=True)
-        return Update(
-            ORDERS,
-            _key(itn),
-            judged | extra,
-            condition=_UNDECIDED,
-            names={"#state": "state"},
-            values=_UNDECIDED_VALUES,
-            conflict=AlreadyDecided(itn.sha256),
-        )
+    def new(self, payment: Payment) -> Put:
+        key = _key(payment.tenant_id, payment.order_id, payment.id)
+        item = item_of(payment, key, payfastIdKey=payment.payfast_id or None)
+        return Put(ORDERS, item, conflict=PaymentRecorded(f"payment {payment.id} is recorded"))
 
 
-_JUDGEMENT = {"state", "reason", "flags", "payment_id", "decided_at", "checks"}
-
-
-def _due_key(shard: int) -> str:
-    return f"ITN#{shard}"
-
-
-def _key(itn: Itn) -> Key:
-    sort = f"ITN#{itn.sha256}"
-    if itn.tenant_id and itn.order_id:
-        return order_partition(itn.tenant_id, itn.order_id), sort
-    return f"ITN#{iso(itn.received_at)[:10]}", sort
+def _key(tenant_id: str, order_id: str, payment_id: str) -> Key:
+    return order_partition(tenant_id, order_id), f"PAYMENT#{payment_id}"

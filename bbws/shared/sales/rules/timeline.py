@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator
 
 from bbws.shared.contracts.money import Money
 from bbws.shared.contracts.sales.invoices import Invoice
-from bbws.shared.contracts.sales.orders import Order, Payment, TimelineEntry, TimelineKind
-from bbws.shared.contracts.sales.payments import Itn
+from bbws.shared.contracts.sales.orders import Order, TimelineEntry, TimelineKind
+from bbws.shared.contracts.sales.payment_notices import PaymentNotice
+from bbws.shared.contracts.sales.payments import Payment
 from bbws.shared.core.items import model_of
 from bbws.shared.dynamo.codec import Item
 
@@ -38,7 +39,7 @@ def _entries(item: Item) -> Iterator[TimelineEntry]:
     kind, _, name = item["SK"].partition("#")
     match kind:
         case "ITN":
-            yield from _notice(model_of(Itn, item))
+            yield from _notice(model_of(PaymentNotice, item))
         case "PAYMENT":
             yield _paid(model_of(Payment, item), item["dateLastUpdated"])
         case "INVOICE":
@@ -49,12 +50,12 @@ def _entries(item: Item) -> Iterator[TimelineEntry]:
             yield _entry(f"mail.{name}", "MAIL_SENT", item["sentAt"], f"{_MAIL_NAMES.get(name, name)}{recipients}")
 
 
-def _notice(itn: Itn) -> Iterator[TimelineEntry]:
-    if itn.state not in _NOTICES or itn.decided_at is None:
+def _notice(notice: PaymentNotice) -> Iterator[TimelineEntry]:
+    if notice.state not in _NOTICES or notice.decided_at is None:
         return
-    kind, text = _NOTICES[itn.state]
-    detail = {"REJECTED": f": {itn.reason}", "NOTED": f" {itn.payment_status}"}.get(itn.state, "")
-    yield TimelineEntry(id=f"itn.{itn.sha256[:16]}", kind=kind, at=itn.decided_at, text=f"{text}{detail}")
+    kind, text = _NOTICES[notice.state]
+    detail = {"REJECTED": f": {notice.reason}", "NOTED": f" {notice.payment_status}"}.get(notice.state, "")
+    yield TimelineEntry(id=f"itn.{notice.sha256[:16]}", kind=kind, at=notice.decided_at, text=f"{text}{detail}")
 
 
 def _paid(payment: Payment, recorded: str) -> TimelineEntry:

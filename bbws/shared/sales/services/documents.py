@@ -6,12 +6,14 @@ from bbws.shared.contracts.base import Contract
 from bbws.shared.contracts.documents import OrderDocument, ReceiptDocument
 from bbws.shared.contracts.pages import PageRequest
 from bbws.shared.contracts.sales.invoices import Seller
-from bbws.shared.contracts.sales.orders import Order, Payment
+from bbws.shared.contracts.sales.orders import Order
+from bbws.shared.contracts.sales.payments import Payment
 from bbws.shared.dynamo.database import Database
 from bbws.shared.errors import NotFound
 from bbws.shared.integrations.pdf import PdfRenderer
 from bbws.shared.sales.order_keys import order_url
 from bbws.shared.sales.repositories.orders import OrderRepository
+from bbws.shared.sales.repositories.payments import PaymentRepository
 from bbws.shared.settings import Settings
 from bbws.shared.templating import Templates
 
@@ -24,6 +26,7 @@ class Documents:
         self, database: Database, settings: Settings, templates: Templates, pdf: PdfRenderer, seller: Seller
     ) -> None:
         self._orders = OrderRepository(database)
+        self._payments = PaymentRepository(database)
         self._settings = settings
         self._templates = templates
         self._pdf = pdf
@@ -31,9 +34,7 @@ class Documents:
 
     async def render(self, tenant_id: str, order_id: str, kind: Kind, form: Format) -> bytes:
         """HTML or PDF. Raises NotFound for an unknown order, and for the receipt of one that is not paid."""
-        order = await self._orders.find(tenant_id, order_id)
-        if order is None:
-            raise NotFound(f"there is no order {order_id}")
+        order = await self._orders.get(tenant_id, order_id)
         html = await self._templates.render(f"receipts/{kind}.html", await self._context(order, kind))
         if form == "html":
             return html.encode()
@@ -46,7 +47,7 @@ class Documents:
         return ReceiptDocument(order=order, payment=await self._payment(order), seller=self._seller)
 
     async def _payment(self, order: Order) -> Payment:
-        payments = await self._orders.list_payments(order.tenant_id, order.id, PageRequest())
+        payments = await self._payments.list_of_order(order.tenant_id, order.id, PageRequest())
         if not payments.items:
             raise NotFound(f"order {order.id} is not paid yet, so it has no receipt")
         return payments.items[0]

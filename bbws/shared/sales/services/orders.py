@@ -1,4 +1,4 @@
-"""Orders: placed by a customer, moved to PAID by `order-record`, never created by a message (C-10)."""
+"""Orders: placed by a customer, never created by a message (C-10)."""
 
 from collections.abc import MutableSequence, Sequence
 
@@ -7,16 +7,15 @@ from bbws.shared.clock import Clock, business_date
 from bbws.shared.contracts.money import Money
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.contracts.sales.campaigns import Campaign
-from bbws.shared.contracts.sales.order_events import OrderCreated
-from bbws.shared.contracts.sales.orders import Checkout, Order, OrderDraft, OrderLine, Payment, TimelineEntry
+from bbws.shared.contracts.sales.orders import Checkout, Order, OrderDraft, OrderLine, TimelineEntry
 from bbws.shared.core.audit import AuditEntries
-from bbws.shared.dynamo.database import Database, Put, Write
-from bbws.shared.errors import Conflict, FieldError, Invalid, NotFound
+from bbws.shared.dynamo.database import Database, Put
+from bbws.shared.errors import Conflict, FieldError, Invalid
 from bbws.shared.integrations import payfast
 from bbws.shared.logging import get_logger
 from bbws.shared.sales.order_keys import order_url
 from bbws.shared.sales.repositories.campaigns import CampaignRepository
-from bbws.shared.sales.repositories.orders import OrderChanged, OrderRepository, PaymentRecorded
+from bbws.shared.sales.repositories.orders import OrderChanged, OrderRepository
 from bbws.shared.sales.repositories.products import ProductRepository
 from bbws.shared.sales.rules import pricing
 from bbws.shared.sales.rules.timeline import timeline
@@ -26,7 +25,6 @@ from bbws.shared.tenancy.repositories.tenants import TenantRepository
 PAYFAST_MINIMUM = Money(payfast.MINIMUM_AMOUNT_CENTS)
 LONGEST_PAYFAST_EMAIL = 100
 LARGEST_ORDER = Money(10_000_000_00)
-RECORDER = "order-record"
 
 log = get_logger(__name__)
 
@@ -62,18 +60,11 @@ class Orders:
         return order
 
     async def get(self, tenant_id: str, order_id: str) -> Order:
-        order = await self._orders.find(tenant_id, order_id)
-        if order is None:
-            raise NotFound(f"there is no order {order_id}")
-        return order
+        return await self._orders.get(tenant_id, order_id)
 
     async def list(self, tenant_id: str, page: PageRequest) -> Page[Order]:
         await self._tenants.get(tenant_id)
         return await self._orders.list_of_tenant(tenant_id, page)
-
-    async def payments(self, tenant_id: str, order_id: str, page: PageRequest) -> Page[Payment]:
-        await self.get(tenant_id, order_id)
-        return await self._orders.list_payments(tenant_id, order_id, page)
 
     async def timeline(self, tenant_id: str, order_id: str) -> tuple[TimelineEntry, ...]:
         """What happened to the order so far, oldest first, made from what stands beside it."""
@@ -100,33 +91,6 @@ class Orders:
         fields["signature"] = payfast.sign_checkout(fields, secret(self._settings.payfast_passphrase))
         return Checkout(url=f"{self._settings.payfast_url}{payfast.PROCESS_PATH}", fields=tuple(fields.items()))
 
-    async def record_payment(self, event: OrderCreated) -> None:
-        """The order is PAID and its payment stands beside it; a repeat changes nothing.
-
-        Raises NotFound for an order that BBWS never took, OrderChanged when it was changed in this very moment.
-        """
-        payment = event.data.payment
-        order = await self.get(payment.tenant_id, payment.order_id)
-        if await self._orders.find_payment(payment.tenant_id, payment.order_id, payment.id):
-            return
-        recorded = payment.replace(date_last_updated=self._clock(), last_updated_by=RECORDER)
-        writes: list[Write] = [self._orders.new_payment(recorded)]
-        if order.status == "PENDING_PAYMENT":
-            paid = self._paid(order, event)
-            writes += [self._orders.paid(paid), self._moved(order, paid)]
-        else:
-            writes.append(self._paid_again(recorded))
-            log.warning("order was paid again", order_id=order.id, status=order.status, payment_id=payment.id)
-        try:
-            await self._database.transact(writes)
-        except PaymentRecorded:
-            return
-        log.info("order paid", order_id=order.id, payment_id=payment.id)
-
-    def _paid(self, order: Order, event: OrderCreated) -> Order:
-        details = event.data.order.payment_details
-        return order.changed(by=RECORDER, at=self._clock(), status="PAID", payment_details=details)
-
     def _placed(self, order: Order) -> Put:
         return self._audit.entry(
             "ORDER_PLACED",
@@ -134,25 +98,6 @@ class Orders:
             subject=f"orders/{order.id}",
             actor=order.last_updated_by,
             after=order,
-        )
-
-    def _moved(self, before: Order, after: Order) -> Put:
-        return self._audit.entry(
-            f"ORDER_{after.status}",
-            tenant_id=after.tenant_id,
-            subject=f"orders/{after.id}",
-            actor=after.last_updated_by,
-            before=before,
-            after=after,
-        )
-
-    def _paid_again(self, payment: Payment) -> Put:
-        return self._audit.entry(
-            "ORDER_PAID_AGAIN",
-            tenant_id=payment.tenant_id,
-            subject=f"orders/{payment.order_id}/payments/{payment.id}",
-            actor=payment.last_updated_by,
-            after=payment,
         )
 
     async def _priced(self, tenant_id: str, draft: OrderDraft, actor: str, order_id: str) -> Order:

@@ -32,7 +32,7 @@ async def _pay(api: Api, order: dict[str, Any]) -> OrderCreated:
     details = PaymentDetails(payment_id=payment.id, payfast_id=payment.payfast_id, paid_at=PAID_AT)
     paid = stored.model_copy(update={"status": "PAID", "payment_details": details})
     event = order_created(paid, payment)
-    await api.services.orders.record_payment(event)
+    await api.services.payments.record(event)
     return event
 
 

@@ -15,7 +15,7 @@ from tests.support.market import Market, paid
 async def test_document_as_page_and_as_pdf(shared_market: Market, kind: Kind) -> None:
     """The same document both ways, with what was bought and what was paid; the PDF is the same bytes each time."""
     order = await shared_market.order()
-    await shared_market.services.orders.record_payment(paid(order))
+    await shared_market.services.payments.record(paid(order))
     render = shared_market.services.documents.render
     html = (await render(order.tenant_id, order.id, kind, "html")).decode()
     pdf = await render(order.tenant_id, order.id, kind, "pdf")

@@ -195,49 +195,12 @@ async def test_cursor_belongs_to_its_list(shared_market: Market) -> None:
         await shared_market.services.orders.list(second.id, PageRequest(1, page.next_cursor))
 
 
-async def test_payment_moves_the_order_once(shared_market: Market) -> None:
-    """Five deliveries of one event, two at the same moment: PAID at version 2, and one payment beside it."""
-    order = await shared_market.order()
-    event, orders = paid(order), shared_market.services.orders
-    await asyncio.gather(*(orders.record_payment(event) for _ in range(2)))
-    for _ in range(3):
-        await orders.record_payment(event)
-    now = await orders.get(order.tenant_id, order.id)
-    assert (now.status, now.version, now.payment_details) == ("PAID", 2, event.data.order.payment_details)
-    assert (now.items, now.total_cents) == (order.items, order.total_cents)
-    (payment,) = (await orders.payments(order.tenant_id, order.id, PageRequest())).items
-    # When it was recorded, and by whom: that is the moment at which the timeline shows it.
-    recorded = {"date_last_updated": payment.date_last_updated, "last_updated_by": "order-record"}
-    assert payment == event.data.payment.model_copy(update=recorded)
-
-
-async def test_second_payment_is_kept_and_changes_no_order(shared_market: Market) -> None:
-    """A customer who pays twice gets money back only when the second payment is on record."""
-    order, orders = await shared_market.order(), shared_market.services.orders
-    first, second = paid(order), paid(order)
-    for event in (first, second):
-        await orders.record_payment(event)
-    now = await orders.get(order.tenant_id, order.id)
-    assert (now.payment_details, now.version) == (first.data.order.payment_details, 2)
-    payments = (await orders.payments(order.tenant_id, order.id, PageRequest())).items
-    assert {payment.id for payment in payments} == {first.data.payment.id, second.data.payment.id}
-
-
-async def test_payment_of_an_unknown_order_is_refused(shared_market: Market) -> None:
-    """`order-record` never creates an order that BBWS did not take (C-10)."""
-    order = await shared_market.order()
-    stranger = order.model_copy(update={"id": new_id()})
-    with pytest.raises(NotFound):
-        await shared_market.services.orders.record_payment(paid(stranger))
-    assert await shared_market.items_beside(stranger) == []
-
-
 async def test_outage_is_told_as_unavailable(market: Market) -> None:
     """503, not 500: the caller may come again, and a message waits for DynamoDB."""
     order = await market.order()
     await market.aws.inject("dynamodb")
     with pytest.raises(Unavailable) as outage:
-        await market.services.orders.record_payment(paid(order))
+        await market.services.payments.record(paid(order))
     assert outage.value.dependency == "dynamodb"
 
 
@@ -274,7 +237,7 @@ async def test_timeline_tells_the_story_in_order_with_stable_ids(market: Market)
     order, services = await market.order(), market.services
     before = await services.orders.timeline(order.tenant_id, order.id)
     event = paid(order)
-    await services.orders.record_payment(event)
+    await services.payments.record(event)
     await services.notifications.confirm_order(event, "customer")
     after = await services.orders.timeline(order.tenant_id, order.id)
     assert [entry.kind for entry in before] == ["ORDER_PLACED"]

@@ -11,7 +11,7 @@ from bbws.shared.core.audit import acting
 from bbws.shared.errors import Conflict, PreconditionFailed
 from bbws.shared.ids import new_id
 from bbws.shared.logging import bound
-from tests.shared.sales.services.test_payments import PAYFAST, STRANGER, Till, till
+from tests.shared.sales.services.test_payment_notices import PAYFAST, STRANGER, Till, till
 from tests.support.market import CUSTOMER, OPERATOR, Market, campaign_draft, order_draft, paid, product_draft
 
 __all__ = ["till"]
@@ -100,7 +100,7 @@ async def test_orders_tell_their_way_from_placed_to_paid(shared_market: Market) 
     event = paid(order)
     for _ in range(2):
         with acting("order-record"), bound(correlation_id=event.correlationid):
-            await shared_market.services.orders.record_payment(event)
+            await shared_market.services.payments.record(event)
     placed, moved = await _entries(shared_market, order.tenant_id, f"orders/{order.id}")
     assert (placed.action, placed.actor, _told(placed).source) == ("ORDER_PLACED", CUSTOMER, SOURCE)
     assert _told(placed).after["totalCents"] == order.total_cents
@@ -115,7 +115,7 @@ async def test_an_order_that_is_paid_again_says_so(shared_market: Market) -> Non
     order = await shared_market.order()
     first, second = paid(order), paid(order)
     for event in (first, second):
-        await shared_market.services.orders.record_payment(event)
+        await shared_market.services.payments.record(event)
     *_, again = await _entries(shared_market, order.tenant_id, f"orders/{order.id}")
     assert (again.action, again.subject) == (
         "ORDER_PAID_AGAIN", f"orders/{order.id}/payments/{second.data.payment.id}",
@@ -175,7 +175,7 @@ async def test_an_entry_fails_with_its_change(market: Market) -> None:
 async def test_nothing_personal_stands_outside_the_details(shared_market: Market) -> None:
     """Details can be erased, and the head is sealed for ever: an address there could never be taken back."""
     order = await shared_market.order(customer_email="thandi@protea.example")
-    await shared_market.services.orders.record_payment(paid(order))
+    await shared_market.services.payments.record(paid(order))
     for entry in await _entries(shared_market, order.tenant_id, f"orders/{order.id}"):
         assert "protea" not in entry.model_copy(update={"details": None}).model_dump_json()
         assert "Nkosi" not in entry.model_copy(update={"details": None}).model_dump_json()

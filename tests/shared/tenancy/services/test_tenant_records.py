@@ -14,7 +14,7 @@ from bbws.provision.provisioner import Provisioner
 from bbws.shared.bootstrap import bootstrap
 from bbws.shared.contracts.operations import Operation
 from bbws.shared.contracts.sales.orders import Order
-from bbws.shared.contracts.sales.payments import Itn
+from bbws.shared.contracts.sales.payment_notices import PaymentNotice
 from bbws.shared.contracts.tenancy.tenants import Tenant
 from bbws.shared.core.audit import digest_of
 from bbws.shared.core.items import item_of
@@ -23,7 +23,7 @@ from bbws.shared.dynamo.database import Database, Put
 from bbws.shared.errors import Conflict, NotFound, PreconditionFailed, Unavailable
 from bbws.shared.ids import new_id
 from bbws.shared.integrations.aws import AwsClients
-from bbws.shared.sales.repositories.payments import ItnRepository
+from bbws.shared.sales.repositories.payment_notices import PaymentNoticeRepository
 from bbws.shared.settings import Settings
 from bbws.shared.tenancy.services.tenant_records import LEASE, MOST_FAILURES, RETRY_AFTER
 from bbws.shared.tenancy.services.tenants import GRACE
@@ -54,7 +54,7 @@ class Archive(Market):
         name = new_id()
         tenant = await self.tenant(email=f"owner-of-{name}@example.com", organization_name=f"Org of {name}")
         order = await self.place(tenant, await self.product())
-        await self.services.orders.record_payment(paid(order))
+        await self.services.payments.record(paid(order))
         for sort_key, person in ((f"USER#{new_id()}", PAYER), ("HIERARCHY#sales##", "sipho@protea.example")):
             await self.database.write(Put("bbws-tenants", {"PK": f"TENANT#{tenant.id}", "SK": sort_key, "by": person}))
         # As the sealer writes it: the end of the trail's hash chain.
@@ -72,9 +72,9 @@ class Archive(Market):
         await mails.sent(place, message_id="m", recipients=PAYER, now=now)
         await self.notice(order, state="VERIFIED")
 
-    async def notice(self, order: Order, **fields: Any) -> Itn:
+    async def notice(self, order: Order, **fields: Any) -> PaymentNotice:
         """What PayFast said of the order, with the name of who paid; judged, unless `fields` say otherwise."""
-        itn = Itn(
+        itn = PaymentNotice(
             sha256=new_id().replace("-", "") * 2,
             raw_body=f"email_address={PAYER}",
             source_address="127.0.0.1",
@@ -82,10 +82,10 @@ class Archive(Market):
             tenant_id=order.tenant_id,
             order_id=order.id,
         )
-        stored = await ItnRepository(self.database).store(itn, self.clock())
+        stored = await PaymentNoticeRepository(self.database).store(itn, self.clock())
         if fields:
             judged = stored.model_copy(update=fields)
-            await self.database.write(ItnRepository(self.database).decided(judged))
+            await self.database.write(PaymentNoticeRepository(self.database).decided(judged))
         return stored
 
     async def order_purge(self, tenant: Tenant) -> Operation:
@@ -322,7 +322,7 @@ async def test_purge_waits_for_a_notice_that_is_not_judged(archive: Archive) -> 
     waiting = await archive.purge(tenant)
     assert (waiting.status, waiting.error) == ("PENDING", "a payment notice of this tenant is not judged yet")
     judged = itn.model_copy(update={"state": "NOTED"})
-    await archive.database.write(ItnRepository(archive.database).decided(judged))
+    await archive.database.write(PaymentNoticeRepository(archive.database).decided(judged))
     archive.clock.advance(61)
     assert await archive.services.tenant_records.purge_due() == 1
     assert (await archive.services.operations.get(waiting.id)).status == "SUCCEEDED"
