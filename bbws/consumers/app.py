@@ -16,7 +16,7 @@ from bbws.consumers.middlewares import bind_flow, verdicts
 from bbws.shared.bootstrap import Services, bootstrap
 from bbws.shared.contracts.envelope import Envelope
 from bbws.shared.core.audit import acting
-from bbws.shared.errors import Ping, Unavailable
+from bbws.shared.errors import Dependency, Ping, Unavailable
 from bbws.shared.logging import get_logger
 from bbws.shared.settings import Settings, secret
 from bbws.shared.sqs import SQSBroker, SQSQueue
@@ -118,7 +118,7 @@ def build(
     return consumer
 
 
-def consumer_pings(consumer: Consumer) -> Callable[[str], Ping | None]:
+def consumer_pings(consumer: Consumer) -> Callable[[Dependency], Ping | None]:
     """Finds the ping of a dependency that `Unavailable` names, where it has one."""
     return lambda dependency: consumer.services.pings.get(dependency)
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from bbws.shared.contracts.envelope import Envelope
 from bbws.shared.contracts.sales.order_events import InvoiceIssued, OrderCreated
 from bbws.shared.core.audit import acting
-from bbws.shared.errors import NotYet, Ping, Rejected, Unavailable
+from bbws.shared.errors import Dependency, NotYet, Ping, Rejected, Unavailable
 from bbws.shared.logging import bind, bound, get_logger
 from bbws.shared.sqs import PauseSubscriber, ReturnMessage
 
@@ -33,7 +33,7 @@ def bind_flow(event: Envelope) -> None:
     )
 
 
-def verdict(error: Exception, ping_of: Callable[[str], Ping | None]) -> Exception:
+def verdict(error: Exception, ping_of: Callable[[Dependency], Ping | None]) -> Exception:
     """What an error means for its message (C-37).
 
     What can never work goes to the dead letters at once, with its reason; what a dependency's outage caused waits for
@@ -55,7 +55,7 @@ def verdict(error: Exception, ping_of: Callable[[str], Ping | None]) -> Exceptio
 
 
 def verdicts(
-    ping_of: Callable[[str], Ping | None], consumer_of: Callable[[str], str]
+    ping_of: Callable[[Dependency], Ping | None], consumer_of: Callable[[str], str]
 ) -> type[BaseMiddleware[Any, Any]]:
     """The middleware that turns errors of handlers into verdicts; what they change is audited as their consumer's."""
 

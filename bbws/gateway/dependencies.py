@@ -4,26 +4,29 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 
-from bbws.shared.errors import Ping, Unavailable
+from bbws.shared.errors import Dependency, Ping, Unavailable
 from bbws.shared.logging import get_logger
 
 PING_TIMEOUT_S = 2.0
 # With the timeout, a failure shows after three seconds at most, however often anybody asks.
 FRESH_S = 1.0
 OK = "ok"
+# What the gateway serves without: the user pool's API is for invitations, links and staff. Customers order, and callers
+# are recognised by keys that the gateway has, so that its outage must not take every gateway out of a load balancer.
+OPTIONAL: frozenset[Dependency] = frozenset({"cognito-idp"})
 
 log = get_logger(__name__)
 
 
 class Dependencies:
-    def __init__(self, pings: Mapping[str, Ping], *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, pings: Mapping[Dependency, Ping], *, now: Callable[[], float] = time.monotonic) -> None:
         self._pings = pings
         self._now = now
         self._asking = asyncio.Lock()
-        self._states: dict[str, str] = {}
+        self._states: dict[Dependency, str] = {}
         self._asked_at = float("-inf")
 
-    async def states(self) -> dict[str, str]:
+    async def states(self) -> dict[Dependency, str]:
         """For each dependency `ok` or what is wrong, at most `FRESH_S` old when this is called."""
         wanted_since = self._now() - FRESH_S
         async with self._asking:
@@ -32,6 +35,10 @@ class Dependencies:
                 states = await asyncio.gather(*(_state(name, ping) for name, ping in self._pings.items()))
                 self._states, self._asked_at = dict(zip(self._pings, states, strict=True)), asked_at
         return self._states
+
+
+def can_serve(states: Mapping[Dependency, str]) -> bool:
+    return all(state == OK for name, state in states.items() if name not in OPTIONAL)
 
 
 async def _state(name: str, ping: Ping) -> str:

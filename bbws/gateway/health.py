@@ -3,7 +3,7 @@
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from bbws.gateway.dependencies import OK
+from bbws.gateway.dependencies import can_serve
 from bbws.gateway.keys import DEPENDENCIES, METRICS
 from bbws.gateway.problems import RETRY_AFTER_S
 from bbws.gateway.responses import json_answer
@@ -28,10 +28,10 @@ async def get_health(request: web.Request) -> web.Response:  # noqa: ARG001
 
 
 async def get_readiness(request: web.Request) -> web.Response:
-    """200 when every dependency answers, else 503 naming those that do not."""
-    dependencies = await request.app[DEPENDENCIES].states()
-    ready = all(state == OK for state in dependencies.values())
-    answer = Readiness(status="ready" if ready else "unavailable", dependencies=dependencies)
+    """200 when every dependency answers but for those that we serve without; each is named with its state."""
+    states = await request.app[DEPENDENCIES].states()
+    ready = can_serve(states)
+    answer = Readiness(status="ready" if ready else "unavailable", dependencies=dict(states))
     headers = {} if ready else {"Retry-After": str(RETRY_AFTER_S)}
     return json_answer(answer.model_dump(), status=200 if ready else 503, headers=headers)
 
@@ -60,7 +60,11 @@ ROUTES: tuple[Route, ...] = (
         summary="Can it serve?",
         tag="operation",
         access="public",
-        description="Asks every dependency, each for at most two seconds and once a second, however many ask.",
+        description=(
+            "Asks every dependency, each for at most two seconds and once a second, however many ask. The API of the "
+            "user pool (`cognito-idp`) is named too, and does not count: without it only invitations and mailed links "
+            "have to wait."
+        ),
         answers={200: Answer("It can", Readiness), 503: Answer("It cannot; see why", Readiness)},
     ),
     Route(

@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 from botocore import exceptions as botocore_errors
 
-from bbws.shared.errors import Unavailable
+from bbws.shared.errors import Dependency, Unavailable
 
 _THROTTLED = frozenset(
     {
@@ -90,7 +90,7 @@ async def find_or_none(call: Any, **request: Any) -> Any | None:
 
 
 @contextmanager
-def reaching(dependency: str) -> Iterator[None]:
+def reaching(dependency: Dependency) -> Iterator[None]:
     """What means "later" leaves the block as Unavailable, which names the dependency."""
     try:
         yield

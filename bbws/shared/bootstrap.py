@@ -14,7 +14,7 @@ from bbws.shared.clock import Clock, utc_now
 from bbws.shared.dynamo.cursor import CursorSigner
 from bbws.shared.dynamo.database import Database
 from bbws.shared.dynamo.keys import ORDERS
-from bbws.shared.errors import Ping, Rejected, Unavailable
+from bbws.shared.errors import Dependency, Ping, Rejected, Unavailable
 from bbws.shared.integrations.aws import AwsClients
 from bbws.shared.integrations.cognito import DEPENDENCY as DIRECTORY
 from bbws.shared.integrations.cognito import UserDirectory, UserPool, find_user_pool
@@ -42,8 +42,8 @@ class Services(OperatingServices, SalesServices):
     jwks: Jwks | None
 
     @cached_property
-    def pings(self) -> Mapping[str, Ping]:
-        """Asks each dependency whether it answers; the keys are those that `Unavailable.dependency` names."""
+    def pings(self) -> Mapping[Dependency, Ping]:
+        """Asks each dependency whether it answers, but for those that only tools and the start need."""
         return {
             "dynamodb": partial(self.database.ping, ORDERS),
             "s3": self.document_store.ping,
@@ -51,6 +51,7 @@ class Services(OperatingServices, SalesServices):
             "ses": self.mail_transport.ping,
             # Where no pool is set nothing is out: public operations are all that this process has.
             **({IDENTITY: self.jwks.ping} if self.jwks else {}),
+            **({DIRECTORY: self.directory.ping} if self.settings.cognito_user_pool_id else {}),
         }
 
 

@@ -18,7 +18,7 @@ BbwsError
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +96,18 @@ class NotYet(BbwsError):
         self.retry_after_s = retry_after_s
 
 
+# What our processes need and cannot mend, as `/readyz` and the log name it. Two belong to the user pool: `identity` are
+# its public keys, by which tokens are known, and `cognito-idp` is its API. `gateway` is a process that is itself busy.
+Dependency = Literal[
+    "dynamodb", "s3", "events", "ses", "sqs", "secretsmanager", "identity", "cognito-idp", "payfast", "gateway",
+]  # fmt: skip
+
+
 class Unavailable(BbwsError):
     status = 503
     title = "Service unavailable"
 
-    def __init__(self, dependency: str, detail: str) -> None:
+    def __init__(self, dependency: Dependency, detail: str) -> None:
         super().__init__(f"{dependency} is out of reach: {detail}")
         self.dependency = dependency
 

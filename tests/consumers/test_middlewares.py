@@ -9,7 +9,7 @@ from bbws.shared.contracts.sales.order_events import OrderCreated
 from bbws.shared.contracts.sales.payments import Payment
 from bbws.shared.core.items import BrokenItem, model_of
 from bbws.shared.core.mailing import MailUnderWay
-from bbws.shared.errors import Conflict, Invalid, NotFound, Ping, Rejected, Unavailable
+from bbws.shared.errors import Conflict, Dependency, Invalid, NotFound, Ping, Rejected, Unavailable
 from bbws.shared.sqs import PauseSubscriber, ReturnMessage
 
 
@@ -44,7 +44,7 @@ def test_unparseable_message_names_fields_not_values() -> None:
 
 
 @pytest.mark.parametrize("dependency", ["s3", "ses"])
-def test_outage_pauses_until_that_dependency_answers(dependency: str) -> None:
+def test_outage_pauses_until_that_dependency_answers(dependency: Dependency) -> None:
     """The ping is the one of what is out; anything else would open the subscriber too soon, or never."""
     judged = verdict(Unavailable(dependency, "SlowDown"), PINGS.get)
     assert isinstance(judged, PauseSubscriber)

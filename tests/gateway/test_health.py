@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from bbws.gateway import dependencies
 from bbws.gateway.app import create_app
 from bbws.gateway.dependencies import Dependencies
-from bbws.shared.errors import Unavailable
+from bbws.shared.errors import Dependency, Ping, Unavailable
 from bbws.shared.settings import Settings
 from tests.gateway.demo import demo_services
 from tests.gateway.support import Api
@@ -49,6 +49,15 @@ async def test_readiness_names_what_fails_and_no_host(monkeypatch: pytest.Monkey
     status, answer = await _readiness(dynamodb=_silent, s3=_out, events=_fine)
     assert (status, answer["status"]) == (503, "unavailable")
     assert answer["dependencies"] == {"dynamodb": "no answer within 0.1 s", "s3": "out of reach", "events": "ok"}
+
+
+async def test_an_outage_of_the_user_pools_api_is_named_and_takes_no_gateway_away() -> None:
+    """Customers order without it; a load balancer that lost every gateway would serve nobody."""
+    pings: dict[Dependency, Ping] = {"dynamodb": _fine, "cognito-idp": _out}
+    assert await _readiness(**pings) == (
+        200, {"status": "ready", "dependencies": {"dynamodb": "ok", "cognito-idp": "out of reach"}},
+    )  # fmt: skip
+    assert (await _readiness(**pings | {"dynamodb": _out}))[0] == 503
 
 
 class _Dependency:

@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+from typing import get_args
 
 import pytest
 from pydantic import SecretStr, ValidationError
 
 from bbws.shared.bootstrap import Services, bootstrap
-from bbws.shared.errors import Rejected, Unavailable
+from bbws.shared.errors import Dependency, Rejected, Unavailable
 from bbws.shared.settings import Settings, secret
 from tests.support.emulator import Aws
 
@@ -69,6 +70,18 @@ async def test_a_missing_secret_is_told_by_its_name(in_production: Settings) -> 
     with pytest.raises(Unavailable, match="bbws/prod: ResourceNotFoundException"):
         async with bootstrap(in_production):
             pass
+
+
+# Needed by tools and at the start alone, or not ours to ask: its messages come again by themselves.
+_NOT_ASKED = {"sqs", "secretsmanager", "payfast", "gateway"}
+
+
+async def test_whatever_can_be_out_is_asked_or_need_not_be() -> None:
+    """A dependency without a ping is missing in `/readyz`, and no consumer can wait for its return."""
+    async with bootstrap(
+        Settings(cognito_user_pool_id="af-south-1_Pool01", cognito_client_ids=("client",))
+    ) as services:
+        assert set(services.pings) == set(get_args(Dependency)) - _NOT_ASKED
 
 
 @pytest.mark.needs("dynamodb", "s3", "events", "sns", "sqs", "sesv2", "faults")

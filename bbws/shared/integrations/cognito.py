@@ -6,7 +6,7 @@ looked up by e-mail with AdminGetUser: unlike a filter of ListUsers it is consis
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
@@ -14,7 +14,7 @@ from bbws.shared.aws_errors import cause, error_code, reaching
 from bbws.shared.contracts.tenancy.tenants import normal_email
 from bbws.shared.errors import FieldError, Invalid, NotFound, Unauthenticated, Unavailable
 
-DEPENDENCY = "cognito-idp"
+DEPENDENCY: Final = "cognito-idp"
 # What Cognito gives at most in one answer.
 MOST_PER_PAGE = 60
 

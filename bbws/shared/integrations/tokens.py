@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeGuard
+from typing import Any, Final, Self, TypeGuard
 
 import aiohttp
 import orjson
@@ -20,7 +20,7 @@ from bbws.shared.clock import Clock
 from bbws.shared.errors import Unauthenticated, Unavailable
 from bbws.shared.logging import get_logger
 
-DEPENDENCY = "identity"
+DEPENDENCY: Final = "identity"
 # Clocks of this machine and of the pool may differ by so much.
 LEEWAY_S = 30
 FETCH_TIMEOUT_S = 5
