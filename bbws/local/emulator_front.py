@@ -8,6 +8,7 @@ Its own resources, all JSON:
     GET    /_bbws/calls[?account=]        {account: {service: {operation: count}}}, or of one account {service: …}
     DELETE /_bbws/calls[?account=]
     GET    /_bbws/polls?account=          how many long polls of an account are waiting now
+    PUT    /_bbws/accounts/{id}?like=     a new account that has what another one has (`emulator_accounts.py`)
     GET    /_bbws/mails[?account=]        [{"id", "account", "from", "to", "subject", "path"}], newest first
     GET    /_bbws/mails/{id}              the raw mail
 """
@@ -21,6 +22,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from bbws.gateway.hosts import is_own_host
+from bbws.local.emulator_accounts import CannotCopy, copy_account
 from bbws.local.emulator_faults import Answer, Faults
 from bbws.local.emulator_requests import AwsRequest
 from bbws.local.mail_files import MailFiles, MailSummary
@@ -114,12 +116,15 @@ class EmulatorFront:
 
     def _control(self, scope: Scope, body: bytes) -> Answer:
         resource = f"{scope['method']} {scope['path'].removeprefix(CONTROL_PREFIX)}"
-        account = parse_qs(scope["query_string"].decode()).get("account", [None])[0]
+        query = {name: values[0] for name, values in parse_qs(scope["query_string"].decode()).items()}
+        account = query.get("account")
         match resource.split("/", 1):
             case ["GET mails", mail_id]:
                 return self._raw_mail(unquote(mail_id))
             case ["GET mails"]:
                 return _json_answer([_describe(mail) for mail in self._mails.list(account)])
+            case ["PUT accounts", target]:
+                return _copy(query.get("like", ""), target)
             case ["GET calls"]:
                 return _json_answer(self._calls.all() if account is None else self._calls.of(account))
             case ["GET polls"]:
@@ -244,6 +249,14 @@ async def _until_client_leaves(answering: Awaitable[None], receive: Receive) -> 
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def _copy(source: str, target: str) -> Answer:
+    try:
+        copy_account(source, target)
+    except CannotCopy as error:
+        return _json_answer({"detail": str(error)}, status=409)
+    return _json_answer({})
 
 
 def _describe(mail: MailSummary) -> dict[str, str]:

@@ -37,22 +37,22 @@ async def _remove_second(services: Services) -> None:
     await services.database.write(Delete(TENANTS, (item["PK"], item["SK"])))
 
 
-async def test_a_trail_that_holds_exits_with_zero_and_one_that_does_not_with_one(provisioned_tables: Settings) -> None:
+async def test_a_trail_that_holds_exits_with_zero_and_one_that_does_not_with_one(provisioned: Settings) -> None:
     """The line of a cron job: what holds is told with its end, which is the anchor of tomorrow."""
-    async with bootstrap(provisioned_tables) as services:
+    async with bootstrap(provisioned) as services:
         await _three_changes(services)
-        assert await _bbws(provisioned_tables, "verify", "platform") == (
+        assert await _bbws(provisioned, "verify", "platform") == (
             0, "platform: 3 entries, sealed up to nothing, 3 not sealed yet\n", "",
         )  # fmt: skip
         await services.audit_trails.seal_due()
-        code, holds, _ = await _bbws(provisioned_tables, "verify", "platform")
+        code, holds, _ = await _bbws(provisioned, "verify", "platform")
         anchor = holds.split("sealed up to ")[1].split(",")[0]
         assert (code, holds) == (0, f"platform: 3 entries, sealed up to {anchor}, 0 not sealed yet\n")
         await _remove_second(services)
-    code, out, _ = await _bbws(provisioned_tables, "verify", "platform", "--anchor", anchor)
+    code, out, _ = await _bbws(provisioned, "verify", "platform", "--anchor", anchor)
     assert (code, out.splitlines()[1:]) == (1, ["  REMOVED         entry 2 is removed"])
     wrong = f"3:{'0' * 64}"
-    code, out, _ = await _bbws(provisioned_tables, "verify", "platform", "--anchor", wrong, "--json")
+    code, out, _ = await _bbws(provisioned, "verify", "platform", "--anchor", wrong, "--json")
     (report,) = json.loads(out)
     assert (code, report["holds"], report["entries"], report["sealedUpTo"]) == (1, False, 2, 3)
     assert [(finding["kind"], finding["sequence"]) for finding in report["findings"]] == [
@@ -60,27 +60,27 @@ async def test_a_trail_that_holds_exits_with_zero_and_one_that_does_not_with_one
     ]  # fmt: skip
 
 
-async def test_patience_decides_what_should_have_been_sealed(provisioned_tables: Settings) -> None:
+async def test_patience_decides_what_should_have_been_sealed(provisioned: Settings) -> None:
     """Housekeeping that has stopped shows as entries that nobody seals."""
-    async with bootstrap(provisioned_tables) as services:
+    async with bootstrap(provisioned) as services:
         await _three_changes(services)
-    code, out, _ = await _bbws(provisioned_tables, "verify", "platform", "--patience", "0")
+    code, out, _ = await _bbws(provisioned, "verify", "platform", "--patience", "0")
     assert (code, out.count("NOT_SEALED")) == (1, 3)
 
 
-async def test_entries_are_listed_and_exported(provisioned_tables: Settings, tmp_path: Any) -> None:
+async def test_entries_are_listed_and_exported(provisioned: Settings, tmp_path: Any) -> None:
     """For eyes newest first, for programs whole."""
-    async with bootstrap(provisioned_tables) as services:
+    async with bootstrap(provisioned) as services:
         product = await _three_changes(services)
         await services.audit_trails.seal_due()
-    code, out, _ = await _bbws(provisioned_tables, "list", "platform", "--limit", "2")
+    code, out, _ = await _bbws(provisioned, "list", "platform", "--limit", "2")
     newest, older = out.splitlines()
     assert code == 0
     assert f"#3          PRODUCT_RETIRED          products/{product.id}  by user:thabo from unknown" in newest
     assert "PRODUCT_UPDATED" in older
-    _, listed, _ = await _bbws(provisioned_tables, "list", "platform", "--json")
-    assert await _bbws(provisioned_tables, "export", "platform", "--file", str(tmp_path / "trail")) == (0, "", "")
-    _, exported, _ = await _bbws(provisioned_tables, "export", "platform")
+    _, listed, _ = await _bbws(provisioned, "list", "platform", "--json")
+    assert await _bbws(provisioned, "export", "platform", "--file", str(tmp_path / "trail")) == (0, "", "")
+    _, exported, _ = await _bbws(provisioned, "export", "platform")
     assert (tmp_path / "trail").read_text() == exported
     assert [json.loads(line) for line in exported.splitlines()] == json.loads(listed)[::-1]
 
@@ -95,8 +95,8 @@ async def test_entries_are_listed_and_exported(provisioned_tables: Settings, tmp
         (["export", "nobody"], "Error: there is no tenant nobody"),
     ],
 )
-async def test_a_slip_of_the_pen_is_one_line(provisioned_tables: Settings, arguments: list[str], told: str) -> None:
+async def test_a_slip_of_the_pen_is_one_line(provisioned: Settings, arguments: list[str], told: str) -> None:
     """No traceback, and no exit code that looks like a trail that holds."""
-    code, out, err = await _bbws(provisioned_tables, *arguments)
+    code, out, err = await _bbws(provisioned, *arguments)
     assert (code != 0, out) == (True, "")
     assert err.splitlines()[-1].startswith(told)

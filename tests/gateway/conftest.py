@@ -11,17 +11,16 @@ from botocore.exceptions import ClientError
 
 from bbws.gateway.app import create_app
 from bbws.gateway.streams import StreamLimits
-from bbws.provision.provisioner import Provisioner
 from bbws.shared.bootstrap import Services, bootstrap
 from bbws.shared.integrations.aws import AwsClients
 from bbws.shared.integrations.cognito import find_pool_id
 from bbws.shared.settings import Settings
-from bbws.shared.topology import Topology
 from tests.gateway.demo import ROUTES as DEMO_ROUTES
 from tests.gateway.demo import demo_services
 from tests.gateway.support import Api
-from tests.support.emulator import Aws
+from tests.support.emulator import Aws, Target
 from tests.support.identity import Identity
+from tests.support.system import provision
 
 FAST_STREAMS = StreamLimits(poll_s=0.05, heartbeat_s=0.2, max_open_s=20, max_streams=3)
 
@@ -50,10 +49,9 @@ def settings(aws: Aws, shared_identity: Identity) -> Settings:
 
 
 @pytest_asyncio.fixture
-async def provisioned(settings: Settings, clients: AwsClients, shares_account: bool) -> Settings:
-    """Without the templates, which take as long as all else, and which only documents need."""
+async def provisioned(settings: Settings, aws: Aws, emulator: Target, shares_account: bool) -> Settings:
     if not shares_account:
-        await Provisioner(clients, settings, Topology.for_settings(settings)).make_resources()
+        await provision(aws, emulator)
     return settings
 
 
@@ -65,13 +63,6 @@ async def services(provisioned: Settings, clients: AwsClients) -> AsyncIterator[
             declared = built.topology.user_pool
             built.directory._pool_id = await find_pool_id(await clients.get("cognito-idp"), declared.name)
         yield built
-
-
-@pytest_asyncio.fixture
-async def templates(provisioned: Settings, clients: AwsClients, shares_account: bool) -> None:
-    """The templates of documents are in their bucket."""
-    if not shares_account:
-        await Provisioner(clients, provisioned, Topology.for_settings(provisioned)).push_templates()
 
 
 @pytest_asyncio.fixture

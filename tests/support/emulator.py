@@ -37,8 +37,8 @@ _PROBES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "cognito": ("cognito-idp", "list_user_pools", {"MaxResults": 1}),
     "secretsmanager": ("secretsmanager", "list_secrets", {}),
 }
-# Capabilities of our own front, which no foreign target has: captured mails, faults, call counts.
-_OF_OUR_FRONT = frozenset({"mails", "faults", "calls"})
+# Capabilities of our own front, which no foreign target has: captured mails, faults, call counts, copied accounts.
+_OF_OUR_FRONT = frozenset({"mails", "faults", "calls", "accounts"})
 
 
 @dataclass
@@ -47,6 +47,8 @@ class Target:
 
     endpoint_url: str
     capabilities: dict[str, str | None] = field(default_factory=dict)
+    # What others are copied from, once it was provisioned.
+    template: "Aws | None" = None
 
     async def missing(self, capability: str) -> str | None:
         """Why the target lacks a capability, or None when it has it; asked once per session."""
@@ -102,6 +104,10 @@ class Aws:
     async def _mail(self, mail_id: str) -> EmailMessage:
         raw = await self._control("GET", f"mails/{mail_id}")
         return message_from_bytes(raw, policy=modern)
+
+    async def begin_as(self, template: "Aws") -> None:
+        """This account, which has nothing yet, has what `template` has; messages and mails are left behind."""
+        await self._control("PUT", f"accounts/{self.access_key_id}?like={template.access_key_id}")
 
     async def inject(self, service: str, **fault: Any) -> None:
         """Let calls of this account fail; settings as in `emulator_faults.Fault`, all calls with 503 unless told."""

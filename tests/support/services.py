@@ -8,13 +8,11 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from bbws.provision.provisioner import Provisioner
 from bbws.shared.bootstrap import Services, bootstrap
-from bbws.shared.integrations.aws import AwsClients
 from bbws.shared.settings import Settings
-from bbws.shared.topology import Topology
-from tests.support.emulator import Aws
+from tests.support.emulator import Aws, Target
 from tests.support.market import MovedClock
+from tests.support.system import provision
 
 
 @pytest.fixture
@@ -23,9 +21,9 @@ def aws(aws: Aws, healed_module_aws: Aws, shares_account: bool) -> Aws:
 
 
 @pytest_asyncio.fixture
-async def provisioned(settings: Settings, clients: AwsClients, shares_account: bool) -> Settings:
+async def provisioned(settings: Settings, aws: Aws, emulator: Target, shares_account: bool) -> Settings:
     if not shares_account:
-        await Provisioner(clients, settings, Topology.for_settings(settings)).apply()
+        await provision(aws, emulator)
     return settings
 
 

@@ -37,10 +37,29 @@ def settings_for(aws: Aws) -> Settings:
 async def provisioned_account(emulator: Target) -> Aws:
     """A new account with everything that topology declares."""
     aws = new_account(emulator)
+    await provision(aws, emulator)
+    return aws
+
+
+async def provision(aws: Aws, emulator: Target) -> None:
+    """The account, which has nothing yet, has everything that topology declares.
+
+    Provisioning takes most of a second. Where the target can, it is done once, and other accounts begin as copies.
+    """
+    if await emulator.missing("accounts") is not None:
+        await _apply(aws)
+        return
+    if emulator.template is None:
+        template = new_account(emulator)
+        await _apply(template)
+        emulator.template = template
+    await aws.begin_as(emulator.template)
+
+
+async def _apply(aws: Aws) -> None:
     settings = settings_for(aws)
     async with aws_clients(settings) as clients:
         await Provisioner(clients, settings, Topology.for_settings(settings)).apply()
-    return aws
 
 
 @pytest.fixture
@@ -57,9 +76,9 @@ async def clients(settings: Settings) -> AsyncIterator[AwsClients]:
 
 
 @pytest_asyncio.fixture
-async def provisioned(settings: Settings, clients: AwsClients) -> Settings:
+async def provisioned(settings: Settings, aws: Aws, emulator: Target) -> Settings:
     """The same settings, once everything that topology declares is there."""
-    await Provisioner(clients, settings, Topology.for_settings(settings)).apply()
+    await provision(aws, emulator)
     return settings
 
 
@@ -78,10 +97,3 @@ async def services(provisioned: Settings) -> AsyncIterator[Services]:
     """All services of a process, on provisioned AWS."""
     async with bootstrap(provisioned) as built:
         yield built
-
-
-@pytest_asyncio.fixture
-async def provisioned_tables(settings: Settings, clients: AwsClients) -> Settings:
-    """The same settings, once tables, queues and buckets are there; without the templates, which take longest."""
-    await Provisioner(clients, settings, Topology.for_settings(settings)).make_resources()
-    return settings

@@ -41,7 +41,7 @@ def settings(aws: Aws, payfast: TestServer) -> Settings:
         aws_endpoint_url=aws.endpoint_url,
         aws_access_key_id=aws.access_key_id,
         aws_secret_access_key=aws.secret_access_key,
-        bucket_suffix=aws.access_key_id,
+        bucket_suffix=f"-{aws.access_key_id}",
         gateway_port=port,
         public_base_url=f"http://127.0.0.1:{port}",
         payfast_url=str(payfast.make_url("")),

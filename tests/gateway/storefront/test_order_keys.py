@@ -21,7 +21,6 @@ def _key(order: Order) -> str:
     return URL(page_of(order)).query["key"]
 
 
-@pytest.mark.usefixtures("templates")
 async def test_pages_open_with_their_own_key_alone(shop: Shop) -> None:
     """Both ids of an order are known to PayFast and to log files; they must not show who bought what."""
     order = await shop.an_order()
@@ -77,7 +76,6 @@ async def test_event_stream_of_the_page_tells_the_story(shop: Shop) -> None:
 
 
 @pytest.mark.needs("mails")
-@pytest.mark.usefixtures("templates")
 async def test_link_in_the_mail_opens_the_order(shop: Shop, aws: Aws) -> None:
     """Days later the mail is all that the customer has."""
     placed = await shop.an_order()

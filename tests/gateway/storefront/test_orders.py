@@ -299,7 +299,6 @@ async def test_paid_order_shows_no_way_to_pay_again(shop: Shop) -> None:
     assert (checkout.status, checkout.headers["Location"]) == (303, page_of(order))
 
 
-@pytest.mark.usefixtures("templates")
 async def test_finished_order_shows_its_documents_and_stops_watching(shop: Shop) -> None:
     """At the end the customer finds invoice, receipt and order, and the page asks the server no more."""
     placed = await shop.an_order()

@@ -45,7 +45,7 @@ async def _form(shop: Shop, token: str, **fields: str) -> dict[str, str]:
     return {**dict(page.hidden), "password": PASSWORD, "again": PASSWORD, **fields}
 
 
-async def test_the_mailed_address_is_that_of_the_page(shop: Shop, templates: None, aws: Aws) -> None:
+async def test_the_mailed_address_is_that_of_the_page(shop: Shop, aws: Aws) -> None:
     """A link that leads elsewhere is the end of a registration."""
     email, _ = await _mailed(shop, aws)
     link = link_in((await mails_to(aws, email))[-1])
@@ -56,7 +56,7 @@ async def test_the_mailed_address_is_that_of_the_page(shop: Shop, templates: Non
     assert page.headers["Cache-Control"] == "private, no-store"
 
 
-async def test_a_password_is_set_and_the_tenant_is_registered(shop: Shop, templates: None, aws: Aws) -> None:
+async def test_a_password_is_set_and_the_tenant_is_registered(shop: Shop, aws: Aws) -> None:
     """What a person does with the mail: follow, type twice, done, and told how to go on."""
     email, token = await _mailed(shop, aws)
     done = await _post(shop, PAGE, await _form(shop, token))
@@ -68,7 +68,7 @@ async def test_a_password_is_set_and_the_tenant_is_registered(shop: Shop, templa
     assert await shop.services.directory.sign_in(client_id, email, PASSWORD)
 
 
-async def test_opening_the_page_changes_nothing(shop: Shop, templates: None, aws: Aws) -> None:
+async def test_opening_the_page_changes_nothing(shop: Shop, aws: Aws) -> None:
     """Scanners of mail open every link, some of them twice."""
     email, token = await _mailed(shop, aws)
     before = await shop.services.registrations.for_customer(Registration(email=email))
@@ -89,7 +89,7 @@ async def test_opening_the_page_changes_nothing(shop: Shop, templates: None, aws
     ],
 )
 async def test_what_is_wrong_stands_beside_its_field(
-    shop: Shop, templates: None, aws: Aws, fields: dict[str, str], wrong: str, says: str
+    shop: Shop, aws: Aws, fields: dict[str, str], wrong: str, says: str
 ) -> None:
     """The form comes back with the sentence, without the password, and the same link goes on working."""
     _, token = await _mailed(shop, aws)
@@ -102,7 +102,7 @@ async def test_what_is_wrong_stands_beside_its_field(
     assert (await _post(shop, PAGE, again)).status == 200
 
 
-async def test_a_link_that_is_used_or_wrong_leads_to_a_new_one(shop: Shop, templates: None, aws: Aws) -> None:
+async def test_a_link_that_is_used_or_wrong_leads_to_a_new_one(shop: Shop, aws: Aws) -> None:
     """Nobody is left at a dead end: the page that says no is the page that mails a new link."""
     _, token = await _mailed(shop, aws)
     form = await _form(shop, token)
@@ -138,9 +138,7 @@ async def test_an_address_that_is_none_is_an_error_of_its_field(shop: Shop) -> N
     assert page.one("input", id="email")["value"] == "thandi@protea"
 
 
-async def test_a_form_that_we_did_not_give_to_this_browser_sets_no_password(
-    shop: Shop, templates: None, aws: Aws
-) -> None:
+async def test_a_form_that_we_did_not_give_to_this_browser_sets_no_password(shop: Shop, aws: Aws) -> None:
     """Another site could make a browser set a password that the site's owner knows."""
     email, token = await _mailed(shop, aws)
     form = await _form(shop, token)
@@ -152,9 +150,7 @@ async def test_a_form_that_we_did_not_give_to_this_browser_sets_no_password(
     assert await shop.services.directory.find_by_email(email) is None
 
 
-async def test_nothing_of_the_link_is_logged(
-    shop: Shop, templates: None, aws: Aws, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_nothing_of_the_link_is_logged(shop: Shop, aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:
     """Logs are read by more people than mails are."""
     _, token = await _mailed(shop, aws)
     await _post(shop, PAGE, await _form(shop, token))

@@ -23,9 +23,7 @@ async def _enter(page: Page, password: str, again: str) -> None:
     await page.get_by_role("button", name="Set password").click()
 
 
-async def test_a_customer_follows_the_link_and_sets_a_password(
-    shop: Shop, chromium: Browser, templates: None, aws: Aws
-) -> None:
+async def test_a_customer_follows_the_link_and_sets_a_password(shop: Shop, chromium: Browser, aws: Aws) -> None:
     """Mistypes, reads why, mends it, is done; nothing that the CSP refuses, and no sideways scrolling on a phone."""
     tenant = await shop.services.registrations.for_customer(Registration(email=EMAIL))
     await shop.services.registrations.mail_link(registration_requested(tenant))

@@ -36,7 +36,6 @@ async def _pay(api: Api, order: dict[str, Any]) -> OrderCreated:
     return event
 
 
-@pytest.mark.usefixtures("templates")
 async def test_printed_order_comes_in_the_wanted_form(api: Api) -> None:
     """A browser sees HTML, a program that asks for PDF gets PDF, and a link can say which."""
     order = await _order(api)
@@ -72,7 +71,6 @@ async def test_unpaid_order_has_neither_receipt_nor_invoice(api: Api) -> None:
 
 
 @pytest.mark.own_account
-@pytest.mark.usefixtures("templates")
 async def test_paid_order_leads_to_its_invoice(api: Api) -> None:
     """The link appears once the invoice is issued, changes the ETag, and leads to the PDF itself."""
     order = await _order(api)

@@ -43,7 +43,6 @@ async def test_placed_order_says_how_to_pay(api: Api) -> None:
     assert answer.headers["Location"] == f"{orders_path(tenant)}/{answer.json['id']}"
 
 
-@pytest.mark.usefixtures("templates")
 async def test_links_of_an_order_lead_somewhere(api: Api) -> None:
     """A client that follows links only must reach everything; a link that answers 404 would be a lie."""
     placed = await api.place(await api.a_tenant(), await api.a_product())

@@ -80,9 +80,7 @@ async def _token(api: Api, aws: Aws, email: str) -> str:
     return token_in((await mails_to(aws, email))[-1])
 
 
-async def test_a_link_leads_to_a_token_that_opens_the_tenant(
-    public: Api, settings: Settings, templates: None, aws: Aws
-) -> None:
+async def test_a_link_leads_to_a_token_that_opens_the_tenant(public: Api, settings: Settings, aws: Aws) -> None:
     """The whole way of a new customer: register, follow the link, sign in, and read what is theirs alone."""
     email = f"{new_id()}@example.com"
     token = await _token(public, aws, email)
@@ -97,7 +95,7 @@ async def test_a_link_leads_to_a_token_that_opens_the_tenant(
     assert (await public.get(own)).status == 401
 
 
-async def test_a_link_that_does_not_work_says_how_to_get_one(public: Api, templates: None, aws: Aws) -> None:
+async def test_a_link_that_does_not_work_says_how_to_get_one(public: Api, aws: Aws) -> None:
     """Used, unknown or no token at all: one answer, which leads on."""
     token = await _token(public, aws, f"{new_id()}@example.com")
     assert (await public.post(CONFIRMATIONS, {"token": token, "password": PASSWORD})).status == 200
@@ -111,7 +109,7 @@ async def test_a_link_that_does_not_work_says_how_to_get_one(public: Api, templa
 
 
 async def test_a_password_that_the_pool_refuses_is_told_and_can_be_mended(
-    public: Api, templates: None, aws: Aws, capsys: pytest.CaptureFixture[str]
+    public: Api, aws: Aws, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The answer says what a password needs, repeats none, and the link still works."""
     token = await _token(public, aws, f"{new_id()}@example.com")
@@ -124,7 +122,7 @@ async def test_a_password_that_the_pool_refuses_is_told_and_can_be_mended(
         assert secret not in logged.out + logged.err
 
 
-async def test_the_pools_outage_is_503_and_over_when_it_is_over(public: Api, templates: None, aws: Aws) -> None:
+async def test_the_pools_outage_is_503_and_over_when_it_is_over(public: Api, aws: Aws) -> None:
     """Nothing is lost: the same request succeeds afterwards."""
     token = await _token(public, aws, f"{new_id()}@example.com")
     await aws.inject("cognito-idp")
@@ -134,7 +132,7 @@ async def test_the_pools_outage_is_503_and_over_when_it_is_over(public: Api, tem
     assert (await public.post(CONFIRMATIONS, {"token": token, "password": PASSWORD})).status == 200
 
 
-async def test_parallel_confirmations_are_one_success_and_refusals(public: Api, templates: None, aws: Aws) -> None:
+async def test_parallel_confirmations_are_one_success_and_refusals(public: Api, aws: Aws) -> None:
     """Who comes second hears that the link is in use, or was."""
     token = await _token(public, aws, f"{new_id()}@example.com")
     body = {"token": token, "password": PASSWORD}

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from bbws.provision.provisioner import Provisioner
-from bbws.shared.bootstrap import aws_clients, bootstrap
+from bbws.shared.bootstrap import bootstrap
 from bbws.shared.clock import iso
 from bbws.shared.contracts.sales.order_events import OrderCreated
 from bbws.shared.contracts.sales.orders import Checkout, Order
@@ -18,11 +17,10 @@ from bbws.shared.errors import Unavailable
 from bbws.shared.ids import new_id
 from bbws.shared.integrations.payfast import parse_itn
 from bbws.shared.settings import Settings
-from bbws.shared.topology import Topology
-from tests.support.emulator import Aws
+from tests.support.emulator import Aws, Target
 from tests.support.market import Market, MovedClock
 from tests.support.payfast import PASSPHRASE, PayfastWorld, payfast_world, signed
-from tests.support.system import settings_for
+from tests.support.system import provisioned_account, settings_for
 from tests.support.waiting import eventually
 
 PAYFAST = "127.0.0.1"
@@ -81,13 +79,12 @@ async def till(shared_aws: Aws) -> AsyncIterator[Till]:
 
 
 @pytest.fixture
-async def own_till(aws: Aws) -> AsyncIterator[Till]:
+async def own_till(emulator: Target) -> AsyncIterator[Till]:
     """In an account of the test's own, where nothing else is due and faults hurt nobody."""
-    settings = settings_for(aws)
-    async with aws_clients(settings) as clients:
-        await Provisioner(clients, settings, Topology.for_settings(settings)).apply()
+    aws = await provisioned_account(emulator)
     async with _till(aws) as opened:
         yield opened
+    await aws.heal()
 
 
 async def test_genuine_notice_makes_one_event(till: Till) -> None:

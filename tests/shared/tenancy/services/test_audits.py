@@ -65,9 +65,9 @@ class Trails:
 
 
 @pytest_asyncio.fixture
-async def trails(provisioned_tables: Any, aws: Aws) -> AsyncIterator[Trails]:
+async def trails(provisioned: Any, aws: Aws) -> AsyncIterator[Trails]:
     clock = MovedClock()
-    async with bootstrap(provisioned_tables, clock=clock) as services:
+    async with bootstrap(provisioned, clock=clock) as services:
         yield Trails(aws, services, clock)
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from bbws.provision.provisioner import Provisioner
 from bbws.shared.bootstrap import bootstrap
 from bbws.shared.contracts.operations import Operation
 from bbws.shared.contracts.sales.orders import Order
@@ -22,13 +21,12 @@ from bbws.shared.core.mails import MailRepository, mail_of_order
 from bbws.shared.dynamo.database import Database, Put
 from bbws.shared.errors import Conflict, NotFound, PreconditionFailed, Unavailable
 from bbws.shared.ids import new_id
-from bbws.shared.integrations.aws import AwsClients
 from bbws.shared.sales.repositories.payment_notices import PaymentNoticeRepository
 from bbws.shared.settings import Settings
 from bbws.shared.tenancy.services.tenant_records import LEASE, MOST_FAILURES, RETRY_AFTER
 from bbws.shared.tenancy.services.tenants import GRACE
-from bbws.shared.topology import Topology
 from tests.support.builders import an_invoice
+from tests.support.emulator import Aws
 from tests.support.market import OPERATOR, Market, MovedClock, paid
 from tests.support.tenants import events_of, trail_of
 from tests.support.waiting import eventually
@@ -108,10 +106,9 @@ class Archive(Market):
 
 
 @pytest_asyncio.fixture
-async def archive(aws: Any, settings: Settings, clients: AwsClients) -> AsyncIterator[Archive]:
-    await Provisioner(clients, settings, Topology.for_settings(settings)).make_resources()
+async def archive(aws: Aws, provisioned: Settings) -> AsyncIterator[Archive]:
     clock = MovedClock()
-    async with bootstrap(settings, clock=clock) as services:
+    async with bootstrap(provisioned, clock=clock) as services:
         yield Archive(aws, services, clock)
 
 
