@@ -7,6 +7,7 @@ from unittest.mock import patch
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
@@ -67,6 +68,7 @@ def test_a_list_is_separated_by_commas(text: str, expected: tuple[str, ...]) -> 
     assert _from({"BBWS_TRUSTED_PROXIES": text}).trusted_proxies == expected
 
 
+@examples(deadline=None)
 @given(given=GIVEN)
 def test_another_process_gets_the_same_settings_through_its_environment(given: dict[str, Any]) -> None:
     """`bbws up` starts the production processes; a setting that is lost on the way is a different system."""
