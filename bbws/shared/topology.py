@@ -156,9 +156,6 @@ class Topology(Contract):
         """The rules that send straight to a queue."""
         return tuple(rule for rule in self.rules if rule.queue == queue)
 
-    def queues_of(self, consumer: str) -> tuple[Queue, ...]:
-        return tuple(queue for queue in self.queues if queue.consumer == consumer)
-
     def with_visibility_timeout(self, seconds: int) -> Self:
         """The same system that gives a crashed consumer's messages back sooner; for tests."""
         queues = tuple(queue.model_copy(update={"visibility_timeout_s": seconds}) for queue in self.queues)

@@ -188,13 +188,3 @@ async def test_notify_mails_a_link_once_from_the_customers_queue_alone(shared_ma
     (mail,) = await mails_to(shared_market.aws, tenant.email)
     assert mail["X-BBWS-Mail"] == "registration_customer"
     assert token_in(mail).encode() not in letter.body + event.to_json()
-
-
-def test_every_queue_has_one_consumer_with_its_figures(shared_market: Market) -> None:
-    """What topology declares is what the processes read (R-240 ff.): no queue without a reader, none with two."""
-    topology = shared_market.services.topology
-    read = {name: build(entry.register, shared_market.services.settings).queues for name, entry in CONSUMERS.items()}
-    assert {name: {queue.name for queue in queues} for name, queues in read.items()} == {
-        name: {queue.name for queue in topology.queues_of(name)} for name in CONSUMERS
-    }
-    assert sorted(queue.name for queues in read.values() for queue in queues) == sorted(q.name for q in topology.queues)

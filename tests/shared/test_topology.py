@@ -174,7 +174,7 @@ def test_shuffled_entries_declare_the_same(seed: int) -> None:
         t.key_attributes for t in declared.tables
     ]
     assert shuffled.bucket("documents") == declared.bucket("documents")
-    assert {q.name for q in shuffled.queues_of("notify")} == {q.name for q in declared.queues_of("notify")}
+    assert {q.name: q.consumer for q in shuffled.queues} == {q.name: q.consumer for q in declared.queues}
 
 
 def shuffled_document(seed: int) -> dict[str, Any]:
