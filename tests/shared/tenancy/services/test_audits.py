@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from bbws.shared.bootstrap import Services, bootstrap
 from bbws.shared.clock import iso
-from bbws.shared.contracts.audit import PLATFORM, PURGED, AuditEntry
+from bbws.shared.contracts.audit import PLATFORM, PURGED, AuditDetails, AuditEntry
 from bbws.shared.contracts.pages import PageRequest
 from bbws.shared.contracts.tenancy.tenants import TenantDraft
 from bbws.shared.core.audit_entries import AuditRepository, HeadMoved
@@ -22,10 +22,12 @@ from bbws.shared.dynamo.keys import TENANTS, tenant_partition
 from bbws.shared.errors import NotFound, Unavailable
 from bbws.shared.ids import new_id
 from bbws.shared.tenancy.rules.audit_chain import Anchor
+from bbws.shared.tenancy.services import audits
 from bbws.shared.tenancy.services.audits import PATIENCE, SEALED_AT_ONCE
 from tests.support.audit import an_entry, kinds
 from tests.support.emulator import Aws
 from tests.support.market import MovedClock
+from tests.support.meanwhile import meanwhile
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.needs("dynamodb")
@@ -92,6 +94,66 @@ async def test_a_thousand_entries_make_one_chain(trails: Trails) -> None:
     assert await trails.sequences(trail) == list(range(1, 1001))
     assert await trails.sequences(other) == [1, 2]
     assert await trails.findings(trail) == []
+
+
+async def test_entries_with_much_in_them_are_sealed_in_smaller_batches(
+    trails: Trails, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DynamoDB takes 4 MB at once: a transaction that is too large is refused each time, and the trail never sealed."""
+    monkeypatch.setattr(audits, "MOST_SEALED_BYTES", 5_000)
+    large = AuditDetails(salt=new_id(), source="203.0.113.9", after={"features": "x" * 1_500})
+    trail = await trails.write(9, details=large)
+    before = await trails.aws.calls("dynamodb", "TransactWriteItems")
+    assert await trails.seal() == 9
+    assert await trails.aws.calls("dynamodb", "TransactWriteItems") - before >= 4
+    assert await trails.findings(trail) == []
+
+
+async def test_one_entry_larger_than_a_batch_is_sealed_by_itself(
+    trails: Trails, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty batch before it would be a chain without a last link, and the trail would stop there."""
+    monkeypatch.setattr(audits, "MOST_SEALED_BYTES", 100)
+    trail = await trails.write(2)
+    assert await trails.seal() == 2
+    assert await trails.findings(trail) == []
+
+
+async def test_a_trail_that_cannot_be_sealed_stops_no_other(trails: Trails, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it suffers from: one customer's trail must not leave those of all others without a seal."""
+    broken, whole = await trails.write(1), [await trails.write(1) for _ in range(3)]
+    find_head = AuditRepository.find_head
+
+    async def fails(repository: AuditRepository, tenant_id: str) -> Any:
+        if tenant_id == broken:
+            raise RuntimeError("nobody foresaw this")
+        return await find_head(repository, tenant_id)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(AuditRepository, "find_head", fails)
+        assert await trails.seal() == 3
+    assert [await trails.sequences(trail) for trail in whole] == [[1]] * 3
+    assert await trails.seal() == 1
+
+
+async def test_a_sealer_that_another_overtakes_leaves_the_rest_to_it(trails: Trails) -> None:
+    """The second process sealed the same entries between read and write: nothing is sealed twice, nothing raised."""
+    trail = await trails.write(3)
+    with meanwhile(trails.seal):
+        assert await trails.seal() == 0
+    assert await trails.sequences(trail) == [1, 2, 3]
+    assert await trails.findings(trail) == []
+
+
+async def test_an_entry_that_stands_under_another_key_is_named(trails: Trails) -> None:
+    """A copy of a true entry, moved to another time or another tenant's trail, is true word for word and a lie."""
+    trail, other = await trails.write(1), await trails.write(1)
+    await trails.seal()
+    (entry,) = await trails.all(trail)
+    for partition, sort in ((other, f"EVENT#{iso(entry.at)}#{entry.id}"), (trail, f"EVENT#{iso(entry.at)}#{new_id()}")):
+        item = trails.repository.new(entry).item | {"PK": f"TENANT#{partition}", "SK": sort}
+        await trails.database.write(Put(TENANTS, item))
+        assert ("MISPLACED", None) in await trails.findings(partition)
 
 
 async def test_two_sealers_at_once_make_one_chain(trails: Trails) -> None:

@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from bbws.shared.contracts.pages import PageRequest
-from bbws.shared.contracts.tenancy.registrations import Confirmation
+from bbws.shared.contracts.tenancy.registrations import Confirmation, hash_of
 from bbws.shared.contracts.tenancy.tenants import Tenant, TenantPatch
 from bbws.shared.contracts.tenancy.users import UserAssignment, UserAssignmentDraft
 from bbws.shared.core.audit_entries import AuditRepository
@@ -15,10 +15,12 @@ from bbws.shared.errors import Conflict, Invalid, Unauthenticated, Unavailable
 from bbws.shared.ids import new_id
 from bbws.shared.integrations.cognito import UserDirectory
 from bbws.shared.tenancy.repositories.users import UserRepository
-from bbws.shared.tenancy.services.confirmations import LEASE, LinkDead
+from bbws.shared.tenancy.services import confirmations
+from bbws.shared.tenancy.services.confirmations import LEASE, POOL_WITHIN_S, LinkDead
 from tests.support.builders import registration_requested
 from tests.support.links import mails_to, token_in
-from tests.support.market import Market, MovedClock
+from tests.support.market import OPERATOR, Market, MovedClock
+from tests.support.meanwhile import meanwhile
 
 pytestmark = pytest.mark.needs("cognito")
 PASSWORD = "correct horse battery"
@@ -148,6 +150,106 @@ async def test_an_outage_of_the_pool_leaves_the_link_as_it_was(market: Market, o
     await market.aws.heal()
     assert (await _confirm(market, token)).registration_status == "REGISTERED"
     assert len(await _owners(market, tenant)) == 1
+
+
+async def test_a_pool_that_is_silent_gives_the_link_back_before_somebody_else_may_have_it(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits longer than the lease sets a password after another one did, and nobody knows whose counts."""
+    assert LEASE.total_seconds() > POOL_WITHIN_S
+    tenant = await market.tenant()
+    token = await _mailed(market, tenant)
+    monkeypatch.setattr(confirmations, "POOL_WITHIN_S", 0.3)
+    await market.aws.inject("cognito-idp", status=None, latency_ms=20_000)
+    async with asyncio.timeout(10):
+        with pytest.raises(Unavailable, match="no answer within") as outage:
+            await _confirm(market, token)
+    assert outage.value.dependency == "cognito-idp"
+    await market.aws.heal()
+    monkeypatch.undo()
+    assert (await _confirm(market, token)).registration_status == "REGISTERED"
+
+
+async def test_an_outage_of_pool_and_table_is_told_as_that_of_the_pool(
+    market: Market, clock: MovedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The link cannot be given back: the lease does the same, only later, and the first error is the one to tell."""
+    tenant = await market.tenant()
+    token = await _mailed(market, tenant)
+
+    async def all_out(*_: Any) -> None:
+        await market.aws.inject("dynamodb")
+        raise Unavailable("cognito-idp", "ServiceUnavailable")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(UserDirectory, "find_by_email", all_out)
+        with pytest.raises(Unavailable) as outage:
+            await _confirm(market, token)
+    assert outage.value.dependency == "cognito-idp"
+    await market.aws.heal()
+    with pytest.raises(Conflict):
+        await _confirm(market, token)
+    clock.advance(LEASE.total_seconds() + 1)
+    assert (await _confirm(market, token)).registration_status == "REGISTERED"
+
+
+async def test_who_is_slower_than_the_lease_finds_the_link_used(
+    market: Market, clock: MovedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process slept through its lease, and another one ended the work: one owner, and no second event."""
+    tenant = await market.tenant()
+    token = await _mailed(market, tenant)
+    create, slept = UserDirectory.create, list[bool]()
+
+    async def sleep(directory: UserDirectory, email: str) -> Any:
+        user = await create(directory, email)
+        if not slept:
+            slept.append(True)
+            clock.advance(LEASE.total_seconds() + 1)
+            await _confirm(market, token, "of who was faster")
+        return user
+
+    monkeypatch.setattr(UserDirectory, "create", sleep)
+    with pytest.raises(LinkDead):
+        await _confirm(market, token)
+    assert len(await _owners(market, tenant)) == 1
+    assert (await _actions(market, tenant)).count("REGISTRATION_CONFIRMED") == 1
+
+
+@pytest.mark.parametrize("step", ["VALIDATED", "REGISTERED"])
+async def test_a_tenant_that_changes_at_this_moment_is_registered_all_the_same(market: Market, step: str) -> None:
+    """An operator parks it while its owner follows the link: neither of the two is told to try again."""
+    tenant = await market.tenant()
+    token = await _mailed(market, tenant)
+
+    def advances(write: Any) -> bool:
+        return getattr(write, "changes", {}).get("registrationStatus") == step
+
+    with meanwhile(lambda: market.services.tenants.park(tenant.id, reason="pause", actor=OPERATOR), before=advances):
+        after = await _confirm(market, token)
+    assert (after.status, after.registration_status, after.version) == ("PARKED", "REGISTERED", 4)
+    assert len(await _owners(market, tenant)) == 1
+
+
+async def test_a_link_that_another_ends_at_this_moment_is_dead(market: Market) -> None:
+    """Both links of one address were good when they were looked at; the one that is used first ends the other."""
+    tenant = await market.tenant()
+    first, second = await _mailed(market, tenant), await _mailed(market, tenant)
+    with meanwhile(lambda: _confirm(market, second)), pytest.raises(LinkDead):
+        await _confirm(market, first, "somebody else's idea")
+    assert await _signs_in(market, tenant.email)
+
+
+async def test_a_used_link_is_remembered_for_as_long_as_another_may_live(market: Market, clock: MovedClock) -> None:
+    """DynamoDB forgets by itself: forgotten too early, an old mail opens again what a newer one has closed."""
+    tenant = await market.tenant()
+    token, unused = await _mailed(market, tenant), await _mailed(market, tenant)
+    await _confirm(market, token)
+    valid_until = clock().timestamp() + 24 * 3600
+    (used,) = await market.items("bbws-tenants", f"REGISTRATION#{tenant.email}")
+    (link,) = await market.items("bbws-tenants", f"TOKEN#{hash_of(unused)}")
+    assert used["expiresAt"] >= valid_until
+    assert valid_until - 60 <= link["expiresAt"] <= used["expiresAt"]
 
 
 class _Crash(BaseException):

@@ -1,6 +1,8 @@
 """How tenants are organised: no orphans, no two siblings of one name, under any race."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -16,7 +18,8 @@ from bbws.shared.dynamo.codec import encode_item
 from bbws.shared.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from bbws.shared.ids import new_id
 from tests.support.builders import PLACED_AT
-from tests.support.market import Market
+from tests.support.market import OPERATOR, Market
+from tests.support.meanwhile import meanwhile
 from tests.support.people import ACTOR, delete_tenant, trail_of
 
 
@@ -173,6 +176,39 @@ async def test_a_deleted_tenant_changes_no_more(shared_market: Market) -> None:
         await hierarchies.remove(tenant.id, unit.id, version=1, actor=ACTOR)
     with pytest.raises(NotFound):
         await hierarchies.tree(new_id())
+
+
+@pytest.mark.parametrize("change", ["create", "rename", "remove"])
+async def test_a_tenant_that_is_deleted_at_this_moment_changes_no_more(shared_market: Market, change: str) -> None:
+    """It was open when it was read; what is written after the deletion comes back with the tenant, to nobody's wish."""
+    services, tenant = shared_market.services, await shared_market.tenant()
+    unit = await _made(shared_market, tenant, "Sales")
+    changes: dict[str, Callable[[], Awaitable[Any]]] = {
+        "create": lambda: _made(shared_market, tenant, "Baking"),
+        "rename": lambda: services.hierarchies.rename(tenant.id, unit.id, "Markets", version=1, actor=ACTOR),
+        "remove": lambda: services.hierarchies.remove(tenant.id, unit.id, version=1, actor=ACTOR),
+    }
+    with (
+        meanwhile(lambda: services.tenants.delete(tenant.id, version=1, actor=OPERATOR)),
+        pytest.raises(Conflict, match="restore it first"),
+    ):
+        await changes[change]()
+    assert await services.hierarchies.get(tenant.id, unit.id) == unit
+    assert await _tree(shared_market, tenant) == {"Sales": {}}
+
+
+async def test_what_another_makes_at_this_moment_is_looked_at_again(shared_market: Market) -> None:
+    """The name was free when it was looked for, the group was empty, the version was the newest: no longer."""
+    hierarchies, tenant = shared_market.services.hierarchies, await shared_market.tenant()
+    sales = await _made(shared_market, tenant, "Sales")
+    with meanwhile(lambda: _made(shared_market, tenant, "Baking")), pytest.raises(Conflict, match="name"):
+        await _made(shared_market, tenant, "baking")
+    with meanwhile(lambda: _made(shared_market, tenant, "South", sales)), pytest.raises(Conflict, match="1 group"):
+        await hierarchies.remove(tenant.id, sales.id, version=1, actor=ACTOR)
+    renamed = hierarchies.rename(tenant.id, sales.id, "Markets", version=1, actor="the other")
+    with meanwhile(lambda: renamed), pytest.raises(PreconditionFailed):
+        await hierarchies.rename(tenant.id, sales.id, "Shops", version=1, actor=ACTOR)
+    assert await _tree(shared_market, tenant) == {"Baking": {}, "Markets": {"South": {}}}
 
 
 async def test_the_largest_hierarchy_is_read_whole_and_grows_no_further(shared_market: Market) -> None:

@@ -10,7 +10,7 @@ import pytest
 from bbws.shared.contracts.pages import PageRequest
 from bbws.shared.contracts.tenancy.registrations import hash_of
 from bbws.shared.contracts.tenancy.tenant_events import RegistrationRequested
-from bbws.shared.contracts.tenancy.tenants import Registration, Tenant
+from bbws.shared.contracts.tenancy.tenants import Registration, Tenant, TenantPatch
 from bbws.shared.core.audit_entries import AuditRepository
 from bbws.shared.core.mailing import MailUnderWay
 from bbws.shared.errors import Unavailable
@@ -108,6 +108,19 @@ async def test_an_order_of_a_new_customer_registers_them(market: Market) -> None
     assert len(await _requested(market)) == 1
 
 
+async def test_an_address_that_had_its_mail_still_gets_its_tenant(market: Market) -> None:
+    """It asked a minute ago and its tenant has another address since: who orders now needs one, and no second mail."""
+    registrations, tenants = market.services.registrations, market.services.tenants
+    registration = Registration(email=f"{new_id()}@example.com")
+    before = await registrations.for_customer(registration)
+    await tenants.update(before.id, TenantPatch(email=f"{new_id()}@example.com"), version=1, actor="operator")
+    after = await registrations.for_customer(registration)
+    assert (after.id != before.id, after.email) == (True, registration.email)
+    assert await tenants.get(after.id) == after
+    assert await _actions(market, after.id) == ["TENANT_CREATED"]
+    assert len(await _requested(market)) == 1
+
+
 @pytest.mark.parametrize(("one", "another"), [("straße.de", "strasse.de"), ("βόλος.gr", "βόλοσ.gr")])
 async def test_domains_of_different_owners_are_different_customers(market: Market, one: str, another: str) -> None:
     """DNS tells them apart (IDNA 2008): whoever buys the other spelling must not get a customer's orders."""
@@ -128,6 +141,8 @@ async def test_the_mail_is_sent_once_however_often_its_event_comes(market: Marke
     await registrations.mail_link(event)
     (mail,) = await mails_to(market.aws, tenant.email)
     assert await _links(market, token_in(mail))
+    (record,) = await market.items("bbws-tenants", f"EMAIL#{event.id}")
+    assert record["expiresAt"] > clock().timestamp() + 14 * 86_400, "longer than a message lies in a queue"
 
 
 async def test_a_mail_whose_record_was_lost_comes_again_with_a_token_of_its_own(

@@ -14,6 +14,7 @@ from bbws.shared.ids import new_id
 from bbws.shared.tenancy.repositories.tenants import TenantRepository
 from tests.support.builders import PAID_AT
 from tests.support.market import OPERATOR, Market
+from tests.support.meanwhile import meanwhile
 from tests.support.tenants import events_of, trail_of
 
 RIVALS = 50
@@ -98,6 +99,32 @@ async def test_same_id_again_is_the_same_tenant(shared_market: Market) -> None:
     again = await tenants.create(draft, actor=OPERATOR, tenant_id=tenant_id)
     assert {tenant.id for tenant in (*first, again)} == {tenant_id}
     assert await tenants.get(tenant_id) == again
+
+
+async def test_tenant_that_is_made_at_this_moment_is_the_same_one(shared_market: Market) -> None:
+    """A gateway that is slow and the retry on another one: both answer with the tenant that stands."""
+    tenants, tenant_id = shared_market.services.tenants, new_id()
+    other = tenants.create(_draft(email=f"{new_id()}@example.com"), actor="the other", tenant_id=tenant_id)
+    with meanwhile(lambda: other):
+        made = await tenants.create(_draft(email=f"{new_id()}@example.com"), actor=OPERATOR, tenant_id=tenant_id)
+    assert made.last_updated_by == "the other"
+    assert await tenants.get(tenant_id) == made
+
+
+async def test_what_another_changes_at_this_moment_is_looked_at_again(shared_market: Market) -> None:
+    """With a version the second is told; without one the wish means what it says, on the tenant as it is by now."""
+    tenants = shared_market.services.tenants
+    tenant = await shared_market.tenant()
+    with meanwhile(lambda: tenants.park(tenant.id, reason="pause", actor=OPERATOR)), pytest.raises(PreconditionFailed):
+        await tenants.update(tenant.id, TenantPatch(environment="dev"), version=1, actor=OPERATOR)
+    with meanwhile(lambda: tenants.suspend(tenant.id, reason="unpaid", actor=OPERATOR)):
+        unparked = await tenants.unpark(tenant.id, actor=OPERATOR)
+    assert (unparked.status, unparked.parked, unparked.version, unparked.environment) == ("SUSPENDED", None, 4, "prod")
+    with (
+        meanwhile(lambda: tenants.delete(tenant.id, version=4, actor=OPERATOR)),
+        pytest.raises(Conflict, match="restore it first"),
+    ):
+        await tenants.resume(tenant.id, actor=OPERATOR)
 
 
 async def test_change_moves_what_the_tenant_calls_itself(shared_market: Market) -> None:

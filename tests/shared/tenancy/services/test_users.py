@@ -1,15 +1,19 @@
 """Users of tenants: assigned once, never without an owner, and every change in the audit trail."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from bbws.shared.contracts.pages import PageRequest
 from bbws.shared.contracts.tenancy.tenants import Tenant
+from bbws.shared.contracts.tenancy.users import UserAssignment
 from bbws.shared.errors import Conflict, NotFound, PreconditionFailed, Unavailable
 from bbws.shared.ids import new_id
-from tests.support.market import Market
+from bbws.shared.tenancy.services.users import INVITED_AGAIN_AFTER
+from tests.support.market import OPERATOR, Market, MovedClock
+from tests.support.meanwhile import meanwhile
 from tests.support.people import ACTOR, assigned, delete_tenant, draft, events_of, trail_of, users_of
 from tests.support.waiting import eventually
 
@@ -42,6 +46,18 @@ async def test_a_user_who_is_taken_out_and_put_in_again_is_not_mailed_each_time(
         await users.remove(tenant.id, invited.user_id, version=1, actor=ACTOR)
     assert len(await _invitations(shared_market, tenant)) == before + 1
     assert [entry.action for entry in await trail_of(shared_market, tenant.id)].count("USER_REMOVED") == 3
+
+
+async def test_a_user_who_is_put_in_again_later_is_mailed_again(market: Market, clock: MovedClock) -> None:
+    """The first mail is lost or a day old: ten minutes later nobody calls a second one a flood."""
+    users, tenant = market.services.users, await market.tenant()
+    email = f"{new_id()}@protea.example"
+    for ahead, mails in ((0.0, 1), (INVITED_AGAIN_AFTER.total_seconds() - 60, 1), (61, 2)):
+        clock.advance(ahead)
+        invited = await assigned(market, tenant, "MEMBER", email)
+        assert len(await _invitations(market, tenant)) == mails
+        await users.remove(tenant.id, invited.user_id, version=1, actor=ACTOR)
+    assert INVITED_AGAIN_AFTER.total_seconds() <= 3600
 
 
 async def test_who_has_a_password_is_assigned_without_a_mail(shared_market: Market) -> None:
@@ -175,6 +191,79 @@ async def test_a_deleted_tenant_gives_no_role_and_changes_no_more(shared_market:
     ):
         with pytest.raises(Conflict, match="restore it first"):
             await change
+
+
+def _changes(market: Market, tenant: Tenant, user: UserAssignment) -> dict[str, Callable[[], Awaitable[Any]]]:
+    """What can be done to a user, and with one."""
+    users = market.services.users
+    return {
+        "assign": lambda: users.assign(tenant.id, draft("VIEWER"), actor=ACTOR),
+        "change_role": lambda: users.change_role(tenant.id, user.user_id, "VIEWER", version=1, actor=ACTOR),
+        "remove": lambda: users.remove(tenant.id, user.user_id, version=1, actor=ACTOR),
+    }
+
+
+@pytest.mark.parametrize("change", ["assign", "change_role", "remove"])
+async def test_a_tenant_that_is_deleted_at_this_moment_changes_no_more(shared_market: Market, change: str) -> None:
+    """It was open when it was read: a user who is written after the deletion is one whom nobody wished to be there."""
+    tenants, tenant = shared_market.services.tenants, await shared_market.tenant()
+    await assigned(shared_market, tenant, "OWNER")
+    member = await assigned(shared_market, tenant, "MEMBER")
+    before = await users_of(shared_market, tenant)
+    with (
+        meanwhile(lambda: tenants.delete(tenant.id, version=2, actor=OPERATOR)),
+        pytest.raises(Conflict, match="restore it first"),
+    ):
+        await _changes(shared_market, tenant, member)[change]()
+    assert await users_of(shared_market, tenant) == before
+
+
+async def test_a_first_user_is_not_assigned_to_a_tenant_that_is_deleted_at_this_moment(shared_market: Market) -> None:
+    """The first one registers the tenant: that must not bring it back to life."""
+    tenants, tenant = shared_market.services.tenants, await shared_market.tenant()
+    with (
+        meanwhile(lambda: tenants.delete(tenant.id, version=1, actor=OPERATOR)),
+        pytest.raises(Conflict, match="restore it first"),
+    ):
+        await assigned(shared_market, tenant, "OWNER")
+    assert await users_of(shared_market, tenant) == {}
+    assert (await tenants.get(tenant.id)).registration_status == "UNVALIDATED"
+
+
+async def test_a_first_user_is_assigned_although_the_tenant_changes_at_this_moment(shared_market: Market) -> None:
+    """An operator parks it while its owner is made: neither hears of the other, and neither is lost."""
+    tenant = await shared_market.tenant()
+    with meanwhile(lambda: shared_market.services.tenants.park(tenant.id, reason="pause", actor=OPERATOR)):
+        owner = await assigned(shared_market, tenant, "OWNER")
+    now = await shared_market.services.tenants.get(tenant.id)
+    assert (now.status, now.registration_status, now.version) == ("PARKED", "REGISTERED", 3)
+    assert await users_of(shared_market, tenant) == {owner.email: "OWNER"}
+
+
+async def test_an_owner_is_counted_although_another_one_goes_at_this_moment(shared_market: Market) -> None:
+    """Both read two owners; written without a second look the tenant would have one more than it has."""
+    users, tenant = shared_market.services.users, await shared_market.tenant()
+    first, second = [await assigned(shared_market, tenant, "OWNER") for _ in range(2)]
+    with meanwhile(lambda: users.remove(tenant.id, first.user_id, version=1, actor=ACTOR)):
+        await assigned(shared_market, tenant, "OWNER")
+    with meanwhile(lambda: users.remove(tenant.id, second.user_id, version=1, actor=ACTOR)):
+        third = next(user for user in (await users.list_of_tenant(tenant.id, PageRequest())).items if user != second)
+        with pytest.raises(Conflict, match="last owner"):
+            await users.change_role(tenant.id, third.user_id, "VIEWER", version=1, actor=ACTOR)
+    assert list((await users_of(shared_market, tenant)).values()) == ["OWNER"]
+
+
+@pytest.mark.parametrize("second", ["change_role", "remove"])
+async def test_who_changes_a_user_after_somebody_else_did_is_told(shared_market: Market, second: str) -> None:
+    """Told as 412, as if the other one had been a minute earlier: read it again, and wish it again."""
+    users, tenant = shared_market.services.users, await shared_market.tenant()
+    await assigned(shared_market, tenant, "OWNER")
+    member = await assigned(shared_market, tenant, "MEMBER")
+    other = users.change_role(tenant.id, member.user_id, "OWNER", version=1, actor="the other")
+    with meanwhile(lambda: other), pytest.raises(PreconditionFailed):
+        await _changes(shared_market, tenant, member)[second]()
+    now = await users.get(tenant.id, member.user_id)
+    assert (now.role, now.version, now.last_updated_by) == ("OWNER", 2, "the other")
 
 
 async def test_nobody_is_made_for_a_tenant_that_is_not_there(shared_market: Market) -> None:
