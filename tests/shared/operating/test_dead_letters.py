@@ -140,12 +140,14 @@ async def test_an_archive_has_all_that_a_repair_needs(dead_letters: DeadLetters,
     assert await _depth(dead_letters) == 1
 
 
+@pytest.mark.needs("faults")
 async def test_an_archive_that_cannot_be_written_loses_nothing(
-    dead_letters: DeadLetters, dead: Queue, tmp_path: Path
+    dead_letters: DeadLetters, dead: Queue, aws: Aws, tmp_path: Path
 ) -> None:
-    """Stored first, deleted then; here neither the bucket nor the folder is there."""
+    """Stored first, deleted then; here the bucket refuses, and the folder is not there."""
     await dead.send("one", STORY)
-    with pytest.raises(ClientError, match="NoSuchBucket"):
+    await aws.inject("s3", status=403, code="AccessDenied")
+    with pytest.raises(ClientError, match="AccessDenied"):
         await dead_letters.archive(QUEUE, ALL, actor=ACTOR)
     with pytest.raises(FileNotFoundError):
         await dead_letters.archive(QUEUE, ALL, actor=ACTOR, file=tmp_path / "nowhere" / "letters.jsonl")
@@ -180,10 +182,10 @@ async def test_what_waits_for_its_turn_stays_hidden(
     dead_letters: DeadLetters, dead: Queue, source: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A slow redrive outlasts the holding of its letters: it holds on to them, or each would be sent twice."""
-    monkeypatch.setattr("bbws.shared.operating.dead_letter_queues.HOLD_S", 4)
+    monkeypatch.setattr("bbws.shared.operating.dead_letter_queues.HOLD_S", 5)
     for number in range(6):
         await dead.send(str(number), STORY)
-    redriving = asyncio.create_task(dead_letters.redrive(QUEUE, ALL, per_second=1.2, actor=ACTOR))
+    redriving = asyncio.create_task(dead_letters.redrive(QUEUE, ALL, per_second=1, actor=ACTOR))
     seen: list[str] = []
     while not redriving.done():
         if await source.messages():
