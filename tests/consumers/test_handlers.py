@@ -12,6 +12,7 @@ from bbws.shared.contracts.envelope import Envelope
 from bbws.shared.contracts.pages import PageRequest
 from bbws.shared.contracts.sales.products import Product
 from bbws.shared.ids import new_id
+from bbws.shared.logging import bound_value
 from bbws.shared.sales.services.notifications import Notifications
 from bbws.shared.sales.services.payments import Payments
 from bbws.shared.sqs import SQSBroker, SQSMessage, SQSQueue, TestSQSBroker
@@ -67,6 +68,32 @@ async def test_what_a_handler_changes_is_audited_as_its_consumers_doing(shared_m
     newest, *_ = (await shared_market.services.audit_trails.list(order.tenant_id, PageRequest())).items
     assert newest.details is not None
     assert (newest.action, newest.details.source, newest.correlation_id) == ("ORDER_PAID", "order-record", order.id)
+
+
+async def test_log_lines_of_a_message_carry_the_ids_of_its_flow(
+    shared_market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An operator searches by order, tenant or message across all processes."""
+    seen: dict[str, str | None] = {}
+
+    async def note(_: Orders, event: Envelope) -> None:
+        names = ("order_id", "tenant_id", "correlation_id", "event_id", "event_type", "queue", "message_id")
+        seen.update({name: bound_value(name) for name in names})
+
+    monkeypatch.setattr(Orders, "record_payment", note)
+    event = paid(order := await shared_market.order())
+    _, test_broker = _built(shared_market, "order-record")
+    async with test_broker as running:
+        await _deliver(running, "order-record", event)
+    assert seen.pop("message_id")
+    assert seen == {
+        "order_id": order.id,
+        "tenant_id": order.tenant_id,
+        "correlation_id": event.correlationid,
+        "event_id": event.id,
+        "event_type": "ORDER_CREATED",
+        "queue": "order-record",
+    }
 
 
 async def test_what_a_loop_changes_is_audited_as_its_doing(shared_market: Market) -> None:
