@@ -76,11 +76,11 @@ async def test_log_lines_of_a_message_carry_the_ids_of_its_flow(
     """An operator searches by order, tenant or message across all processes."""
     seen: dict[str, str | None] = {}
 
-    async def note(_: Orders, event: Envelope) -> None:
+    async def note(_: Payments, event: Envelope) -> None:
         names = ("order_id", "tenant_id", "correlation_id", "event_id", "event_type", "queue", "message_id")
         seen.update({name: bound_value(name) for name in names})
 
-    monkeypatch.setattr(Orders, "record_payment", note)
+    monkeypatch.setattr(Payments, "record", note)
     event = paid(order := await shared_market.order())
     _, test_broker = _built(shared_market, "order-record")
     async with test_broker as running:
