@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -19,10 +19,39 @@ LAST_LINES_WITHIN_S = 1.0
 # A process that dies so soon after its start, so often, will not get better by being started again.
 SHORT_LIFE_S = 5.0
 MAX_SHORT_LIVES = 5
-_MAX_LINE_BYTES = 4 * 1024 * 1024
+MAX_LINE_BYTES = 4 * 1024 * 1024
 BBWS = (sys.executable, "-m", "bbws", "--stop-with-parent")
 
 OnLine = Callable[[str, Mapping[str, Any]], None]
+
+
+class Process(Protocol):
+    """A process that runs, or ran: what is used of asyncio's."""
+
+    @property
+    def stdout(self) -> asyncio.StreamReader | None: ...
+    @property
+    def returncode(self) -> int | None: ...
+    async def wait(self) -> int: ...
+    def send_signal(self, signal: int) -> None: ...
+
+
+# A command and its whole environment.
+Spawn = Callable[[Sequence[str], Mapping[str, str]], Awaitable[Process]]
+
+
+async def spawned(command: Sequence[str], environment: Mapping[str, str]) -> Process:
+    return await asyncio.create_subprocess_exec(
+        *command,
+        env=environment,
+        # The end of this pipe tells a child that its parent is gone, however it went.
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        limit=MAX_LINE_BYTES,
+        # Ctrl-C is for the parent, which stops the children in order.
+        start_new_session=True,
+    )
 
 
 @dataclass(slots=True)
@@ -30,7 +59,7 @@ class _Child:
     name: str
     arguments: Sequence[str]
     environment: Mapping[str, str]
-    process: asyncio.subprocess.Process | None = None
+    process: Process | None = None
     started_at: float = 0.0
     short_lives: int = 0
     ready: asyncio.Event = field(default_factory=asyncio.Event)
@@ -42,10 +71,11 @@ class Supervisor:
     `failed` holds an UpFailed once a process is given up.
     """
 
-    def __init__(self, on_line: OnLine, command: Sequence[str] = BBWS) -> None:
+    def __init__(self, on_line: OnLine, command: Sequence[str] = BBWS, spawn: Spawn = spawned) -> None:
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._on_line = on_line
         self._command = command
+        self._spawn = spawn
         self._children: dict[str, _Child] = {}
         self._watchers: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -61,7 +91,7 @@ class Supervisor:
         child = self._children[name]
         assert child.process is not None, f"{name} is not running"
         child.ready.clear()
-        child.process.kill()
+        child.process.send_signal(signal.SIGKILL)
         await child.process.wait()
 
     async def until_ready(self, name: str) -> None:
@@ -95,7 +125,7 @@ class Supervisor:
     async def _keep_running(self, child: _Child) -> None:
         while not self._stopping:
             child.started_at = time.monotonic()
-            child.process = await self._spawn(child)
+            child.process = await self._spawn((*self._command, *child.arguments), child.environment)
             reading = asyncio.create_task(self._read_lines(child, child.process))
             code = await child.process.wait()
             # What a dead process started may still hold its output open: only what is written by now is read.
@@ -111,20 +141,7 @@ class Supervisor:
                 return
             await asyncio.sleep(RESTART_AFTER_S)
 
-    async def _spawn(self, child: _Child) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            *self._command, *child.arguments,
-            env=child.environment,
-            # The end of this pipe tells a child that its parent is gone, however it went.
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            limit=_MAX_LINE_BYTES,
-            # Ctrl-C is for the parent, which stops the children in order.
-            start_new_session=True,
-        )  # fmt: skip
-
-    async def _read_lines(self, child: _Child, process: asyncio.subprocess.Process) -> None:
+    async def _read_lines(self, child: _Child, process: Process) -> None:
         assert process.stdout is not None
         async for raw in process.stdout:
             line = _parsed(raw)
@@ -145,7 +162,7 @@ def _parsed(raw: bytes) -> dict[str, Any]:
     return line if isinstance(line, dict) else {"event": raw.decode(errors="replace").rstrip()}
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _end(process: Process) -> None:
     _signal(process, signal.SIGTERM)
     try:
         async with asyncio.timeout(STOP_WITHIN_S):
@@ -155,6 +172,6 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+def _signal(process: Process, number: signal.Signals) -> None:
     if process.returncode is None:
         process.send_signal(number)

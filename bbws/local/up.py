@@ -17,7 +17,7 @@ from bbws.local.demo_data import seed
 from bbws.local.demo_users import seed_users
 from bbws.local.emulator_process import Emulator
 from bbws.local.ports import HOST, Ports
-from bbws.local.supervisor import OnLine, Supervisor
+from bbws.local.supervisor import OnLine, Spawn, Supervisor, spawned
 from bbws.provision.provisioner import Provisioner
 from bbws.shared.bootstrap import aws_clients, bootstrap, with_user_pool
 from bbws.shared.integrations.cognito import UserPool
@@ -35,8 +35,8 @@ class System:
     """Everything, from `async with` on until its end.
 
     `home` keeps the state between clean stops; `fresh` forgets it. `on_line` gets the name of a process and each
-    structured line that it logs. `settings` are fields of `Settings` for all processes. The last two shorten waits
-    in tests: for a dead consumer's messages, and for PayFast's next try.
+    structured line that it logs. `settings` are fields of `Settings` for all processes. The last three shorten
+    waits in tests: for a dead consumer's messages, for PayFast's next try, and for a process to start.
     """
 
     def __init__(
@@ -49,11 +49,12 @@ class System:
         settings: Mapping[str, Any] | None = None,
         visibility_timeout_s: int | None = None,
         payfast_retry_base_s: float = 10,
+        spawn: Spawn = spawned,
     ) -> None:
         self.home = home
         self.ports = ports or Ports.free()
         self.mail_dir = home / "mail"
-        self._supervisor = Supervisor(on_line or (lambda _name, _line: None))
+        self._supervisor = Supervisor(on_line or (lambda _name, _line: None), spawn=spawn)
         self._visibility_timeout_s = visibility_timeout_s
         self._payfast_retry_base_s = payfast_retry_base_s
         self._extra = dict(settings or {})

@@ -14,6 +14,7 @@ from bbws.local.ports import Ports
 from bbws.local.up import System
 from bbws.shared.settings import Settings
 from tests.deploy.support import ours
+from tests.support.forks import forked
 
 # The fields of Settings that compose fills with addresses; the browser's for documents is an address of its own here.
 BROWSER = ("public_base_url", "payfast_url")
@@ -33,7 +34,7 @@ async def test_a_sale_works_with_the_addresses_of_compose(tmp_path: Path, monkey
     said: list[str] = []
     async with (
         _published(ports.emulator) as (documents, asked),
-        System(tmp_path, ports=ports, settings=_on_this_machine(declared, ports, documents)) as system,
+        System(tmp_path, spawn=forked, ports=ports, settings=_on_this_machine(declared, ports, documents)) as system,
     ):
         await sell(system, said.append)
     assert said[-1] == "dead letters: 0"

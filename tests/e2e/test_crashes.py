@@ -7,6 +7,7 @@ import pytest_asyncio
 
 from bbws.local.up import System
 from bbws.shared.contracts.sales.order_events import PAYMENT_SOURCE
+from tests.support.forks import forked
 from tests.support.shop import MAIL_KINDS, Placed, Shop, open_shop
 from tests.support.waiting import eventually
 
@@ -21,6 +22,7 @@ async def shop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
     """A running system whose dead consumers' messages come back after three seconds."""
     system = System(
         tmp_path_factory.mktemp("crashes"),
+        spawn=forked,
         visibility_timeout_s=VISIBILITY_TIMEOUT_S,
         payfast_retry_base_s=0.5,
         settings={

@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from bbws.local.up import System
+from tests.support.forks import forked
 from tests.support.shop import MAIL_KINDS, Shop, open_shop
 from tests.support.waiting import eventually
 
@@ -24,6 +25,7 @@ ORDERS = 6
 async def shop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
     system = System(
         tmp_path_factory.mktemp("outages"),
+        spawn=forked,
         payfast_retry_base_s=0.5,
         settings={"receive_wait_s": 1, "outbox_grace_s": 2, "housekeeping_interval_s": 0.5, "itn_check_after_s": 2},
     )

@@ -1,8 +1,6 @@
 """`bbws up` and `bbws token` together: whoever starts the system can call it a moment later, in each role."""
 
 import asyncio
-import os
-import sys
 from pathlib import Path
 
 import aiohttp
@@ -10,19 +8,21 @@ import pytest
 
 from bbws.local.demo_users import TENANT_ID
 from bbws.local.up import ACCOUNT, SECRET_ACCESS_KEY, System
+from tests.support.commands import bbws
+from tests.support.forks import forked
 
 pytestmark = [pytest.mark.e2e, pytest.mark.needs("cognito")]
 
 
 async def test_every_demo_user_signs_in_and_may_what_their_role_may(tmp_path: Path) -> None:
     """A token from another terminal, which knows endpoint and keys alone; also after a clean stop and a new start."""
-    async with System(tmp_path, settings={"receive_wait_s": 1}) as system:
+    async with System(tmp_path, spawn=forked, settings={"receive_wait_s": 1}) as system:
         pool = system.settings.cognito_user_pool_id
         operator, viewer = await asyncio.gather(_token(system, "operator"), _token(system, "viewer"))
         assert await _status(system, operator, "GET", f"/v1.0/tenants/{TENANT_ID}") == 200
         assert await _status(system, viewer, "GET", f"/v1.0/tenants/{TENANT_ID}") == 200
         assert await _status(system, viewer, "POST", "/v1.0/tenants") == 403
-    async with System(tmp_path, settings={"receive_wait_s": 1}) as system:
+    async with System(tmp_path, spawn=forked, settings={"receive_wait_s": 1}) as system:
         assert system.settings.cognito_user_pool_id == pool
         admin, owner = await asyncio.gather(_token(system, "admin"), _token(system, "owner"))
         assert await _status(system, admin, "GET", f"/v1.0/tenants/{TENANT_ID}/users") == 200
@@ -32,16 +32,11 @@ async def test_every_demo_user_signs_in_and_may_what_their_role_may(tmp_path: Pa
 
 async def _token(system: System, role: str) -> str:
     """What the command prints, as a shell would take it."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("BBWS_", "AWS_"))}
     keys = {"AWS_ACCESS_KEY_ID": ACCOUNT, "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bbws", "token", "--role", role,
-        env=kept | keys | {"AWS_ENDPOINT_URL": system.emulator_url},
-        stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    printed, _ = await process.communicate()
-    assert process.returncode == 0
-    (line,) = printed.decode().splitlines()
+    environment = keys | {"AWS_ENDPOINT_URL": system.emulator_url}
+    done = await asyncio.to_thread(bbws, "token", "--role", role, environment=environment)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
     return line
 
 

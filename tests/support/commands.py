@@ -1,24 +1,15 @@
-"""`bbws` commands as processes of their own, forked from one that has imported what they need.
+"""`bbws` commands as processes of their own (`forks.py`)."""
 
-A fresh interpreter spends a second on imports; a fork has a process's own environment, streams and exit code all the
-same.
-"""
-
-import multiprocessing
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.support.emulator import Aws
+from tests.support.forks import FORKS, become_bbws
 
 DEADLINE_S = 60
-
-_FORKS = multiprocessing.get_context("forkserver")
-_COMMANDS = ("audit", "dead_letters", "payments", "specifications", "stand_ins", "system", "tenants", "users")
-_FORKS.set_forkserver_preload(["bbws.cli.app", *(f"bbws.commands.{name}" for name in _COMMANDS)])
 
 
 def bbws(
@@ -31,7 +22,7 @@ def bbws(
         streams = [Path(folder, name) for name in ("in", "out", "err")]
         streams[0].write_bytes(given)
         task = (arguments, {**kept, **account, **(environment or {})}, [str(path) for path in streams])
-        process = _FORKS.Process(target=_command, args=task)
+        process = FORKS.Process(target=_command, args=task)
         process.start()
         process.join(DEADLINE_S)
         if process.is_alive():
@@ -54,16 +45,6 @@ def account_of(aws: Aws) -> dict[str, str]:
 
 
 def _command(arguments: tuple[str, ...], environment: Mapping[str, str], streams: list[str]) -> None:
-    os.environ.clear()
-    os.environ.update(environment)
     for number, path in enumerate(streams):
         os.dup2(os.open(path, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), number)
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115 - they end with the process
-    from bbws.cli.app import main
-
-    sys.argv = ["bbws", *arguments]
-    try:
-        main()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+    become_bbws(arguments, environment)
