@@ -1,6 +1,7 @@
 """Invoices: a gapless series, one for each order, the same bytes whatever happens in between."""
 
 import asyncio
+import random
 from io import BytesIO
 
 import pytest
@@ -9,11 +10,14 @@ from pypdf import PdfReader
 from bbws.shared.bootstrap import bootstrap
 from bbws.shared.contracts.sales.invoices import invoice_number
 from bbws.shared.contracts.sales.order_events import InvoiceIssued
+from bbws.shared.dynamo.database import Update, Write
 from bbws.shared.errors import NotFound, Unavailable
 from bbws.shared.ids import derived_id
 from bbws.shared.integrations.document_store import DocumentStore
+from bbws.shared.sales.repositories.invoices import InvoiceRepository
 from bbws.shared.settings import Settings
 from tests.support.market import Market, MovedClock, paid
+from tests.support.meanwhile import meanwhile
 from tests.support.waiting import eventually
 
 # The numbers of invoices are one series.
@@ -126,6 +130,73 @@ async def test_crash_before_the_event_is_made_good(market: Market) -> None:
     assert (await market.services.invoices.issue(event)).number == "INV-000001"
     assert len(await _issued(market)) == 1
     assert len(await market.pdf_versions(order)) == 2
+
+
+def _announces(write: Write) -> bool:
+    return isinstance(write, Update) and write.changes.get("status") == "ISSUED"
+
+
+async def test_invoice_that_another_issues_at_this_moment_is_issued_once(market: Market) -> None:
+    """Two processes draw it: the slower one answers with what stands, and no second event leaves."""
+    event = paid(await market.order())
+    async with bootstrap(market.services.settings) as other:
+        with meanwhile(lambda: other.invoices.issue(event), before=_announces):
+            invoice = await market.services.invoices.issue(event)
+    order = event.data.order
+    assert invoice == await market.services.invoices.get(order.tenant_id, order.id)
+    assert (invoice.number, invoice.status, invoice.version) == ("INV-000001", "ISSUED", 2)
+    assert len(await _issued(market)) == 1
+
+
+async def test_order_that_another_numbers_at_this_moment_has_one_number(market: Market) -> None:
+    """The slower one goes on with the number that stands: one more would be a gap that nobody can explain."""
+    event = paid(await market.order())
+    async with bootstrap(market.services.settings) as other:
+        with meanwhile(lambda: other.invoices.issue(event)):
+            invoice = await market.services.invoices.issue(event)
+        following = await other.invoices.issue(paid(await market.order()))
+    assert (invoice.number, invoice.status, following.number) == ("INV-000001", "ISSUED", "INV-000002")
+
+
+async def test_number_that_another_order_takes_at_this_moment_is_not_taken_twice(market: Market) -> None:
+    """Both read the same counter; whoever comes second has the next one."""
+    first, second = paid(await market.order()), paid(await market.order())
+    async with bootstrap(market.services.settings) as other:
+        with meanwhile(lambda: other.invoices.issue(first)):
+            invoice = await market.services.invoices.issue(second)
+    taken = await market.services.invoices.get(first.data.order.tenant_id, first.data.order.id)
+    assert (taken.number, invoice.number) == ("INV-000001", "INV-000002")
+
+
+async def test_both_pdfs_stand_before_an_invoice_is_told(market: Market) -> None:
+    """The mail reads the PDF a moment after the event: told first, it would go to the dead letters."""
+    order = await market.order()
+    stood: list[str] = []
+
+    async def look() -> None:
+        stood.extend(await market.pdf_versions(order))
+
+    with meanwhile(look, before=_announces):
+        await market.services.invoices.issue(paid(order))
+    assert len(stood) == 2
+
+
+async def test_counter_that_everybody_changes_is_told_as_unavailable(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message comes back: an invoice whose number is only hoped for is one that nobody stored."""
+    await market.services.invoices.issue(paid(await market.order()))
+    order = await market.order()
+
+    async def stale(_: InvoiceRepository) -> int:
+        return 0
+
+    monkeypatch.setattr(random, "uniform", lambda *_: 0)
+    monkeypatch.setattr(InvoiceRepository, "last_serial", stale)
+    with pytest.raises(Unavailable, match="counter"):
+        await market.services.invoices.issue(paid(order))
+    with pytest.raises(NotFound):
+        await market.services.invoices.get(order.tenant_id, order.id)
 
 
 async def test_write_at_the_same_moment_is_tried_again(market: Market) -> None:

@@ -16,6 +16,7 @@ from bbws.shared.integrations.payfast import php_urlencode
 from bbws.shared.sales.services.orders import Orders
 from tests.support.emulator import Aws
 from tests.support.market import CUSTOMER, OPERATOR, Market, MovedClock, order_draft, paid, product_draft
+from tests.support.meanwhile import meanwhile
 from tests.support.system import settings_for
 
 
@@ -141,6 +142,26 @@ async def test_absurd_totals_are_refused(shared_market: Market) -> None:
     assert _pointers(refused) == ["#/items"]
 
 
+async def test_order_may_be_as_large_as_it_may_be(shared_market: Market) -> None:
+    """R 10 million to the cent: the limit is the last amount that passes."""
+    tenant, product = await shared_market.tenant(), await shared_market.product(price_cents=10_000_00)
+    order = await shared_market.place(tenant, product, quantities=(1000,))
+    assert order.total_cents == 10_000_000_00
+    cent = await shared_market.product(price_cents=1)
+    with pytest.raises(Invalid) as refused:
+        await shared_market.place(tenant, product, cent, quantities=(1000, 1))
+    assert _pointers(refused) == ["#/items"]
+
+
+async def test_order_that_another_places_at_this_moment_is_the_same_one(shared_market: Market) -> None:
+    """A gateway that is slow and the retry on another one: one order, and both answer with it."""
+    tenant, product, order_id = await shared_market.tenant(), await shared_market.product(), new_id()
+    other = shared_market.place(tenant, product, quantities=(2,), order_id=order_id)
+    with meanwhile(lambda: other):
+        order = await shared_market.place(tenant, product, order_id=order_id)
+    assert (order.items[0].quantity, order) == (2, await shared_market.services.orders.get(tenant.id, order_id))
+
+
 async def test_unknown_tenant_has_no_orders(shared_market: Market) -> None:
     """404 for placing and for listing alike."""
     draft, nobody = order_draft(await shared_market.product()), new_id()
@@ -227,9 +248,11 @@ async def test_checkout_is_signed_as_payfast_checks_it(shared_market: Market) ->
 
 async def test_checkout_takes_what_orders_take(shared_market: Market) -> None:
     """PayFast takes addresses of 100 characters, SES of 254: a long one must not stop the payment."""
-    long = f"{'a' * 60}@{'b' * 60}.example"
-    order = await shared_market.order(customer_email=long)
-    assert "email_address" not in dict(shared_market.services.orders.checkout(order).fields)
+    for length, is_told in ((100, True), (101, False)):
+        email = f"{'a' * 60}@{'b' * (length - 69)}.example"
+        order = await shared_market.order(customer_email=email)
+        fields = dict(shared_market.services.orders.checkout(order).fields)
+        assert (len(email), fields.get("email_address")) == (length, email if is_told else None)
 
 
 async def test_timeline_tells_the_story_in_order_with_stable_ids(market: Market) -> None:

@@ -13,12 +13,16 @@ from bbws.shared.clock import iso
 from bbws.shared.contracts.sales.order_events import OrderCreated
 from bbws.shared.contracts.sales.orders import Checkout, Order
 from bbws.shared.contracts.sales.payment_notices import PaymentNotice
+from bbws.shared.dynamo.database import Update, Write
 from bbws.shared.errors import Unavailable
 from bbws.shared.ids import new_id
-from bbws.shared.integrations.payfast import parse_itn
+from bbws.shared.integrations import payfast_sources
+from bbws.shared.integrations.payfast import Itn, parse_itn
+from bbws.shared.sales.services.payment_notices import PaymentNotices
 from bbws.shared.settings import Settings
 from tests.support.emulator import Aws, Target
 from tests.support.market import Market, MovedClock
+from tests.support.meanwhile import meanwhile
 from tests.support.payfast import PASSPHRASE, PayfastWorld, payfast_world, signed
 from tests.support.system import provisioned_account, settings_for
 from tests.support.waiting import eventually
@@ -324,6 +328,170 @@ async def test_unreachable_payfast_is_asked_again(own_till: Till) -> None:
     own_till.clock.advance(100_000)
     assert await notices.judge_due() == 0
     assert len(await own_till.events_of(order)) == 1
+
+
+async def test_payfast_that_is_out_for_a_day_is_asked_every_hour(own_till: Till) -> None:
+    """Intervals that double without an end would ask again in a week, and the customer has paid."""
+    order, notices = await own_till.order(), own_till.services.payment_notices
+    await own_till.receive(await own_till.paid(order, validate="unreachable"))
+    for hour in range(1, 13):
+        own_till.clock.advance(3601)
+        assert await notices.judge_due() == 0
+        assert own_till.payfast.asked == hour + 1
+    own_till.clock.advance(1800)
+    await notices.judge_due()
+    assert own_till.payfast.asked == 13, "an outage of a day must not be hammered"
+    await own_till.payfast.behave()
+    own_till.clock.advance(1801)
+    assert await notices.judge_due() == 1
+
+
+@pytest.fixture
+async def nameless_till(emulator: Target, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Till]:
+    """PayFast is known by the name of a host alone, and no name server answers."""
+
+    async def no_answer(host: str) -> list[str]:
+        raise OSError(f"nobody knows {host}")
+
+    monkeypatch.setattr(payfast_sources, "RESOLVE_AGAIN_AFTER_S", -1)
+    monkeypatch.setattr(payfast_sources, "resolve_host", no_answer)
+    aws = await provisioned_account(emulator)
+    async with _till(aws, payfast_source_ranges="", payfast_source_hosts="payfast.example") as opened:
+        yield opened
+
+
+async def test_source_that_cannot_be_looked_up_for_a_day_is_a_foreign_one(nameless_till: Till) -> None:
+    """A name that is wrong in the settings never comes back: asked for ever, each notice would wait for ever."""
+    order, notices = await nameless_till.order(), nameless_till.services.payment_notices
+    assert (await nameless_till.receive(await nameless_till.paid(order)))[0] == "UNVERIFIED"
+    checks = 1
+    while not await notices.judge_due():
+        checks += 1
+        assert checks < 50, "without an end"
+        nameless_till.clock.advance(3601)
+    assert 20 < checks < 30, "for most of a day, in which name servers come back"
+    (stored,) = await nameless_till.notices_of(order)
+    assert (stored["state"], stored["flags"]) == ("REJECTED", ["foreign-source"])
+    assert nameless_till.payfast.asked == 0
+    assert await nameless_till.is_untouched(order)
+
+
+async def test_source_that_can_be_looked_up_again_is_judged_by_what_it_is(
+    nameless_till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Name servers were out for an hour: the customer's payment counts, and nobody had to mend anything."""
+    order, sources = await nameless_till.order(), nameless_till.services.payfast_sources
+    assert (await nameless_till.receive(await nameless_till.paid(order)))[0] == "UNVERIFIED"
+
+    async def answer(_: str) -> list[str]:
+        return [PAYFAST]
+
+    monkeypatch.setattr(sources, "_resolve", answer)
+    nameless_till.clock.advance(31)
+    assert await nameless_till.services.payment_notices.judge_due() == 1
+    assert len(await nameless_till.events_of(order)) == 1
+
+
+async def test_notice_that_cannot_be_judged_holds_up_no_other(own_till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake of ours in one of them must not keep a hundred customers waiting for what they paid."""
+    orders, notices = [await own_till.order() for _ in range(3)], own_till.services.payment_notices
+    for order in orders:
+        await notices.receive(await own_till.paid(order), PAYFAST)
+    judge, failed = PaymentNotices.judge, list[str]()
+
+    async def fails_once(service: PaymentNotices, notice: PaymentNotice, itn: Itn) -> PaymentNotice:
+        if not failed:
+            failed.append(notice.sha256)
+            raise RuntimeError("nobody foresaw this")
+        return await judge(service, notice, itn)
+
+    own_till.clock.advance(31)
+    with monkeypatch.context() as patched:
+        patched.setattr(PaymentNotices, "judge", fails_once)
+        assert await notices.judge_due() == 2
+    assert await notices.judge_due() == 1
+
+
+async def test_sweep_ends_at_the_first_sign_of_an_outage(own_till: Till) -> None:
+    """Each of the others would wait for the same time-out, and the loop would tell nobody that something is out."""
+    notices = own_till.services.payment_notices
+    for _ in range(2):
+        await notices.receive(await own_till.paid(await own_till.order()), PAYFAST)
+    own_till.clock.advance(31)
+    await own_till.aws.inject("dynamodb", operation="TransactWriteItems")
+    with pytest.raises(Unavailable):
+        await notices.judge_due()
+    assert own_till.payfast.asked == 1
+    await own_till.aws.heal()
+    assert await notices.judge_due() == 2
+
+
+@pytest.mark.parametrize("answer", ["VALID", "INVALID", "unreachable"])
+async def test_notice_that_another_judges_at_this_moment_is_judged_once(till: Till, answer: str) -> None:
+    """Gateway and housekeeping are at it together: the slower one's judgement changes nothing, and is no error."""
+    order, notices = await till.order(), till.services.payment_notices
+    raw_body = await till.paid(order)
+    received = await notices.receive(raw_body, PAYFAST)
+    assert received.itn is not None
+    itn = received.itn
+
+    async def judged_by_another() -> None:
+        await till.payfast.behave()
+        assert (await notices.judge(received.notice, itn)).state == "VERIFIED"
+
+    await till.payfast.behave(**({} if answer == "VALID" else {"validate": answer}))
+    with meanwhile(judged_by_another):
+        await notices.judge(received.notice, itn)
+    (stored,) = await till.notices_of(order)
+    assert (stored["state"], "dueKey" in stored) == ("VERIFIED", False)
+    assert len(await till.events_of(order)) == 1
+
+
+async def test_notice_that_another_opens_at_this_moment_is_left_to_it(till: Till) -> None:
+    """PayFast's repeats come to two gateways: one opens the refused notice again and judges it, the other says 200."""
+    order, notices = await till.order(), till.services.payment_notices
+    raw_body = await till.paid(order)
+    assert (await till.receive(raw_body, STRANGER))[0] == "REJECTED"
+
+    def opens(write: Write) -> bool:
+        return isinstance(write, Update)
+
+    with meanwhile(lambda: till.receive(raw_body), before=opens):
+        late = await notices.receive(raw_body, PAYFAST)
+    assert late.itn is None, "nobody need judge it"
+    (stored,) = await till.notices_of(order)
+    assert stored["state"] == "VERIFIED"
+    assert len(await till.events_of(order)) == 1
+
+
+async def test_what_was_refused_is_refused_again_and_nothing_more(till: Till) -> None:
+    """Whoever floods us repeats themselves: no error, no second item, and no second chance from the same address."""
+    order, notices = await till.order(), till.services.payment_notices
+    genuine = await till.paid(order)
+    forged = signed(dict(parse_itn(genuine).fields), "a guess")
+    first = await till.judged(forged)
+    for _ in range(2):
+        assert await till.receive(forged) == ("REJECTED", "the signature does not match")
+        assert (await till.receive(genuine, STRANGER))[0] == "REJECTED"
+    again = await notices.receive(genuine, STRANGER)
+    assert again.itn is None, "the same stranger opens nothing"
+    today = await till.items("orders", f"ITN#{iso(first.received_at)[:10]}")
+    (kept,) = (item for item in today if item["sha256"] == first.sha256)
+    assert kept["expiresAt"] == int(first.received_at.timestamp()) + 30 * 86_400
+
+
+async def test_charges_of_a_subscription_are_payments_of_their_own(till: Till) -> None:
+    """Some notices name no payment: token and day say which charge it is, and each counts once."""
+    order = await till.order()
+    raw_body = await till.paid(order)
+    charge = {"pf_payment_id": "", "token": new_id()}
+    for day in ("2026-12-01", "2027-01-01"):
+        first = till.payfast.rewritten(raw_body, **charge, billing_date=day)
+        assert (await till.receive(first))[0] == "VERIFIED"
+        assert (await till.receive(till.payfast.rewritten(first, new_field="1")))[0] == "DUPLICATE"
+    other = till.payfast.rewritten(raw_body, pf_payment_id="", token=new_id(), billing_date="2027-01-01")
+    assert (await till.receive(other))[0] == "VERIFIED"
+    assert len(await till.events_of(order)) == 3
 
 
 async def test_repeat_of_an_unverified_notice_is_judged_at_once(till: Till) -> None:

@@ -9,6 +9,7 @@ from bbws.shared.contracts.sales.products import Product
 from bbws.shared.errors import NotFound, PreconditionFailed
 from bbws.shared.ids import new_id
 from tests.support.market import OPERATOR, Market, product_draft
+from tests.support.meanwhile import meanwhile
 
 
 async def _on_sale(market: Market) -> set[str]:
@@ -43,6 +44,25 @@ async def test_change_of_an_old_version_is_refused(shared_market: Market) -> Non
     with pytest.raises(PreconditionFailed):
         await products.retire(product.id, version=1, actor=OPERATOR)
     assert await products.get(product.id) == winner
+
+
+async def test_change_that_another_makes_at_this_moment_is_not_written_over(shared_market: Market) -> None:
+    """Both saw version 1, and the check of it passed for both: only the write knows who came first."""
+    products, product = shared_market.services.products, await shared_market.product()
+    other = products.retire(product.id, version=1, actor="the other")
+    with meanwhile(lambda: other), pytest.raises(PreconditionFailed):
+        await products.update(product.id, product_draft(price_cents=1), version=1, actor=OPERATOR)
+    now = await products.get(product.id)
+    assert (now.active, now.price_cents, now.version, now.last_updated_by) == (False, 249_00, 2, "the other")
+
+
+async def test_product_that_another_makes_at_this_moment_is_the_same_one(shared_market: Market) -> None:
+    """A repeated request on another gateway: one product, and both answer with it."""
+    products, product_id = shared_market.services.products, new_id()
+    other = products.create(product_draft(name="Of the other"), actor="the other", product_id=product_id)
+    with meanwhile(lambda: other):
+        made = await products.create(product_draft(), actor=OPERATOR, product_id=product_id)
+    assert (made.name, made) == ("Of the other", await products.get(product_id))
 
 
 async def test_retired_product_is_not_listed_and_can_be_read(market: Market) -> None:

@@ -3,8 +3,7 @@
 What is decided on an old version is decided on something that is no longer so; the services run again by these errors.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -36,20 +35,11 @@ from bbws.shared.tenancy.repositories.users import (
 from tests.support.audit import SIGNER, a_chain
 from tests.support.builders import PAID_AT, PLACED_AT, a_tenant
 from tests.support.market import Market
+from tests.support.races import Race
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 RECORD: dict[str, Any] = {"date_created": PLACED_AT, "date_last_updated": PLACED_AT, "last_updated_by": "test"}
 BY: dict[str, Any] = {"by": "test", "at": PAID_AT}
-
-
-@dataclass(frozen=True)
-class Race:
-    """What `stands`, what somebody else writes `first`, and what is written `second` by who read what stood."""
-
-    stands: Sequence[Write]
-    first: Sequence[Write]
-    second: Sequence[Write]
-    lost: type[Exception]
 
 
 def _operation(database: Database) -> Race:
@@ -284,16 +274,4 @@ async def test_who_comes_second_is_told_and_changes_nothing(
 ) -> None:
     """Without its condition a write is the last one that counts, and what it was decided on is no longer so."""
     database = shared_market.services.database
-    ran = race(database)
-    for writes in (ran.stands, ran.first):
-        if writes:
-            await database.transact(writes)
-    keys = [_key_of(write) for write in (*ran.stands, *ran.first, *ran.second)]
-    before = [await database.find(TENANTS, key) for key in keys]
-    with pytest.raises(ran.lost):
-        await database.transact(ran.second)
-    assert [await database.find(TENANTS, key) for key in keys] == before
-
-
-def _key_of(write: Write) -> tuple[str, str]:
-    return (write.item["PK"], write.item["SK"]) if isinstance(write, Put) else write.key
+    await race(database).run(database)
