@@ -23,7 +23,7 @@ ORDERS = SQSQueue(
     "example-orders", dead_letter="example-orders-dlq", max_receive_count=3, topics=[TopicLink("example-shop")]
 )
 CONFIRMED = SQSQueue("example-confirmed")
-confirmed = asyncio.Event()
+confirmed, rejected = asyncio.Event(), asyncio.Event()
 
 
 class Order(BaseModel):
@@ -37,6 +37,7 @@ async def confirm(order: Order, message: SQSMessage) -> Order:
     """Reads example-orders, publishes to example-confirmed; a repeat confirms the same order again."""
     log.info("order %s, attempt %s", order.id, message.receive_count)
     if order.quantity < 1:
+        rejected.set()
         raise RejectMessage(reason="nothing ordered")
     return order
 
@@ -50,9 +51,9 @@ async def tell(order: Order) -> None:
 
 @app.after_startup
 async def order_something() -> None:
-    """Publish a good order and an impossible one; stop when the good one is through."""
+    """Publish a good order and an impossible one; stop when both have been seen."""
     await broker.publish_batch(Order(id=1, quantity=2), Order(id=2, quantity=0), topic="example-shop")
-    await confirmed.wait()
+    await asyncio.gather(confirmed.wait(), rejected.wait())
     app.exit()
 
 

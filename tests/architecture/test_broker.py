@@ -14,7 +14,7 @@ _PUBLIC = {"annotations", "dead_letters", "opentelemetry", "prometheus", "testin
 
 def test_nobody_imports_the_insides_of_the_broker() -> None:
     """What is imported from outside can no longer be changed inside."""
-    outside = [path for path in modules(".") if not told(path).startswith(_ITS_OWN)]
+    outside = [path for path in modules(".") if not told(path).startswith(_ITS_OWN) and "sqs" in path.read_text()]
     used = [(told(path), name) for path in outside for name in _used(path)]
     assert {path for path, _ in used} >= {
         "bbws/consumers/health.py",

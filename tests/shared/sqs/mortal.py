@@ -1,4 +1,4 @@
-"""A consumer process to be killed: python -m tests.shared.sqs.mortal ENDPOINT_URL ACCOUNT LOG LEASE_S
+"""A consumer process to be killed.
 
 Each message is a number. What a handler begins and ends is a line in a file that survives whatever happens to the
 process: process id, number, `+` or `-`.
@@ -6,7 +6,6 @@ process: process id, number, `+` or `-`.
 
 import asyncio
 import os
-import sys
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -49,8 +48,12 @@ class Log:
         return [Line.read(text) for text in self.path.read_text().splitlines()]
 
 
-async def consume(aws: Aws, log: Path, lease_s: int) -> None:
-    """Until SIGTERM."""
+def consume(aws: Aws, log: Path, lease_s: int) -> None:
+    """What the process does, until SIGTERM."""
+    asyncio.run(_consume(aws, log, lease_s))
+
+
+async def _consume(aws: Aws, log: Path, lease_s: int) -> None:
     file = os.open(log, os.O_WRONLY | os.O_APPEND)
     broker = broker_on(aws, graceful_timeout=GRACE_S)
 
@@ -61,7 +64,3 @@ async def consume(aws: Aws, log: Path, lease_s: int) -> None:
         os.write(file, _LINE.format(os.getpid(), number, "-").encode())
 
     await FastStream(broker, logger=None).run()
-
-
-if __name__ == "__main__":
-    asyncio.run(consume(Aws(sys.argv[1], sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])))

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from faststream import BaseMiddleware
 from bbws.shared.sqs import Backoff, SQSMessage
 from bbws.shared.sqs.client import Failure
 from bbws.shared.sqs.memory import MemoryService
+from tests.shared.sqs.virtual_clock import now, virtual_clock
 from tests.shared.sqs.worlds import BrokerOnMemory, started
 from tests.support.waiting import eventually
 
@@ -23,7 +23,7 @@ class Deletes(MemoryService):
     """
 
     def __init__(self, refusal: Failure | None = None) -> None:
-        super().__init__(time.monotonic)
+        super().__init__(now)
         self.refusal = refusal
         self.calls = 0
         self.go_on, self.extending, self.extended = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -41,6 +41,7 @@ class Deletes(MemoryService):
         return await super().change_visibility_batch(queue_url, entries)
 
 
+@virtual_clock
 async def test_a_refused_delete_is_logged_with_its_reason_and_holds_nobody_up(caplog: pytest.LogCaptureFixture) -> None:
     """The message comes again: who looks for the reason of a second delivery finds it."""
     service, seen = Deletes(Failure(0, "ReceiptHandleIsInvalid", "has expired", sender_fault=True)), []
@@ -62,6 +63,7 @@ async def test_a_refused_delete_is_logged_with_its_reason_and_holds_nobody_up(ca
     assert "has expired" in record.getMessage()
 
 
+@virtual_clock
 async def test_handlers_go_on_while_deletes_are_under_way_but_not_for_ever() -> None:
     """A free worker does not wait for SQS; but where nothing is deleted, everything handled comes again."""
     service, seen = Deletes(), []
@@ -82,6 +84,7 @@ async def test_handlers_go_on_while_deletes_are_under_way_but_not_for_ever() -> 
         await eventually(lambda: not service.messages("q"), what="the queue is empty")
 
 
+@virtual_clock
 async def test_a_stop_waits_for_deletes_under_way() -> None:
     """What was handled must not come again because the process left too early."""
     service, seen = Deletes(), []
@@ -99,6 +102,7 @@ async def test_a_stop_waits_for_deletes_under_way() -> None:
     assert not service.messages("q")
 
 
+@virtual_clock
 async def test_a_delete_waits_for_an_extension_under_way() -> None:
     """Extended after its delete, a message would be told lost that was handled once and well."""
     service, seen = Deletes(), []
@@ -150,13 +154,14 @@ class Spoiling(BaseMiddleware[Any, Any]):
 
 
 @pytest.mark.parametrize("where", ["on receive", "behind the handler", "with the answer", "at the end"])
+@virtual_clock
 async def test_what_fails_around_a_handler_that_went_well_is_not_deleted(
     where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A handler's return is not the end: with its answer unsent or its transaction open, the message comes again."""
     monkeypatch.setattr(Spoiling, "where", where)
     monkeypatch.setattr(Spoiling, "number", 0)
-    service, receives = MemoryService(time.monotonic), list[int]()
+    service, receives = MemoryService(now), list[int]()
     broker = BrokerOnMemory(service)
 
     @broker.publisher("answers")

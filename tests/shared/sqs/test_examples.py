@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bbws.shared.sqs.dead_letters import REASON
+from tests.shared.sqs.worlds import as_json, is_empty, messages_in
 from tests.support.emulator import Aws
 
 ROOT = Path(__file__).parents[3]
@@ -38,6 +40,10 @@ async def test_basic_confirms_and_buries(aws: Aws) -> None:
     )
     assert "order 1 is confirmed" in output
     assert "order 2, attempt 1" in output
+    [letter] = await messages_in(aws, "example-orders-dlq")
+    assert as_json(letter.body) == {"id": 2, "quantity": 0}
+    assert letter.headers[REASON] == "nothing ordered"
+    assert await is_empty(aws, "example-orders")
 
 
 @pytest.mark.process

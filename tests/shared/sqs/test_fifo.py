@@ -1,7 +1,6 @@
 """FIFO queues: order within a group, groups side by side, few requests."""
 
 import asyncio
-import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +13,8 @@ from hypothesis import strategies as st
 
 from bbws.shared.sqs import Backoff, SQSMessage, SQSQueue, SQSSubscriber
 from bbws.shared.sqs.memory import MemoryService
-from tests.shared.sqs.worlds import BrokerOnMemory, broker_on, counts, is_empty, messages_in, started
+from tests.shared.sqs.virtual_clock import now, virtual_clock
+from tests.shared.sqs.worlds import BrokerOnMemory, broker_on, is_empty, messages_in, started
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually
 
@@ -58,11 +58,12 @@ class Record:
 
 @given(messages=MESSAGES, workers=st.integers(1, 4), pollers=st.integers(1, 2), is_batched=st.booleans())
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@virtual_clock
 async def test_whatever_fails_each_group_keeps_its_order(
     messages: list[Message], workers: int, pollers: int, is_batched: bool
 ) -> None:
     """Order is what FIFO is bought for: no failure, retry or dead letter lets a later message overtake."""
-    service, record = MemoryService(time.monotonic), Record(messages)
+    service, record = MemoryService(now), Record(messages)
     broker = BrokerOnMemory(service)
     queue = SQSQueue("lanes", fifo=True, dead_letter="lanes-dlq.fifo", max_receive_count=50)
     service.declare(queue)
@@ -166,11 +167,21 @@ async def test_a_rejected_message_does_not_stop_its_group(aws: Aws) -> None:
     assert seen == [(0, 1), (1, 1), (2, 1)]
 
 
-async def test_what_a_manual_handler_leaves_blocks_its_group(aws: Aws) -> None:
+async def in_memory(service: MemoryService, queue: SQSQueue, groups: str) -> BrokerOnMemory:
+    """A broker, and numbers in the queue."""
+    broker = BrokerOnMemory(service, graceful_timeout=0.1)
+    service.declare(queue)
+    await broker.connect()
+    for number, group in enumerate(groups):
+        await broker.publish(number, queue, group_id=group, deduplication_id=str(number))
+    return broker
+
+
+@virtual_clock
+async def test_what_a_manual_handler_leaves_blocks_its_group() -> None:
     """Nothing overtakes a message that nobody has settled."""
-    queue = SQSQueue("manual", fifo=True, visibility_timeout=1)
-    await publish_numbers(aws, queue, "aa")
-    broker, seen = broker_on(aws), []
+    service, queue = MemoryService(now), SQSQueue("manual", fifo=True, visibility_timeout=30)
+    broker, seen = await in_memory(service, queue, "aa"), list[int]()
 
     @broker.subscriber(queue, wait_time=0, ack_policy=AckPolicy.MANUAL)
     async def handle(number: int, message: SQSMessage) -> None:
@@ -179,38 +190,41 @@ async def test_what_a_manual_handler_leaves_blocks_its_group(aws: Aws) -> None:
             await message.ack()
 
     async with started(broker):
-        await eventually(lambda: is_empty(aws, "manual.fifo"), what="the queue is empty")
+        await asyncio.sleep(29)
+        assert seen == [0]
+        await eventually(lambda: not service.messages("manual.fifo"), what="the queue is empty")
     assert seen == [0, 0, 1]
 
 
-async def test_what_waits_in_its_lane_is_kept_and_goes_back_at_stop(aws: Aws) -> None:
+@virtual_clock
+async def test_what_waits_in_its_group_is_kept_and_goes_back_at_stop() -> None:
     """Messages behind a slow one are extended with it, and visible at once when the process stops."""
-    queue = SQSQueue("kept", fifo=True, visibility_timeout=1)
-    await publish_numbers(aws, queue, "aaaa")
-    broker, begun = broker_on(aws, graceful_timeout=0.1), []
+    service, queue = MemoryService(now), SQSQueue("kept", fifo=True, visibility_timeout=30)
+    broker, begun = await in_memory(service, queue, "aaaa"), list[int]()
 
     @broker.subscriber(queue, wait_time=0)
     async def handle(number: int) -> None:
         begun.append(number)
-        await asyncio.sleep(600)
+        await asyncio.sleep(6000)
+
+    def held() -> int:
+        return sum(stored.visible_at > now() for stored in service._queue("kept.fifo").messages)
 
     async with started(broker):
         await eventually(lambda: begun, what="the first is in work")
-        extended = await aws.calls("sqs", "ChangeMessageVisibilityBatch")
-        await eventually(lambda: beats(aws, extended + 3), what="three heartbeats, longer than the timeout")
-        assert await counts(aws, "kept.fifo") == {"visible": 0, "held": 4, "delayed": 0}
+        for _ in range(100):
+            await asyncio.sleep(7)
+            assert held() == 4
         await broker.stop()
-        assert await counts(aws, "kept.fifo") == {"visible": 4, "held": 0, "delayed": 0}
+        assert held() == 0
+    assert [stored.receive_count for stored in service._queue("kept.fifo").messages] == [1] * 4
     assert begun == [0]
 
 
-async def beats(aws: Aws, number: int) -> bool:
-    return await aws.calls("sqs", "ChangeMessageVisibilityBatch") >= number
-
-
+@virtual_clock
 async def test_what_was_lost_while_it_waited_is_not_handled() -> None:
     """Others have it by then: it comes again, and is handled once here instead of twice."""
-    service, seen, go_on = MemoryService(time.monotonic), [], asyncio.Event()
+    service, seen, go_on = MemoryService(now), [], asyncio.Event()
     broker = BrokerOnMemory(service)
     queue = SQSQueue("lost", fifo=True, visibility_timeout=1)
     service.declare(queue)
@@ -241,7 +255,7 @@ class Noting(MemoryService):
     """Notes how many messages each receive asks for."""
 
     def __init__(self) -> None:
-        super().__init__(time.monotonic)
+        super().__init__(now)
         self.asked: list[int] = []
 
     async def receive(self, queue_url: str, *, max_messages: int, **options: Any) -> list[dict[str, Any]]:
@@ -249,6 +263,7 @@ class Noting(MemoryService):
         return await super().receive(queue_url, max_messages=max_messages, **options)
 
 
+@virtual_clock
 async def test_after_a_failure_is_through_messages_come_in_tens_again() -> None:
     """One at a time costs ten times the requests: only as long as a failed message is on its way."""
     service, seen = Noting(), []

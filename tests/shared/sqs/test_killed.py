@@ -1,16 +1,21 @@
-"""Processes end in the middle of their work, asked or not: no message is lost, and who was asked repeats none."""
+"""Processes end in the middle of their work, asked or not: no message is lost, and who was asked repeats none.
+
+The time is real: SQS counts the lease of what a killed process held.
+"""
 
 import asyncio
-import sys
+import multiprocessing
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from random import Random
 from signal import SIGKILL, SIGTERM
 
 from bbws.shared.sqs.limits import MAX_BATCH_ENTRIES
+from tests.shared.sqs import mortal
 from tests.shared.sqs.mortal import GRACE_S, QUEUE, WORKERS, Line, Log
 from tests.shared.sqs.worlds import broker_on, counts, started
 from tests.support.emulator import Aws
@@ -22,9 +27,9 @@ MESSAGES = 10_000
 LEASE_S = 8
 # Handlers at work, and two calls of deletes that SQS has not confirmed.
 MAX_REPEATED = WORKERS + 2 * MAX_BATCH_ENTRIES
-ROOT = Path(__file__).parents[3]
-
-Process = asyncio.subprocess.Process
+# Forked from one that has imported all: a start is no matter of seconds.
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(["pytest", mortal.__name__])
 
 
 class Consumers:
@@ -32,13 +37,14 @@ class Consumers:
 
     def __init__(self, aws: Aws, log: Log, lease_s: int) -> None:
         self.log = log
-        self._arguments = (aws.endpoint_url, aws.access_key_id, str(log.path), str(lease_s))
-        self._alive: dict[int, Process] = {}
+        self._arguments = (aws, log.path, lease_s)
+        self._alive: dict[int, BaseProcess] = {}
         self.killed: set[int] = set()
 
     async def start(self) -> None:
-        command = (sys.executable, "-m", "tests.shared.sqs.mortal", *self._arguments)
-        process = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
+        process = _PROCESSES.Process(target=mortal.consume, args=self._arguments)
+        await asyncio.to_thread(process.start)
+        assert process.pid
         self._alive[process.pid] = process
 
     async def progress(self, lines: int) -> None:
@@ -55,15 +61,14 @@ class Consumers:
     async def kill(self, process_id: int) -> None:
         process = self._alive.pop(process_id)
         process.kill()
-        assert await process.wait() == -SIGKILL
+        assert await _exit_code(process, within_s=GRACE_S) == -SIGKILL
         self.killed.add(process_id)
 
     async def end(self, process_id: int) -> None:
         """Asked to end it does so in time, and says that all is well."""
         process = self._alive.pop(process_id)
         process.terminate()
-        async with asyncio.timeout(2 * GRACE_S):
-            assert await process.wait() == 0
+        assert await _exit_code(process, within_s=2 * GRACE_S) == 0
 
     async def end_all(self) -> None:
         await asyncio.gather(*map(self.end, list(self._alive)))
@@ -72,16 +77,21 @@ class Consumers:
         """Whatever happened, no process is left."""
         for process in self._alive.values():
             process.kill()
-            await process.wait()
+            await _exit_code(process, within_s=GRACE_S)
+
+
+async def _exit_code(process: BaseProcess, within_s: float) -> int | None:
+    await asyncio.to_thread(process.join, within_s)
+    return process.exitcode
 
 
 @asynccontextmanager
-async def consumers(aws: Aws, folder: Path, lease_s: int) -> AsyncIterator[Consumers]:
+async def consumers(aws: Aws, folder: Path, messages: int, lease_s: int) -> AsyncIterator[Consumers]:
     """None yet, and a full queue."""
     sender = broker_on(aws)
     sender.publisher(QUEUE)
     async with started(sender):
-        await sender.publish_batch(*range(MESSAGES), queue=NAME)
+        await sender.publish_batch(*range(messages), queue=NAME)
     mortals = Consumers(aws, Log(folder / "log"), lease_s)
     try:
         yield mortals
@@ -112,14 +122,15 @@ async def is_empty(aws: Aws) -> bool:
 
 async def test_sigterm_under_load_leaves_everything_done_or_visible(aws: Aws, tmp_path: Path) -> None:
     """Three deploys in a row: with a lease of ten minutes nothing may wait for its end, and nothing is done twice."""
-    async with consumers(aws, tmp_path, lease_s=600) as mortals:
+    messages = 2_000
+    async with consumers(aws, tmp_path, messages, lease_s=600) as mortals:
         for _ in range(3):
             await mortals.start()
             await mortals.progress(len(mortals.log) + 300)
             await mortals.end(await mortals.at_work())
             done = [line.number for line in mortals.log.lines() if not line.began]
             assert len(done) == len(set(done))
-            assert await counts(aws, NAME) == {"visible": MESSAGES - len(done), "held": 0, "delayed": 0}
+            assert await counts(aws, NAME) == {"visible": messages - len(done), "held": 0, "delayed": 0}
     assert not unfinished(mortals.log.lines())
 
 
@@ -130,7 +141,7 @@ async def test_sigterm_and_sigkill_under_load_lose_nothing(aws: Aws, tmp_path: P
     chance.shuffle(ends)
     # In lines of the log, of which a message has two: while others work on, the last lease ends.
     moments = sorted(chance.sample(range(MESSAGES // 20, MESSAGES), len(ends)))
-    async with consumers(aws, tmp_path, LEASE_S) as mortals:
+    async with consumers(aws, tmp_path, MESSAGES, LEASE_S) as mortals:
         await mortals.start()
         await mortals.start()
         for moment, end in zip(moments, ends, strict=True):

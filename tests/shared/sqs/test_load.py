@@ -1,27 +1,32 @@
 """Several receives side by side under load, and work kept in store: never for long, never for nothing."""
 
 import asyncio
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from faststream.exceptions import SetupError
 
-from bbws.shared.sqs import PauseSubscriber, SQSBroker, SQSQueue
+from bbws.shared.sqs import PauseSubscriber, SQSBroker
 from bbws.shared.sqs.client import Failure
 from bbws.shared.sqs.memory import MemoryService
 from bbws.shared.sqs.subscriber.poller import Load
-from tests.shared.sqs.worlds import BrokerOnMemory, broker_on, counts, started
-from tests.support.emulator import Aws
+from tests.shared.sqs.virtual_clock import now, virtual_clock
+from tests.shared.sqs.worlds import BrokerOnMemory, started
 from tests.support.waiting import eventually
+
+
+@pytest.fixture
+def has_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event loop is not busy, however slow the machine is: helpers may join."""
+    monkeypatch.setattr(Load, "is_high", lambda _: False)
 
 
 class SlowService(MemoryService):
     """A receive takes as long as it takes in a network, or waits as a long poll does."""
 
     def __init__(self, takes_s: float) -> None:
-        super().__init__(time.monotonic)
+        super().__init__(now)
         self.takes_s = takes_s
         self.at_once = 0
         self.most_at_once = 0
@@ -57,6 +62,8 @@ async def drained(broker: SQSBroker, service: MemoryService) -> None:
 
 
 @pytest.mark.parametrize(("pollers", "most"), [(1, 1), (3, 3), (None, 4)])
+@pytest.mark.usefixtures("has_time")
+@virtual_clock
 async def test_pollers_receive_side_by_side_under_load(pollers: int | None, most: int) -> None:
     """One receive at a time brings ten messages per round trip: more workers than that would starve."""
     service = SlowService(takes_s=0.05)
@@ -76,6 +83,8 @@ def test_a_fifo_queue_is_polled_by_one() -> None:
 
 
 @pytest.mark.parametrize("messages", [10, 19])
+@pytest.mark.usefixtures("has_time")
+@virtual_clock
 async def test_a_burst_calls_for_no_help(messages: int) -> None:
     """A helper that finds nothing is a request for nothing, after every burst of the day."""
     service = SlowService(takes_s=0.02)
@@ -88,6 +97,7 @@ async def test_a_burst_calls_for_no_help(messages: int) -> None:
     assert service.most_at_once == 1
 
 
+@virtual_clock
 async def test_helpers_leave_a_busy_process_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the event loop has no time for more, more messages only take memory, and others could have them."""
     monkeypatch.setattr(Load, "is_high", lambda _: True)
@@ -115,6 +125,8 @@ def test_load_is_what_was_computed_of_late() -> None:
     assert not load.is_high()
 
 
+@pytest.mark.usefixtures("has_time")
+@virtual_clock
 async def test_a_full_queue_costs_a_fifth_of_a_request_per_message() -> None:
     """SQS bills requests: ten messages for each, in and out, with helpers too."""
     service = SlowService(takes_s=0.008)
@@ -129,32 +141,27 @@ async def test_a_full_queue_costs_a_fifth_of_a_request_per_message() -> None:
     assert len(service.receives) + service.deletes <= 205
 
 
-async def test_an_empty_queue_is_polled_by_one(aws: Aws) -> None:
+@pytest.mark.usefixtures("has_time")
+@virtual_clock
+async def test_an_empty_queue_is_polled_by_one() -> None:
     """Idle pollers are requests that AWS bills; after the load only one is left in the long poll."""
-    broker, done = broker_on(aws), []
+    service = SlowService(takes_s=0.02)
+    broker = await filled(service, 60)
 
-    @broker.subscriber("quiet", max_workers=50, wait_time=1)
-    async def handle(number: int) -> None:
-        done.append(number)
-
-    async def polls() -> int:
-        return await aws.calls("sqs", "ReceiveMessage")
+    @broker.subscriber("load", max_workers=50, wait_time=20)
+    async def handle(number: int) -> None: ...
 
     async with started(broker):
-        await broker.publish_batch(*range(60), queue="quiet")
-        await eventually(lambda: len(done) == 60, what="the load is over")
-        # Three helpers end with their next receive: the fifth is one of who stays.
-        before = await polls()
-        await eventually(lambda: reaches(polls, before + 5), what="five more polls")
-        began, before = time.monotonic(), await polls()
-        await eventually(lambda: reaches(polls, before + 2), what="two more polls")
-        assert time.monotonic() - began > 1.5
+        await eventually(lambda: not service.messages("load"), what="the load is over")
+        # By then the helpers' last receives, of a second each, and those of who stays have ended.
+        await asyncio.sleep(25)
+        before = len(service.receives)
+        await asyncio.sleep(600)
+        assert 29 <= len(service.receives) - before <= 30
+    assert service.most_at_once > 1
 
 
-async def reaches(figure: Callable[[], Any], wanted: int) -> bool:
-    return bool(await figure() >= wanted)
-
-
+@virtual_clock
 async def test_a_single_worker_receives_in_tens_when_its_handler_is_quick() -> None:
     """One request for one message is ten times what SQS need cost."""
     service = SlowService(takes_s=0)
@@ -167,6 +174,7 @@ async def test_a_single_worker_receives_in_tens_when_its_handler_is_quick() -> N
     assert len(service.receives) <= 14
 
 
+@virtual_clock
 async def test_no_more_is_kept_in_store_than_the_prefetch_allows() -> None:
     """What is held here nobody else can work on: a store of half a second, at 50 ms each, is ten messages."""
     service, most = SlowService(takes_s=0), 0
@@ -175,8 +183,7 @@ async def test_no_more_is_kept_in_store_than_the_prefetch_allows() -> None:
     @broker.subscriber("load", max_workers=1, wait_time=1, prefetch=0.5)
     async def handle(number: int) -> None:
         nonlocal most
-        now = time.monotonic()
-        most = max(most, sum(stored.visible_at > now for stored in service._queue("load").messages))
+        most = max(most, held(service))
         await asyncio.sleep(0.05)
 
     await drained(broker, service)
@@ -185,6 +192,7 @@ async def test_no_more_is_kept_in_store_than_the_prefetch_allows() -> None:
 
 
 @pytest.mark.parametrize(("body", "most"), [("small", 110), ("x" * 400_000, 20)], ids=["small", "large"])
+@virtual_clock
 async def test_the_store_is_small(body: str, most: int) -> None:
     """Handlers that take no time could have any number in advance; the memory of their process has an end."""
     service, begun, go_on = SlowService(takes_s=0), 0, asyncio.Event()
@@ -202,35 +210,37 @@ async def test_the_store_is_small(body: str, most: int) -> None:
         await broker.publish(body, "load")
     async with started(broker):
         await eventually(lambda: begun == 30 and not service.at_once, what="the store is full")
-        now = time.monotonic()
-        assert 10 <= sum(stored.visible_at > now for stored in service._queue("load").messages) <= most
+        assert 10 <= held(service) <= most
         go_on.set()
         await eventually(lambda: not service.messages("load"), what="the queue is empty")
 
 
-async def test_a_slow_handler_gets_nothing_in_store(aws: Aws) -> None:
+@virtual_clock
+async def test_a_slow_handler_gets_nothing_in_store() -> None:
     """Where one message takes longer than the prefetch, each is received when its turn has come."""
-    broker, begun = broker_on(aws), []
+    service, begun = SlowService(takes_s=0), list[int]()
+    broker = await filled(service, 4)
 
-    @broker.subscriber("slow", max_workers=1, wait_time=0, prefetch=0.1)
+    @broker.subscriber("load", max_workers=1, wait_time=0, prefetch=0.1)
     async def handle(number: int) -> None:
         begun.append(number)
         await asyncio.sleep(0.4)
 
     async with started(broker):
-        await broker.publish_batch(1, 2, 3, 4, queue="slow")
         await eventually(lambda: len(begun) == 2, what="the second is in work")
-        assert await counts(aws, "slow") == {"visible": 2, "held": 1, "delayed": 0}
+        assert held(service) == 1
 
 
-async def test_the_store_goes_back_when_the_subscriber_stops_or_pauses(aws: Aws) -> None:
+@virtual_clock
+async def test_the_store_goes_back_when_the_subscriber_pauses() -> None:
     """Nothing is hidden from others by a process that will not work on it, and no attempt is counted."""
-    broker, begun, go_on = broker_on(aws, graceful_timeout=0.1), [], asyncio.Event()
+    service, begun, go_on = SlowService(takes_s=0), list[int](), asyncio.Event()
+    broker = await filled(service, 10)
 
     async def probe() -> bool:
         return False
 
-    @broker.subscriber(SQSQueue("store", visibility_timeout=600), max_workers=1, wait_time=0)
+    @broker.subscriber("load", max_workers=1, wait_time=0, visibility_timeout=600)
     async def handle(number: int) -> None:
         begun.append(number)
         if len(begun) == 5:
@@ -238,33 +248,39 @@ async def test_the_store_goes_back_when_the_subscriber_stops_or_pauses(aws: Aws)
             raise PauseSubscriber(reason="out", probe=probe, delay=0)
 
     async with started(broker):
-        await broker.publish_batch(*range(10), queue="store")
         await eventually(lambda: len(begun) == 5, what="the fifth is in work")
-        await eventually(lambda: held(aws, 6), what="the rest is in store")
+        await eventually(lambda: held(service) == 6, what="the rest is in store")
         go_on.set()
-        await eventually(lambda: held(aws, 0), what="all are back")
-        assert await counts(aws, "store") == {"visible": 6, "held": 0, "delayed": 0}
+        await eventually(lambda: held(service) == 0, what="all are back")
+        assert len(service.messages("load")) == 6
 
 
-async def held(aws: Aws, number: int) -> bool:
-    return (await counts(aws, "store"))["held"] == number
+def held(service: MemoryService) -> int:
+    """Messages that others do not see."""
+    return sum(stored.visible_at > now() for stored in service._queue("load").messages)
 
 
-async def test_what_waits_behind_a_stuck_handler_is_given_to_others(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+@virtual_clock
+async def test_what_waits_behind_a_stuck_handler_is_given_to_others() -> None:
     """A store filled in quick times must not hang behind one message that never ends."""
-    monkeypatch.setattr("bbws.shared.sqs.subscriber.worker_pool._MAX_WAIT_S", 0.3)
-    broker, begun = broker_on(aws, graceful_timeout=0.1), []
+    service, begun, done = SlowService(takes_s=0), list[int](), list[int]()
+    broker, other = await filled(service, 10), BrokerOnMemory(service)
 
-    @broker.subscriber("store", max_workers=1, wait_time=0)
+    @broker.subscriber("load", max_workers=1, wait_time=0)
     async def handle(number: int) -> None:
         begun.append(number)
         if len(begun) == 3:
             await asyncio.sleep(600)
 
+    @other.subscriber("load", max_workers=10, wait_time=0)
+    async def handle_too(number: int) -> None:
+        done.append(number)
+
     async with started(broker):
-        await broker.publish_batch(*range(10), queue="store")
-        await eventually(lambda: len(begun) == 3, what="one is stuck")
-        await eventually(lambda: held(aws, 1), what="only the stuck one is held")
+        await eventually(lambda: held(service) == 8, what="one is stuck, and the others wait behind it")
+        async with started(other):
+            await eventually(lambda: len(done) == 7, within_s=60, what="the others are done elsewhere")
+    assert begun == [0, 1, 2]
 
 
 def test_figures_out_of_range_are_refused() -> None:
@@ -274,6 +290,8 @@ def test_figures_out_of_range_are_refused() -> None:
             SQSBroker().subscriber("q", **option)  # type: ignore[arg-type]
 
 
+@pytest.mark.usefixtures("has_time")
+@virtual_clock
 async def test_a_stop_lets_every_receive_end_and_gives_back_what_it_brings() -> None:
     """A receive that is cut off takes messages that nobody gets, a helper's no less."""
     service, begun = SlowService(takes_s=0.2), list[int]()
@@ -286,6 +304,6 @@ async def test_a_stop_lets_every_receive_end_and_gives_back_what_it_brings() -> 
     async with started(broker):
         await eventually(lambda: service.at_once > 1, what="helpers poll")
     assert service.at_once == 0
-    left, now = service._queue("load").messages, time.monotonic()
+    left = service._queue("load").messages
     assert len(left) + len(begun) == 200
-    assert all(stored.visible_at <= now for stored in left)
+    assert all(stored.visible_at <= now() for stored in left)

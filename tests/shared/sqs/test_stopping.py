@@ -1,4 +1,4 @@
-"""Stopping loses nothing and hides nothing. On AWS over HTTP only."""
+"""Stopping loses nothing and hides nothing. On AWS over HTTP only, whose clock is the real one."""
 
 import asyncio
 import time

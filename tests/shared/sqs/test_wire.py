@@ -4,16 +4,17 @@ import json
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from faststream.exceptions import SetupError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bbws.shared.sqs import Backoff, SNSTopic, SQSQueue, TopicLink, limits, wire
-from bbws.shared.sqs.client import sns_entry, sqs_entry
-from bbws.shared.sqs.dead_letters import REASON
+from bbws.shared.sqs import Backoff, MessageTooLarge, SNSTopic, SQSQueue, TopicLink, limits, wire
+from bbws.shared.sqs.client import Failure, UnreadableAnswer, _batch_result, is_refusal, sns_entry, sqs_entry
+from bbws.shared.sqs.dead_letters import REASON, TRACE_ID
 from bbws.shared.sqs.filters import lets_pass
 from bbws.shared.sqs.message import ReceivedMessage
-from bbws.shared.sqs.outgoing import Outgoing, headers_of_command
+from bbws.shared.sqs.outgoing import Outgoing, chunks, headers_of_command
 from bbws.shared.sqs.schemas import Destination, prefixed, short_name
 from bbws.shared.sqs.subscriber.dead_lettering import dead_letter
 
@@ -68,6 +69,61 @@ def test_entries_carry_only_what_is_set() -> None:
         "MessageBody": "b", "MessageGroupId": "g", "MessageDeduplicationId": "d", "DelaySeconds": 0,
     }  # fmt: skip
     assert sns_entry(Outgoing("b", {}, subject="s")) == {"Message": "b", "Subject": "s"}
+
+
+def test_an_answer_that_leaves_an_entry_out_confirms_nothing() -> None:
+    """A message that nobody mentions may be sent or not, deleted or not: to take it for done would lose it."""
+    sent = {"Id": "0", "MessageId": "m"}
+    failed = {"Id": "1", "Code": "InvalidMessageContents", "Message": "odd", "SenderFault": True}
+    result = _batch_result({"Successful": [sent], "Failed": [failed]}, 2)
+    assert result.sent == {0: "m"}
+    assert result.failed == [Failure(1, "InvalidMessageContents", "odd", sender_fault=True)]
+    for answer in ({}, {"Successful": [sent]}, {"Successful": [{"MessageId": "m"}, {"Id": "1"}]}):
+        with pytest.raises(UnreadableAnswer):
+            _batch_result(answer, 2)
+
+
+@pytest.mark.parametrize(("status", "is_sure"), [(400, True), (499, True), (500, False), (503, False), (0, True)])
+def test_only_a_refusal_says_that_nothing_happened(status: int, is_sure: bool) -> None:
+    """After an error of AWS's own a message may have been sent all the same."""
+    error = ClientError({"Error": {"Code": "X"}, "ResponseMetadata": {"HTTPStatusCode": status}}, "SendMessage")
+    assert is_refusal(error) is is_sure
+    assert not is_refusal(TimeoutError())
+
+
+@pytest.mark.parametrize(
+    ("setting", "refused"),
+    [
+        ("delay", 901), ("delay", -1), ("retention", 59), ("retention", 1_209_601), ("max_receive_count", 0),
+        ("visibility_timeout", 43_201), ("visibility_timeout", -1),
+    ],
+)  # fmt: skip
+def test_settings_that_sqs_refuses_are_refused_when_written(setting: str, refused: int) -> None:
+    """A wrong figure must not wait for the deployment to show; the figure beside it is right."""
+    with pytest.raises(SetupError, match=setting):
+        SQSQueue("q", **{setting: refused})  # type: ignore[arg-type]
+    SQSQueue("q", **{setting: refused + 1 if refused < 100 else refused - 1})  # type: ignore[arg-type]
+
+
+def test_a_message_of_exactly_the_limit_is_sent() -> None:
+    """The limit counts the body and each attribute with name, type and value; one byte more is refused."""
+    attributes: dict[str, wire.Attribute] = {
+        "ab": {"DataType": "String", "StringValue": "é"},
+        "c": {"DataType": "Binary", "BinaryValue": b"xyz"},
+    }
+    others = len("ab") + len("String") + 2 + len("c") + len("Binary") + 3
+    for is_topic, limit in ((False, limits.MAX_SQS_MESSAGE_BYTES), (True, limits.MAX_SNS_MESSAGE_BYTES)):
+        Outgoing("x" * (limit - others), attributes).check_size(is_topic=is_topic)
+        with pytest.raises(MessageTooLarge):
+            Outgoing("x" * (limit - others + 1), attributes).check_size(is_topic=is_topic)
+
+
+def test_a_call_holds_ten_messages_and_what_the_limit_allows() -> None:
+    """SQS refuses the whole call otherwise."""
+    half = limits.MAX_SQS_MESSAGE_BYTES // 2
+    sizes = [1] * 11 + [half, half, 1, half + 1, half]
+    calls = list(chunks([Outgoing("x" * size) for size in sizes], is_topic=False))
+    assert calls == [list(range(10)), [10, 11], [12, 13], [14], [15]]
 
 
 def test_back_off_grows_to_its_cap() -> None:
@@ -155,6 +211,29 @@ def test_a_dead_letter_is_never_too_large(spare: int) -> None:
     assert letter.body == raw["Body"]
     assert letter.size <= limits.MAX_SQS_MESSAGE_BYTES
     assert (REASON in letter.attributes) is (spare >= 40)
+
+
+def test_a_letter_that_dies_again_tells_the_new_story() -> None:
+    """After a redrive by hand the old reason would send whoever looks on a wrong track."""
+    attributes: dict[str, wire.Attribute] = {f"h{i}": {"DataType": "String", "StringValue": "x"} for i in range(9)}
+    attributes[REASON] = {"DataType": "String", "StringValue": "old"}
+    for kept in (dict(list(attributes.items())[-1:]), attributes):
+        letter = dead_letter(received("x", kept), reason="new", handler="h", fifo=False)
+        assert wire.unpack(letter.attributes)[REASON] == "new"
+
+
+def test_a_letter_of_a_fifo_queue_has_group_and_id() -> None:
+    """The dead-letter queue refuses it without; the id lets a second copy after a crash be dropped."""
+    grouped = dead_letter(received("x", MessageGroupId="g"), reason="r", handler="h", fifo=True)
+    alone = dead_letter(received("x"), reason="r", handler="h", fifo=True)
+    assert (grouped.group_id, grouped.deduplication_id) == ("g", "m-1")
+    assert (alone.group_id, alone.deduplication_id) == ("m-1", "m-1")
+
+
+def test_a_letter_tells_the_trace_that_aws_knows() -> None:
+    """Without a W3C header the trace of X-Ray is the one to follow."""
+    letter = dead_letter(received("x", AWSTraceHeader="Root=1-2-3"), reason="r", handler="h", fifo=False)
+    assert wire.unpack(letter.attributes)[TRACE_ID] == "Root=1-2-3"
 
 
 def test_typed_attributes_stay_typed_beside_the_story() -> None:
