@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from datetime import UTC, datetime
 from io import BytesIO
 
 import pytest
@@ -16,6 +17,7 @@ from bbws.shared.ids import derived_id
 from bbws.shared.integrations.document_store import DocumentStore
 from bbws.shared.sales.repositories.invoices import InvoiceRepository
 from bbws.shared.settings import Settings
+from tests.support.clock import HandClock
 from tests.support.market import Market, MovedClock, paid
 from tests.support.meanwhile import meanwhile
 from tests.support.waiting import eventually
@@ -130,6 +132,14 @@ async def test_crash_before_the_event_is_made_good(market: Market) -> None:
     assert (await market.services.invoices.issue(event)).number == "INV-000001"
     assert len(await _issued(market)) == 1
     assert len(await market.pdf_versions(order)) == 2
+
+
+async def test_invoice_is_of_the_day_in_the_shop(market: Market) -> None:
+    """At half past midnight in Cape Town it is the new month for SARS, and still the old one in UTC."""
+    event = paid(await market.order())
+    async with bootstrap(market.services.settings, clock=HandClock(datetime(2026, 11, 30, 22, 30, tzinfo=UTC))) as late:
+        invoice = await late.invoices.issue(event)
+    assert str(invoice.issue_date) == "2026-12-01"
 
 
 def _announces(write: Write) -> bool:

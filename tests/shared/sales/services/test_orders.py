@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +15,7 @@ from bbws.shared.errors import BadRequest, Invalid, NotFound, Unavailable
 from bbws.shared.ids import new_id
 from bbws.shared.integrations.payfast import php_urlencode
 from bbws.shared.sales.services.orders import Orders
+from tests.support.clock import HandClock
 from tests.support.emulator import Aws
 from tests.support.market import CUSTOMER, OPERATOR, Market, MovedClock, order_draft, paid, product_draft
 from tests.support.meanwhile import meanwhile
@@ -102,6 +104,23 @@ async def test_campaign_counts_on_its_days_only(shared_market: Market, dates: di
         await shared_market.place(await shared_market.tenant(), product, campaign_code=campaign.code)
     assert _pointers(refused) == ["#/campaignCode"]
     assert said in refused.value.errors[0].detail
+
+
+async def test_days_are_those_of_the_shop(shared_aws: Aws) -> None:
+    """Half an hour after midnight in Cape Town it is still yesterday in UTC: campaigns and VAT change at midnight."""
+    clock = HandClock(datetime(2018, 3, 31, 22, 30, tzinfo=UTC))
+    async with bootstrap(settings_for(shared_aws), clock=clock) as services:
+        market = Market(shared_aws, services)
+        tenant, product = await market.tenant(), await market.product()
+        begins = await market.campaign(product, from_date="2018-04-01")
+        ended = await market.campaign(product, from_date="2018-01-01", to_date="2018-03-31")
+        order = await market.place(tenant, product, campaign_code=begins.code)
+        with pytest.raises(Invalid) as refused:
+            await market.place(tenant, product, campaign_code=ended.code)
+        clock.move(-timedelta(hours=1))
+        before = await market.place(tenant, product, campaign_code=ended.code)
+    assert _pointers(refused) == ["#/campaignCode"]
+    assert (order.vat_rate_percent, before.vat_rate_percent) == (15, 14)
 
 
 async def test_campaign_of_another_product_is_refused(shared_market: Market) -> None:

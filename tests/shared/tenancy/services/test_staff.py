@@ -70,6 +70,19 @@ async def test_a_revoked_role_leaves_its_group_and_stays_on_record(services: Ser
     assert (await trail_of(Market(aws, services), PLATFORM))[-1].action == "STAFF_ROLE_REVOKED"
 
 
+async def test_a_group_that_is_no_role_of_ours_stays(services: Services) -> None:
+    """Other programs may use the pool: taking a role away must not take their groups with it."""
+    email = f"{new_id()}@bbws.example"
+    member = await services.staff.grant(email, "OPERATOR", actor=ACTOR, password=PASSWORD)
+    cognito, pool_id = await services.directory._client(), services.settings.cognito_user_pool_id
+    group = f"Newsletter-{new_id()}"
+    await cognito.create_group(UserPoolId=pool_id, GroupName=group)
+    await services.directory.add_to_group(member.user_id, group)
+    await services.staff.grant(email, "ADMIN", actor=ACTOR)
+    await services.staff.revoke(email, "OPERATOR", actor=ACTOR)
+    assert await _groups(services, email) == {"Admin", group}
+
+
 async def test_nobody_is_granted_a_role_that_they_could_not_use(services: Services) -> None:
     """A typing error in the address must not make a colleague who does not exist."""
     with pytest.raises(NotFound, match="password"):
