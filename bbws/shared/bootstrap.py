@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from bbws.shared.aws_errors import cause, reaching
 from bbws.shared.clock import Clock, utc_now
+from bbws.shared.core import audit_entries, mails
 from bbws.shared.dynamo.cursor import CursorSigner
 from bbws.shared.dynamo.database import Database
 from bbws.shared.dynamo.keys import ORDERS
@@ -29,17 +30,29 @@ from bbws.shared.integrations.tokens import DEPENDENCY as IDENTITY
 from bbws.shared.integrations.tokens import Jwks, TokenVerifier
 from bbws.shared.logging import get_logger
 from bbws.shared.operating.wiring import OperatingServices
-from bbws.shared.sales.wiring import SalesServices
+from bbws.shared.sales import wiring as sales
 from bbws.shared.settings import Settings, secret
 from bbws.shared.templating import S3Templates, Templates
+from bbws.shared.tenancy import wiring as tenancy
+from bbws.shared.tenancy.services.tenant_records import TenantRecords
 from bbws.shared.topology import Topology
+
+# Everything that may stand under a tenant, or beside an order.
+TENANT_ITEMS = (*tenancy.KINDS, *sales.KINDS, *audit_entries.KINDS, *mails.KINDS)
 
 log = get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Services(OperatingServices, SalesServices):
+class Services(OperatingServices, sales.SalesServices):
     jwks: Jwks | None
+
+    @cached_property
+    def tenant_records(self) -> TenantRecords:
+        """Over all areas: each says of its own items what is personal."""
+        return TenantRecords(
+            self.database, self.tenant_outbox, self.audit_entries, self.clock, self.document_store, TENANT_ITEMS
+        )
 
     @cached_property
     def pings(self) -> Mapping[Dependency, Ping]:

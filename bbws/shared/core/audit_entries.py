@@ -8,16 +8,32 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bbws.shared.clock import iso
-from bbws.shared.contracts.audit import AuditEntry, Seal, SealHead
+from bbws.shared.contracts.audit import PURGED, AuditEntry, Seal, SealHead
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.core.due import INDEX, shard_of
 from bbws.shared.core.items import BrokenItem, item_of, model_of
+from bbws.shared.core.tenant_items import Purge, StoredItem, TenantItems, is_kept
 from bbws.shared.dynamo.codec import Item
-from bbws.shared.dynamo.database import Database, Key, Put, Update
-from bbws.shared.dynamo.keys import TENANTS, tenant_partition
+from bbws.shared.dynamo.database import Database, Key, Put, Update, Write
+from bbws.shared.dynamo.keys import TENANTS
 
 # Entries wait for the sealer in so many partitions of the due index; all of a tenant's wait in the same.
 SEAL_SHARDS = 4
+
+
+def _without_details(stored: StoredItem, _purge: Purge) -> Write | None:
+    """Entries stay, with the digest of their details, on which the hash chain stands.
+
+    Without the entry PURGED in the same trail, `bbws audit verify` finds that details are missing.
+    """
+    has_details = "details" in stored.item and stored.item["action"] != PURGED
+    return Update(stored.table, stored.key, {"details": None}) if has_details else None
+
+
+_ENTRIES = TenantItems(TENANTS, "EVENT", _without_details, erased_last=True)
+# The end of the hash chain: numbers and hashes.
+_HEAD = TenantItems(TENANTS, "SEAL", is_kept)
+KINDS = (_ENTRIES, _HEAD)
 
 
 class HeadMoved(Exception):
@@ -42,19 +58,12 @@ class AuditRepository:
 
     async def list_of_tenant(self, tenant_id: str, page: PageRequest) -> Page[AuditEntry]:
         """R-130, newest first."""
-        found = await self._database.page(
-            TENANTS,
-            page,
-            partition=("PK", tenant_partition(tenant_id)),
-            sort_prefix=("SK", "EVENT#"),
-            newest_first=True,
-        )
+        found = await self._database.page(page=page, **_ENTRIES.of(tenant_id), newest_first=True)
         return Page([model_of(AuditEntry, item) for item in found.items], found.next_cursor)
 
     async def all_of_tenant(self, tenant_id: str) -> AsyncIterator[list[StoredEntry]]:
         """The whole trail, oldest first, in pages of at most 1 MB."""
-        pages = self._database.pages(TENANTS, ("PK", tenant_partition(tenant_id)), sort_prefix=("SK", "EVENT#"))
-        async for page in pages:
+        async for page in self._database.pages(**_ENTRIES.of(tenant_id)):
             yield [_stored(item) for item in page]
 
     async def due(self, shard: int, now: datetime) -> AsyncIterator[list[StoredEntry]]:
@@ -65,12 +74,12 @@ class AuditRepository:
 
     async def find_head(self, tenant_id: str) -> SealHead | None:
         """Raises BrokenItem for one that is no head."""
-        item = await self._database.find(TENANTS, _head_key(tenant_id))
+        item = await self._database.find(TENANTS, _HEAD.key(tenant_id))
         return model_of(SealHead, item) if item else None
 
     def head(self, head: SealHead, before: SealHead | None) -> Put:
         """The chain ends at `head`, where it ended at `before`."""
-        item = item_of(head, _head_key(head.tenant_id))
+        item = item_of(head, _HEAD.key(head.tenant_id))
         moved = HeadMoved(head.tenant_id)
         if before is None:
             return Put(TENANTS, item, conflict=moved)
@@ -105,8 +114,4 @@ def _stored(item: Item) -> StoredEntry:
 
 
 def _key(entry: AuditEntry) -> Key:
-    return tenant_partition(entry.tenant_id), f"EVENT#{iso(entry.at)}#{entry.id}"
-
-
-def _head_key(tenant_id: str) -> Key:
-    return tenant_partition(tenant_id), "SEAL"
+    return _ENTRIES.key(entry.tenant_id, iso(entry.at), entry.id)

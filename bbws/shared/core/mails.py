@@ -5,8 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bbws.shared.clock import iso
-from bbws.shared.dynamo.database import ConditionFailed, Database, Key, Put, Update
-from bbws.shared.dynamo.keys import METADATA, ORDERS, TENANTS, order_partition
+from bbws.shared.core.tenant_items import OrderItems, Purge, StoredItem
+from bbws.shared.dynamo.database import ConditionFailed, Database, Key, Put, Update, Write
+from bbws.shared.dynamo.keys import METADATA, ORDERS, TENANTS
+
+
+def _without_recipients(stored: StoredItem, _purge: Purge) -> Write | None:
+    return Update(stored.table, stored.key, {"recipients": None}) if "recipients" in stored.item else None
+
+
+_OF_ORDERS = OrderItems(ORDERS, "EMAIL", _without_recipients)
+KINDS = (_OF_ORDERS,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +28,7 @@ class MailPlace:
 
 
 def mail_of_order(tenant_id: str, order_id: str, kind: str) -> MailPlace:
-    return MailPlace(ORDERS, (order_partition(tenant_id, order_id), f"EMAIL#{kind}"))
+    return MailPlace(ORDERS, _OF_ORDERS.key(tenant_id, order_id, kind))
 
 
 def mail_of_event(event_id: str, forgotten_at: datetime) -> MailPlace:

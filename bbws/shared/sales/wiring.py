@@ -3,6 +3,7 @@
 from functools import cached_property
 
 from bbws.shared.core.foundation import Foundation
+from bbws.shared.sales.repositories import invoices, orders, payment_notices, payments
 from bbws.shared.sales.services.campaigns import Campaigns
 from bbws.shared.sales.services.documents import Documents
 from bbws.shared.sales.services.invoices import Invoices
@@ -11,6 +12,9 @@ from bbws.shared.sales.services.orders import Orders
 from bbws.shared.sales.services.payment_notices import PaymentNotices
 from bbws.shared.sales.services.payments import Payments
 from bbws.shared.sales.services.products import Products
+
+# What this area keeps under a tenant, and beside an order.
+KINDS = (*orders.KINDS, *payments.KINDS, *payment_notices.KINDS, *invoices.KINDS)
 
 
 class SalesServices(Foundation):

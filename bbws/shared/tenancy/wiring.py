@@ -3,15 +3,18 @@
 from functools import cached_property
 
 from bbws.shared.core.foundation import Foundation
+from bbws.shared.tenancy.repositories import hierarchies, operations, tenants, users
 from bbws.shared.tenancy.services.audits import AuditTrails
 from bbws.shared.tenancy.services.confirmations import Confirmations
 from bbws.shared.tenancy.services.hierarchies import Hierarchies
 from bbws.shared.tenancy.services.operations import Operations
 from bbws.shared.tenancy.services.registrations import Registrations
 from bbws.shared.tenancy.services.staff import Staff
-from bbws.shared.tenancy.services.tenant_records import TenantRecords
 from bbws.shared.tenancy.services.tenants import Tenants
 from bbws.shared.tenancy.services.users import Users
+
+# What this area keeps under a tenant.
+KINDS = (*tenants.KINDS, *users.KINDS, *hierarchies.KINDS, *operations.KINDS)
 
 
 class TenancyServices(Foundation):
@@ -28,10 +31,6 @@ class TenancyServices(Foundation):
     @cached_property
     def confirmations(self) -> Confirmations:
         return Confirmations(self.database, self.tenant_outbox, self.audit_entries, self.clock, self.directory)
-
-    @cached_property
-    def tenant_records(self) -> TenantRecords:
-        return TenantRecords(self.database, self.tenant_outbox, self.audit_entries, self.clock, self.document_store)
 
     @cached_property
     def operations(self) -> Operations:

@@ -5,12 +5,37 @@
 
 from bbws.shared.clock import iso
 from bbws.shared.contracts.pages import Page, PageRequest
-from bbws.shared.contracts.sales.orders import Order
+from bbws.shared.contracts.sales.orders import BillingAddress, Order
 from bbws.shared.core.items import ACTIVE, at_version, item_of, model_of
+from bbws.shared.core.tenant_items import Purge, StoredItem, TenantItems
 from bbws.shared.dynamo.codec import Item
-from bbws.shared.dynamo.database import Database, Key, Put, Update
-from bbws.shared.dynamo.keys import ORDERS, order_partition, tenant_partition
+from bbws.shared.dynamo.database import Database, Key, Put, Update, Write
+from bbws.shared.dynamo.keys import ORDERS, order_partition
 from bbws.shared.errors import NotFound
+
+ERASED = "erased"
+
+
+def _without_customer(stored: StoredItem, purge: Purge) -> Write | None:
+    """What was ordered and for how much stays, and the country, on which the tax depends."""
+    order = model_of(Order, stored.item)
+    if order.customer_email == purge.stand_in_email:
+        return None
+    nowhere = BillingAddress(
+        name=ERASED, line1=ERASED, city=ERASED, postal_code="0", country=order.billing_address.country
+    )
+    erased = order.changed(by=purge.actor, at=purge.at, customer_email=purge.stand_in_email, billing_address=nowhere)
+    fields = {"customer_email", "billing_address", "date_last_updated", "last_updated_by", "version"}
+    changes = erased.model_dump(mode="json", include=fields, exclude_none=True)
+    return Update(stored.table, stored.key, changes, **at_version(order.version))
+
+
+def _beside(order: Item) -> str:
+    return order_partition(order["tenantId"], order["id"])
+
+
+_ORDERS = TenantItems(ORDERS, "ORDER", _without_customer, beneath=_beside)
+KINDS = (_ORDERS,)
 
 
 class OrderChanged(Exception):
@@ -22,7 +47,7 @@ class OrderRepository:
         self._database = database
 
     async def find(self, tenant_id: str, order_id: str) -> Order | None:
-        item = await self._database.find(ORDERS, (tenant_partition(tenant_id), f"ORDER#{order_id}"))
+        item = await self._database.find(ORDERS, _ORDERS.key(tenant_id, order_id))
         return model_of(Order, item) if item else None
 
     async def get(self, tenant_id: str, order_id: str) -> Order:
@@ -40,9 +65,7 @@ class OrderRepository:
 
     async def list_of_tenant(self, tenant_id: str, page: PageRequest) -> Page[Order]:
         """AP-2, newest first."""
-        found = await self._database.page(
-            ORDERS, page, partition=("PK", tenant_partition(tenant_id)), sort_prefix=("SK", "ORDER#"), newest_first=True
-        )
+        found = await self._database.page(page=page, **_ORDERS.of(tenant_id), newest_first=True)
         return Page([model_of(Order, item) for item in found.items], found.next_cursor)
 
     async def list_by_status(self, status: str, page: PageRequest) -> Page[Order]:
@@ -73,7 +96,7 @@ class OrderRepository:
 
 
 def _key(order: Order) -> Key:
-    return tenant_partition(order.tenant_id), f"ORDER#{order.id}"
+    return _ORDERS.key(order.tenant_id, order.id)
 
 
 def _item(order: Order) -> Item:

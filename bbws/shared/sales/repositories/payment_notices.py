@@ -9,14 +9,29 @@ from bbws.shared.clock import iso
 from bbws.shared.contracts.sales.payment_notices import PaymentNotice
 from bbws.shared.core.due import list_due
 from bbws.shared.core.items import item_of, model_of
+from bbws.shared.core.tenant_items import OrderItems, Purge, StoredItem
 from bbws.shared.dynamo.codec import Item
-from bbws.shared.dynamo.database import ConditionFailed, Database, Key, Put, Update
-from bbws.shared.dynamo.keys import METADATA, ORDERS, order_partition
+from bbws.shared.dynamo.database import ConditionFailed, Database, Key, Put, Update, Write
+from bbws.shared.dynamo.keys import METADATA, ORDERS
+from bbws.shared.errors import NotYet
 
 # Spreads a burst of notices over partitions of the index.
 _DUE_SHARDS = 4
+# A notice that nobody has judged yet is needed as it came; judging takes as long as PayFast is out of reach.
+_NEEDED_FOR_S = 60.0
 _UNDECIDED = "#state IN (:received, :unverified)"
 _UNDECIDED_VALUES = {":received": "RECEIVED", ":unverified": "UNVERIFIED"}
+
+
+def _without_payer(stored: StoredItem, _purge: Purge) -> Write | None:
+    """PayFast's notice names the payer; what was judged of it is said by its other fields."""
+    if "dueKey" in stored.item:
+        raise NotYet("a payment notice of this tenant is not judged yet", _NEEDED_FOR_S)
+    return Update(stored.table, stored.key, {"rawBody": ""}) if stored.item["rawBody"] else None
+
+
+_OF_ORDERS = OrderItems(ORDERS, "ITN", _without_payer)
+KINDS = (_OF_ORDERS,)
 
 
 class AlreadyConfirmed(Exception):
@@ -111,7 +126,6 @@ def _due_key(shard: int) -> str:
 
 
 def _key(notice: PaymentNotice) -> Key:
-    sort = f"ITN#{notice.sha256}"
     if notice.tenant_id and notice.order_id:
-        return order_partition(notice.tenant_id, notice.order_id), sort
-    return f"ITN#{iso(notice.received_at)[:10]}", sort
+        return _OF_ORDERS.key(notice.tenant_id, notice.order_id, notice.sha256)
+    return f"ITN#{iso(notice.received_at)[:10]}", f"ITN#{notice.sha256}"

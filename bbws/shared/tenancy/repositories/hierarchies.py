@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 from bbws.shared.contracts.tenancy.hierarchies import HierarchyUnit
 from bbws.shared.core.items import item_of, model_of
+from bbws.shared.core.tenant_items import TenantItems, is_deleted
 from bbws.shared.dynamo.database import Database, Delete, Key, Put, Update, Write
-from bbws.shared.dynamo.keys import TENANTS, tenant_partition
+from bbws.shared.dynamo.keys import TENANTS
 
-ROOT = "HIERARCHY"
+_HIERARCHIES = TenantItems(TENANTS, "HIERARCHY", is_deleted)
+KINDS = (_HIERARCHIES,)
 
 
 class HierarchyChanged(Exception):
@@ -31,14 +33,15 @@ class HierarchyRepository:
 
     async def get(self, tenant_id: str) -> StandingHierarchy:
         """Root first: units read after it are at least as new as its revision."""
-        items = await self._database.partition(TENANTS, ("PK", tenant_partition(tenant_id)), sort_prefix=("SK", ROOT))
-        root = next((item for item in items if item["SK"] == ROOT), None)
-        units = tuple(model_of(HierarchyUnit, item) for item in items if item["SK"] != ROOT)
+        partition, root_key = _HIERARCHIES.key(tenant_id)
+        items = await self._database.partition(TENANTS, ("PK", partition), sort_prefix=("SK", root_key))
+        root = next((item for item in items if item["SK"] == root_key), None)
+        units = tuple(model_of(HierarchyUnit, item) for item in items if item["SK"] != root_key)
         return StandingHierarchy(root["revision"] if root else 0, units)
 
     def revised(self, tenant_id: str, revision: int) -> Write:
         """One more than `revision`; stands in each transaction that changes a unit."""
-        key, changed = (tenant_partition(tenant_id), ROOT), HierarchyChanged(tenant_id)
+        key, changed = _HIERARCHIES.key(tenant_id), HierarchyChanged(tenant_id)
         if not revision:
             return Put(TENANTS, {"PK": key[0], "SK": key[1], "revision": 1}, conflict=changed)
         return Update(
@@ -67,4 +70,4 @@ class HierarchyRepository:
 
 
 def _key(unit: HierarchyUnit) -> Key:
-    return tenant_partition(unit.tenant_id), "#".join((ROOT, *unit.path))
+    return _HIERARCHIES.key(unit.tenant_id, *unit.path)

@@ -7,10 +7,14 @@ from bbws.shared.contracts.operations import Operation, OperationStatus
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.core.due import list_due, shard_of
 from bbws.shared.core.items import at_version, item_of, model_of
+from bbws.shared.core.tenant_items import TenantItems, is_kept
 from bbws.shared.dynamo.codec import Item
 from bbws.shared.dynamo.database import Database, Put, Update, Write
-from bbws.shared.dynamo.keys import METADATA, TENANTS, tenant_partition
+from bbws.shared.dynamo.keys import METADATA, TENANTS
 
+# What was done and when, and where the export lies: nobody is named.
+_OPERATIONS = TenantItems(TENANTS, "OP", is_kept)
+KINDS = (_OPERATIONS,)
 _DUE = "OPERATION"
 DUE_SHARDS = 4
 
@@ -24,7 +28,7 @@ class OperationRepository:
         self._database = database
 
     async def find(self, tenant_id: str, operation_id: str) -> Operation | None:
-        item = await self._database.find(TENANTS, (tenant_partition(tenant_id), f"OP#{operation_id}"))
+        item = await self._database.find(TENANTS, _OPERATIONS.key(tenant_id, operation_id))
         return model_of(Operation, item) if item else None
 
     async def find_anywhere(self, operation_id: str) -> Operation | None:
@@ -34,9 +38,7 @@ class OperationRepository:
 
     async def list_of_tenant(self, tenant_id: str, page: PageRequest) -> Page[Operation]:
         """Newest first."""
-        found = await self._database.page(
-            TENANTS, page, partition=("PK", tenant_partition(tenant_id)), sort_prefix=("SK", "OP#"), newest_first=True
-        )
+        found = await self._database.page(page=page, **_OPERATIONS.of(tenant_id), newest_first=True)
         return _operations(found)
 
     async def list_by_status(self, tenant_id: str, status: OperationStatus, page: PageRequest) -> Page[Operation]:
@@ -77,13 +79,13 @@ def _operations(found: Page[Item]) -> Page[Operation]:
 
 
 def _of_status(tenant_id: str, status: OperationStatus) -> str:
-    return f"{tenant_partition(tenant_id)}#OP#{status}"
+    return "#".join(_OPERATIONS.key(tenant_id, status))
 
 
 def _item(operation: Operation, due_at: datetime | None) -> Item:
     return item_of(
         operation,
-        (tenant_partition(operation.tenant_id), f"OP#{operation.id}"),
+        _OPERATIONS.key(operation.tenant_id, operation.id),
         GSI2PK=_of_status(operation.tenant_id, operation.status),
         GSI2SK=f"{iso(operation.date_created)}#{operation.id}",
         dueKey=shard_of(_DUE, operation.id, DUE_SHARDS) if due_at else None,

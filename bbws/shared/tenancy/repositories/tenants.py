@@ -8,11 +8,15 @@ from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.contracts.tenancy.tenants import Environment, Tenant, TenantStatus, normal_email
 from bbws.shared.core.due import list_due, shard_of
 from bbws.shared.core.items import at_version, item_of, model_of
+from bbws.shared.core.tenant_items import TenantItems, is_kept
 from bbws.shared.dynamo.codec import Item
 from bbws.shared.dynamo.database import Check, Database, Delete, Key, Put, Update, Write
-from bbws.shared.dynamo.keys import METADATA, TENANTS, tenant_partition
+from bbws.shared.dynamo.keys import METADATA, TENANTS
 from bbws.shared.errors import Conflict, FieldError, NotFound
 
+# The purge itself frees it of its names, with its guards and in one transaction.
+_TENANT = TenantItems(TENANTS, METADATA, is_kept)
+KINDS = (_TENANT,)
 # Deleted tenants wait for their purge in so many partitions of the due index.
 _DUE = "PURGE"
 PURGE_SHARDS = 4
@@ -31,7 +35,7 @@ class TenantRepository:
         self._database = database
 
     async def find(self, tenant_id: str) -> Tenant | None:
-        item = await self._database.find(TENANTS, (tenant_partition(tenant_id), METADATA))
+        item = await self._database.find(TENANTS, _TENANT.key(tenant_id))
         return model_of(Tenant, item) if item else None
 
     async def get(self, tenant_id: str) -> Tenant:
@@ -113,7 +117,7 @@ class TenantRepository:
         """For transactions on what belongs to the tenant. Raises Conflict where it was deleted meanwhile."""
         return Check(
             TENANTS,
-            (tenant_partition(tenant_id), METADATA),
+            _TENANT.key(tenant_id),
             condition="attribute_exists(PK) AND #status <> :deleted",
             names={"#status": "status"},
             values={":deleted": "DELETED"},
@@ -132,12 +136,13 @@ def _tenants(found: Page[Item]) -> Page[Tenant]:
 def _item(tenant: Tenant) -> Item:
     organization = tenant.organization_name and normal_name(tenant.organization_name)
     waits_for_purge = tenant.purge_at and not tenant.purge_operation_id
+    key = _TENANT.key(tenant.id)
     return item_of(
         tenant,
-        (tenant_partition(tenant.id), METADATA),
+        key,
         entityType="TENANT",
         GSI1PK=f"ORG#{organization}" if organization else None,
-        GSI1SK=tenant_partition(tenant.id) if organization else None,
+        GSI1SK=key[0] if organization else None,
         GSI2PK=f"STATUS#{tenant.status}",
         GSI2SK=f"{iso(tenant.date_last_updated)}#{tenant.id}",
         GSI3PK=f"ENV#{tenant.environment}",

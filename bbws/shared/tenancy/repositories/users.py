@@ -14,11 +14,15 @@ from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.contracts.tenancy.users import StaffMember, UserAssignment
 from bbws.shared.core.due import INDEX
 from bbws.shared.core.items import at_version, item_of, model_of
+from bbws.shared.core.tenant_items import TenantItems, is_deleted
 from bbws.shared.dynamo.codec import Item
-from bbws.shared.dynamo.database import Database, Delete, Key, Put, Update, Write
-from bbws.shared.dynamo.keys import TENANTS, tenant_partition
+from bbws.shared.dynamo.database import Database, Delete, Put, Update, Write
+from bbws.shared.dynamo.keys import TENANTS
 
-OWNERS = "OWNERS"
+_USERS = TenantItems(TENANTS, "USER", is_deleted)
+_INVITED = TenantItems(TENANTS, "INVITED", is_deleted)
+_OWNERS = TenantItems(TENANTS, "OWNERS", is_deleted)
+KINDS = (_USERS, _INVITED, _OWNERS)
 STAFF_DUE = "STAFF"
 INVITATION_KEPT = timedelta(days=1)
 
@@ -44,17 +48,16 @@ class UserRepository:
         self._database = database
 
     async def find(self, tenant_id: str, user_id: str) -> UserAssignment | None:
-        item = await self._database.find(TENANTS, _key(tenant_id, user_id))
+        item = await self._database.find(TENANTS, _USERS.key(tenant_id, user_id))
         return model_of(UserAssignment, item) if item else None
 
     async def count_owners(self, tenant_id: str) -> int:
-        item = await self._database.find(TENANTS, (tenant_partition(tenant_id), OWNERS))
+        item = await self._database.find(TENANTS, _OWNERS.key(tenant_id))
         return int(item["owners"]) if item else 0
 
     async def list_of_tenant(self, tenant_id: str, page: PageRequest) -> Page[UserAssignment]:
         """R-129."""
-        partition = ("PK", tenant_partition(tenant_id))
-        found = await self._database.page(TENANTS, page, partition=partition, sort_prefix=("SK", "USER#"))
+        found = await self._database.page(page=page, **_USERS.of(tenant_id))
         return Page([model_of(UserAssignment, item) for item in found.items], found.next_cursor)
 
     async def list_of_user(self, user_id: str, page: PageRequest) -> Page[UserAssignment]:
@@ -64,19 +67,15 @@ class UserRepository:
         return Page([model_of(UserAssignment, item) for item in found.items], found.next_cursor)
 
     def new(self, assignment: UserAssignment) -> Put:
-        item = item_of(
-            assignment,
-            _key(assignment.tenant_id, assignment.user_id),
-            GSI1PK=f"USER#{assignment.user_id}",
-            GSI1SK=tenant_partition(assignment.tenant_id),
-        )
+        key = _USERS.key(assignment.tenant_id, assignment.user_id)
+        item = item_of(assignment, key, GSI1PK=f"USER#{assignment.user_id}", GSI1SK=key[0])
         return Put(TENANTS, item, conflict=UserAssigned(assignment.user_id))
 
     def invited(self, tenant_id: str, user_id: str, *, now: datetime, quiet_since: datetime) -> Update:
         """Raises UserInvitedAlready in its transaction when the user was invited after `quiet_since`."""
         return Update(
             TENANTS,
-            (tenant_partition(tenant_id), f"INVITED#{user_id}"),
+            _INVITED.key(tenant_id, user_id),
             {"invitedAt": iso(now), "expiresAt": int((now + INVITATION_KEPT).timestamp())},
             condition="attribute_not_exists(invitedAt) OR invitedAt <= :quietSince",
             values={":quietSince": iso(quiet_since)},
@@ -88,7 +87,7 @@ class UserRepository:
         fields = {"role", "date_last_updated", "last_updated_by", "version"}
         return Update(
             TENANTS,
-            _key(assignment.tenant_id, assignment.user_id),
+            _USERS.key(assignment.tenant_id, assignment.user_id),
             assignment.model_dump(mode="json", include=fields),
             **at_version(assignment.version - 1),
             conflict=UserChanged(assignment.user_id),
@@ -97,14 +96,14 @@ class UserRepository:
     def removed(self, assignment: UserAssignment) -> Delete:
         return Delete(
             TENANTS,
-            _key(assignment.tenant_id, assignment.user_id),
+            _USERS.key(assignment.tenant_id, assignment.user_id),
             **at_version(assignment.version),
             conflict=UserChanged(assignment.user_id),
         )
 
     def owners_counted(self, tenant_id: str, before: int, after: int) -> Write:
         """`after` owners where there were `before`; stands in each transaction that makes or takes an owner."""
-        key, changed = (tenant_partition(tenant_id), OWNERS), OwnersChanged(tenant_id)
+        key, changed = _OWNERS.key(tenant_id), OwnersChanged(tenant_id)
         if not before:
             return Put(TENANTS, {"PK": key[0], "SK": key[1], "owners": after}, conflict=changed)
         return Update(
@@ -119,17 +118,16 @@ class StaffRepository:
         self._database = database
 
     async def find(self, user_id: str) -> StaffMember | None:
-        item = await self._database.find(TENANTS, _key(PLATFORM, user_id))
+        item = await self._database.find(TENANTS, _USERS.key(PLATFORM, user_id))
         return model_of(StaffMember, item) if item else None
 
     async def is_due(self, user_id: str) -> bool:
         """Whether somebody may be applying the record at this moment."""
-        item = await self._database.find(TENANTS, _key(PLATFORM, user_id))
+        item = await self._database.find(TENANTS, _USERS.key(PLATFORM, user_id))
         return item is not None and "dueAt" in item
 
     async def list_all(self, page: PageRequest) -> Page[StaffMember]:
-        partition = ("PK", tenant_partition(PLATFORM))
-        found = await self._database.page(TENANTS, page, partition=partition, sort_prefix=("SK", "USER#"))
+        found = await self._database.page(page=page, **_USERS.of(PLATFORM))
         return Page([model_of(StaffMember, item) for item in found.items], found.next_cursor)
 
     async def list_due(self, now: datetime) -> list[tuple[StaffMember, str]]:
@@ -141,7 +139,7 @@ class StaffRepository:
     def wished(self, member: StaffMember, before: StaffMember | None, due_at: datetime, *, again: bool) -> Put:
         """The whole record over the version before it, due to be applied; `again`: even once it was applied."""
         due = {"dueKey": STAFF_DUE, "dueAt": iso(due_at), "again": True if again else None}
-        item: Item = item_of(member, _key(PLATFORM, member.user_id), **due)
+        item: Item = item_of(member, _USERS.key(PLATFORM, member.user_id), **due)
         changed = UserChanged(member.user_id)
         if before is None:
             return Put(TENANTS, item, conflict=changed)
@@ -150,7 +148,7 @@ class StaffRepository:
     def taken(self, member: StaffMember, seen: str, due_at: datetime) -> Update:
         """Due again later: until then whoever wrote this applies it alone."""
         condition, values = "dueAt = :seen", {":seen": seen}
-        key, changed = _key(PLATFORM, member.user_id), UserChanged(member.user_id)
+        key, changed = _USERS.key(PLATFORM, member.user_id), UserChanged(member.user_id)
         changes = {"dueAt": iso(due_at), "again": None}
         return Update(TENANTS, key, changes, condition=condition, values=values, conflict=changed)
 
@@ -158,14 +156,10 @@ class StaffRepository:
         """No longer due, unless something was wished since, somebody else took it, or it is to be done again."""
         return Update(
             TENANTS,
-            _key(PLATFORM, member.user_id),
+            _USERS.key(PLATFORM, member.user_id),
             {"dueKey": None, "dueAt": None},
             condition="#version = :version AND dueAt = :due AND attribute_not_exists(again)",
             names={"#version": "version"},
             values={":version": member.version, ":due": iso(due_at)},
             conflict=UserChanged(member.user_id),
         )
-
-
-def _key(tenant_id: str, user_id: str) -> Key:
-    return tenant_partition(tenant_id), f"USER#{user_id}"

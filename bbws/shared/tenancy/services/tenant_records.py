@@ -4,7 +4,7 @@ A purge is an operation: ordered by an administrator or by the end of the 30 day
 step may be repeated, so that a crash anywhere only means that another process begins again after `LEASE`.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -17,6 +17,7 @@ from bbws.shared.contracts.tenancy.tenant_events import TenantDeleted
 from bbws.shared.contracts.tenancy.tenants import Hold, Tenant
 from bbws.shared.core.audit import AuditEntries
 from bbws.shared.core.outbox import Outbox
+from bbws.shared.core.tenant_items import Kind, Purge, StoredItem
 from bbws.shared.dynamo.database import ConditionFailed, Database, Write
 from bbws.shared.errors import BbwsError, NotYet, PreconditionFailed, Unavailable
 from bbws.shared.ids import new_id
@@ -24,12 +25,7 @@ from bbws.shared.integrations.document_store import DocumentStore
 from bbws.shared.logging import get_logger
 from bbws.shared.tenancy.changes import Change, TenantChanges
 from bbws.shared.tenancy.repositories.operations import OperationChanged, OperationRepository
-from bbws.shared.tenancy.repositories.tenant_records import (
-    StoredRecord,
-    TenantRecordRepository,
-    erasure,
-    stand_in_email,
-)
+from bbws.shared.tenancy.repositories.tenant_records import TenantRecordRepository
 from bbws.shared.tenancy.repositories.tenants import TenantRepository
 
 PURGER = "tenant-purge"
@@ -43,8 +39,16 @@ log = get_logger(__name__)
 
 
 class TenantRecords:
+    """`kinds`: everything that may stand under a tenant, or beside an order."""
+
     def __init__(
-        self, database: Database, outbox: Outbox, audit: AuditEntries, clock: Clock, documents: DocumentStore
+        self,
+        database: Database,
+        outbox: Outbox,
+        audit: AuditEntries,
+        clock: Clock,
+        documents: DocumentStore,
+        kinds: Iterable[Kind],
     ) -> None:
         self._database = database
         self._audit = audit
@@ -52,7 +56,7 @@ class TenantRecords:
         self._documents = documents
         self._tenants = TenantRepository(database)
         self._operations = OperationRepository(database)
-        self._records = TenantRecordRepository(database)
+        self._records = TenantRecordRepository(database, kinds)
         self._changes = TenantChanges(database, outbox, audit, clock)
 
     async def export(self, tenant_id: str, *, actor: str) -> AsyncIterator[bytes]:
@@ -128,11 +132,11 @@ class TenantRecords:
         key = f"exports/{tenant.id}/{operation.id}.jsonl"
         # Written once: after a crash there is less to export than at first.
         await self._documents.put_once(key, b"".join([line async for line in self._lines(tenant.id)]), JSON_LINES)
-        await self._erase(tenant.id, audit_entries=False)
+        await self._erase(tenant.id, last=False)
         if tenant.purged_at is None:
             await self._forget(tenant)
-        # Last, when the trail says why they are missing.
-        await self._erase(tenant.id, audit_entries=True)
+        # Audit details go when the trail says why they are missing.
+        await self._erase(tenant.id, last=True)
         await self._next(operation, None, status="SUCCEEDED", document_key=key, error=None)
         log.info("tenant purged", tenant_id=tenant.id, operation_id=operation.id)
 
@@ -141,8 +145,8 @@ class TenantRecords:
             line = {"table": record.table, "item": record.item}
             yield orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE)
 
-    async def _erase(self, tenant_id: str, *, audit_entries: bool) -> None:
-        """Nothing personal is left in what the tenant has, or in its audit entries.
+    async def _erase(self, tenant_id: str, *, last: bool) -> None:
+        """Nothing personal is left in what the tenant has, or in what is erased last.
 
         Looks again until it finds nothing: an order may have been on its way when the tenant was deleted.
         """
@@ -150,12 +154,12 @@ class TenantRecords:
         while found:
             found = False
             async for record in self._records.everything(tenant_id):
-                write = erasure(record, tenant_id, now=self._clock(), actor=PURGER)
-                if write and record.is_audit_entry == audit_entries:
+                write = self._records.erasure(record, Purge(tenant_id, self._clock(), PURGER), last=last)
+                if write:
                     await self._write(write, record)
                     found = True
 
-    async def _write(self, write: Write, record: StoredRecord) -> None:
+    async def _write(self, write: Write, record: StoredItem) -> None:
         try:
             await self._database.write(write)
         except ConditionFailed:
@@ -168,7 +172,7 @@ class TenantRecords:
         purged = tenant.changed(
             by=PURGER,
             at=now,
-            email=stand_in_email(tenant.id),
+            email=Purge(tenant.id, now, PURGER).stand_in_email,
             organization_name=None,
             destination_email=None,
             parked=None,

@@ -317,6 +317,18 @@ async def test_purge_that_fails_again_and_again_stops_and_can_be_begun_anew(arch
     assert (await archive.services.operations.get(operation.id)).status == "SUCCEEDED"
 
 
+@pytest.mark.own_account
+async def test_purge_stops_at_what_nobody_declares(archive: Archive) -> None:
+    """Neither kept nor deleted may be right: somebody has to say, and until then the operation tells what it met."""
+    tenant, order = await archive.customer()
+    strange = {"PK": f"TENANT#{order.tenant_id}#ORDER#{order.id}", "SK": "SITE#1", "contact": PAYER}
+    await archive.database.write(Put("orders", strange))
+    stopped = await archive.purge(tenant)
+    assert (stopped.status, stopped.failures) == ("PENDING", 1)
+    assert stopped.error == "nobody declares SITE in orders: what of it is personal?"
+    assert strange in await archive.items_beside(order)
+
+
 async def test_purge_waits_for_a_notice_that_is_not_judged(archive: Archive) -> None:
     """PayFast was not to be reached when the customer paid: the notice is needed as it came until it is judged."""
     tenant, order = await archive.customer()
