@@ -186,6 +186,19 @@ async def test_a_process_on_an_emulator_finds_the_pool_by_its_name(
         await services.pings[IDENTITY]()
 
 
+async def test_pools_and_apps_of_other_names_are_nobodys(settings: Settings, clients: AwsClients) -> None:
+    """An account may hold pools of other programs, older ones too: their users must not sign in here."""
+    client = await clients.get("cognito-idp")
+    declared = Topology.for_settings(settings).user_pool
+    other = (await client.create_user_pool(PoolName=f"{declared.name}-of-another"))["UserPool"]["Id"]
+    await client.create_user_pool_client(UserPoolId=other, ClientName=declared.client)
+    assert await find_user_pool(client, declared.name, declared.client) is None
+    made = await make_user_pool(clients, declared)
+    assert made is not None
+    await client.create_user_pool_client(UserPoolId=made.pool_id, ClientName="of-another")
+    assert await find_user_pool(client, declared.name, declared.client) == made
+
+
 @pytest.mark.needs("faults")
 async def test_a_process_starts_while_the_user_pool_is_out(settings: Settings, pool: UserPool, aws: Aws) -> None:
     """What is public works all the same; who needs the pool is told which setting is missing."""
