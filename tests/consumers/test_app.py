@@ -1,7 +1,7 @@
 """A consumer's process: what its subscribers are told, its loops, its health."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from bbws.consumers import CONSUMERS
+from bbws.consumers import app as app_module
 from bbws.consumers.app import Consumer, application, build
 from bbws.local.ports import Ports
 from bbws.shared.bootstrap import Services
@@ -103,6 +104,27 @@ async def test_a_loop_rests_between_its_rounds(settings: Settings) -> None:
     async with _running(settings, register):
         await eventually(lambda: len(often_calls) >= 4, what="four rounds")
     assert len(seldom_calls) == 1
+
+
+async def test_drain_asks_twice_before_it_believes_that_nothing_is_left(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQS's counts are approximate, what one loop did may be work for the next, and an outage is no empty queue."""
+    monkeypatch.setattr(app_module, "DRAIN_POLL_S", 0)
+    out = Unavailable("dynamodb", "down")
+    left: Iterator[int | Exception] = iter([3, 0, 1, out, out, 1, 0, 0, 0])
+    rounds: list[int | Exception] = []
+
+    async def work(_: Services) -> int:
+        rounds.append(found := next(left))
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    consumer = build(lambda built: built.loop("sweeper", work, 1), settings, registry=CollectorRegistry())
+    async with asyncio.timeout(20):
+        await application(consumer, drain=True).run()
+    assert rounds == [3, 0, 1, out, out, 1, 0, 0]
 
 
 def test_housekeeping_looks_for_all_that_is_left_over() -> None:
