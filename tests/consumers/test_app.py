@@ -58,6 +58,12 @@ def test_every_queue_is_read_with_the_figures_of_topology(monkeypatch: pytest.Mo
     }
 
 
+def test_the_consumer_that_draws_pdfs_starts_its_workers_at_once() -> None:
+    """The first invoice after a deployment would otherwise wait for them; no other process needs any."""
+    built = {name: build(entry.register, Settings(), registry=CollectorRegistry()) for name, entry in CONSUMERS.items()}
+    assert [name for name, consumer in built.items() if consumer.draws_pdfs] == ["order-pdf"]
+
+
 def _failing(*errors: Exception | None) -> tuple[Callable[[Services], Awaitable[int]], list[None]]:
     """Work that fails so, one time after the other, then never again; and a list of its calls."""
     outcomes, calls = iter(errors), list[None]()

@@ -18,7 +18,7 @@ from bbws.shared.sales.services.payments import Payments
 from bbws.shared.sqs import SQSBroker, SQSMessage, SQSQueue, TestSQSBroker
 from tests.support.builders import registration_requested
 from tests.support.links import mails_to, token_in
-from tests.support.market import Market, paid
+from tests.support.market import Market, invoiced, paid
 
 REASON = "dead-letter-reason"
 
@@ -70,6 +70,23 @@ async def test_what_a_handler_changes_is_audited_as_its_consumers_doing(shared_m
     assert (newest.action, newest.details.source, newest.correlation_id) == ("ORDER_PAID", "order-record", order.id)
 
 
+async def test_the_trail_names_the_consumer_and_not_one_of_its_queues(
+    shared_market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`notify` reads two; whoever looks for what it did looks for its name."""
+    made: list[Product] = []
+
+    async def sell(*_: object) -> None:
+        made.append(await shared_market.product())
+
+    monkeypatch.setattr(Notifications, "confirm_order", sell)
+    event = paid(await shared_market.order())
+    _, test_broker = _built(shared_market, "notify")
+    async with test_broker as running:
+        await _deliver(running, "customer-notify", event)
+    assert await _sources(shared_market, made[0]) == ["notify"]
+
+
 async def test_log_lines_of_a_message_carry_the_ids_of_its_flow(
     shared_market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,10 +123,14 @@ async def test_what_a_loop_changes_is_audited_as_its_doing(shared_market: Market
 
     consumer = build(lambda built: built.loop("sweeper", work, 1), shared_market.services.settings)
     assert await consumer.loops[0].run(shared_market.services) == 1
-    listed = await shared_market.services.audit_trails.list(PLATFORM, PageRequest(100))
-    (entry,) = (entry for entry in listed.items if entry.subject == f"products/{made[0].id}")
-    assert entry.details is not None
-    assert entry.details.source == "sweeper"
+    assert await _sources(shared_market, made[0]) == ["sweeper"]
+
+
+async def _sources(market: Market, product: Product) -> list[str]:
+    """Who made or changed a product, as the trail of the platform tells."""
+    listed = await market.services.audit_trails.list(PLATFORM, PageRequest(100))
+    entries = [entry for entry in listed.items if entry.subject == f"products/{product.id}"]
+    return [entry.details.source for entry in entries if entry.details]
 
 
 async def test_housekeeping_seals_what_was_changed(market: Market) -> None:
@@ -190,7 +211,11 @@ async def test_notify_tells_its_events_apart(shared_market: Market, monkeypatch:
     async def note(_: Notifications, event: Envelope, audience: str) -> None:
         told.append(f"{event.type} to {audience}")
 
+    async def note_payment(_: Notifications, event: Envelope, audience: str) -> None:
+        told.append(f"payment by {event.type} to {audience}")
+
     monkeypatch.setattr(Notifications, "confirm_order", note)
+    monkeypatch.setattr(Notifications, "confirm_payment", note_payment)
     event = paid(await shared_market.order())
     strange = event.to_json().replace(b'"ORDER_CREATED"', b'"ORDER_EATEN"')
     _, test_broker = _built(shared_market, "notify")
@@ -198,7 +223,13 @@ async def test_notify_tells_its_events_apart(shared_market: Market, monkeypatch:
         await _deliver(running, "customer-notify", event)
         await _deliver(running, "customer-notify", strange)
         assert len(await test_broker.messages("customer-notify-dlq")) == 1
-    assert told == ["ORDER_CREATED to customer"]
+        for queue in ("customer-notify", "internal-notify"):
+            await _deliver(running, queue, invoiced(event))
+    assert told == [
+        "ORDER_CREATED to customer",
+        "payment by INVOICE_ISSUED to customer",
+        "payment by INVOICE_ISSUED to internal",
+    ]
 
 
 async def test_notify_mails_a_link_once_from_the_customers_queue_alone(shared_market: Market) -> None:

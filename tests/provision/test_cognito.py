@@ -5,6 +5,7 @@ import pytest
 from bbws.provision.provisioner import Provisioner
 from bbws.shared.integrations.aws import AwsClients
 from bbws.shared.integrations.cognito import find_app_client, find_pool_id
+from bbws.shared.settings import Settings
 from bbws.shared.topology import Topology
 from tests.support.drifts import Drift, named_and_mended
 
@@ -70,6 +71,16 @@ async def test_every_drift_of_the_user_pool_is_named_and_mended(
     for drift, complaint in _USER_DRIFTS:
         await drift(clients, topology)
         await named_and_mended(provisioner, complaint)
+
+
+async def test_on_aws_neither_a_pool_nor_a_sender_is_made(
+    clients: AwsClients, settings: Settings, topology: Topology
+) -> None:
+    """Terraform makes the pool there, once and for all; a person verifies whose address mails come from."""
+    on_aws = settings.model_copy(update={"aws_endpoint_url": None})
+    assert await Provisioner(clients, on_aws, topology).make_resources() is None
+    assert await find_pool_id(await clients.get("cognito-idp"), topology.user_pool.name) is None
+    assert (await (await clients.get("sesv2")).list_email_identities())["EmailIdentities"] == []
 
 
 async def test_a_pool_that_stands_is_told_again_and_keeps_its_users(

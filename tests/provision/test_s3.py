@@ -3,9 +3,10 @@
 import pytest
 from botocore.exceptions import ClientError
 
-from bbws.provision.s3 import bucket_differences, make_bucket
+from bbws.provision.s3 import bucket_differences, make_bucket, push_templates, template_differences
 from bbws.shared.integrations.aws import AwsClients
 from bbws.shared.settings import Settings
+from bbws.shared.templating import packaged_documents
 from bbws.shared.topology import Topology
 
 pytestmark = pytest.mark.needs("s3")
@@ -40,6 +41,22 @@ async def test_other_days_and_a_rule_that_is_off_are_named(clients: AwsClients, 
         await s3.put_bucket_lifecycle_configuration(Bucket=bucket.name, LifecycleConfiguration={"Rules": [changed]})
         (found,) = await bucket_differences(clients, settings, bucket)
         assert found == f"bucket {bucket.name} keeps old versions {kept} days, declared 30"
+
+
+async def test_a_template_that_stands_gets_no_new_version(
+    clients: AwsClients, settings: Settings, topology: Topology
+) -> None:
+    """Each deployment would otherwise pin invoices to new versions of the same text."""
+    bucket, s3 = topology.bucket("templates"), await clients.get("s3")
+    await make_bucket(clients, settings, bucket)
+    await push_templates(clients, bucket.name)
+    await s3.put_object(Bucket=bucket.name, Key="invoices/invoice.html", Body=b"edited")
+    await push_templates(clients, bucket.name)
+    assert await template_differences(clients, bucket.name) == []
+    versions = (await s3.list_object_versions(Bucket=bucket.name))["Versions"]
+    assert len(versions) == len(packaged_documents()) + 2
+    newest = await s3.get_object(Bucket=bucket.name, Key="invoices/invoice.html")
+    assert await newest["Body"].read() == packaged_documents()["invoices/invoice.html"]
 
 
 async def test_every_bucket_encrypts_keeps_versions_and_is_nobodys_to_see(

@@ -29,6 +29,12 @@ class Queue:
         packed = wire.pack(texts or {}, typed)
         await self._sqs.send_message(QueueUrl=self._url, MessageBody=body, MessageAttributes=packed)
 
+    async def depth(self) -> int:
+        """How many are visible, without receiving them: too many receives make dead letters of them."""
+        name = "ApproximateNumberOfMessages"
+        answer = await self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=[name])
+        return int(answer["Attributes"][name])
+
     async def bodies(self) -> list[str]:
         return sorted(message["Body"] for message in await self.messages())
 

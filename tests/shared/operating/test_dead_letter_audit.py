@@ -80,6 +80,16 @@ async def test_a_redrive_says_what_it_was_to_do_and_what_it_did(desk: Desk) -> N
     assert (_after(done)["count"], sorted(_after(done)["messageIds"])) == (2, sorted(ids))
 
 
+async def test_a_deed_on_many_letters_names_the_first_of_them(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry is an item of DynamoDB: a thousand ids would be too large for it, and their number is what counts."""
+    monkeypatch.setattr("bbws.shared.operating.dead_letter_audit.MAX_IDS", 2)
+    ids = await desk.put("one", "two", "three")
+    await desk.dead_letters.drop(QUEUE, ALL, actor=ACTOR)
+    _, done = await desk.trail()
+    assert (_after(done)["count"], len(_after(done)["messageIds"])) == (3, 2)
+    assert set(_after(done)["messageIds"]) < set(ids)
+
+
 async def test_every_other_deed_is_told_too(desk: Desk, tmp_path: Path) -> None:
     """An edit names the payload by its hash: the payload itself may be personal, and is in the queue."""
     first, second = await desk.put('{"a":1}', '{"b":2}')

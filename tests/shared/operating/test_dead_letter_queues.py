@@ -1,9 +1,13 @@
 """Dead letters seen without harm."""
 
+import time
+
 import orjson
 import pytest
 
+from bbws.shared.bootstrap import Services
 from bbws.shared.errors import NotFound
+from bbws.shared.integrations.aws import AwsClients
 from bbws.shared.operating.dead_letter import NO_REASON
 from bbws.shared.operating.dead_letter_choice import Choice
 from bbws.shared.operating.dead_letter_queues import DeadLetterQueues
@@ -57,6 +61,45 @@ async def test_showing_decodes_and_gives_back(queues: DeadLetterQueues, dead: Qu
     assert shown[2]["body"] == "!!"
     assert orjson.dumps(shown)
     assert len(await dead.messages()) == 3
+
+
+async def test_letters_that_somebody_else_looks_at_are_counted(
+    queues: DeadLetterQueues, dead: Queue, clients: AwsClients
+) -> None:
+    """A queue that an operator has open at this moment is not an empty one."""
+    for body in ("one", "two"):
+        await dead.send(body)
+    sqs = await clients.get("sqs")
+    url = (await sqs.get_queue_url(QueueName=f"{QUEUE}-dlq"))["QueueUrl"]
+    await sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=1)
+    summary = next(each for each in await queues.summaries() if each.queue == f"{QUEUE}-dlq")
+    assert (summary.depth, len(await queues.find(QUEUE, ALL))) == (2, 1)
+
+
+async def test_no_more_is_held_than_can_be_given_back_in_time(
+    queues: DeadLetterQueues, dead: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Receiving a million letters would outlast the hiding of the first; those behind are not touched."""
+    monkeypatch.setattr("bbws.shared.operating.dead_letter_queues.MAX_HELD", 10)
+    for number in range(23):
+        await dead.send(f"{number:02d}")
+    assert len(await queues.find(QUEUE, ALL)) == 10
+
+
+async def test_an_empty_queue_is_asked_by_a_long_poll_of_a_second(services: Services) -> None:
+    """Only a long poll asks all of SQS's servers; a longer one would make an operator wait for nothing."""
+    queues = DeadLetterQueues(services.queues, services.topology, wait_s=20)
+    began = time.monotonic()
+    assert await queues.find(QUEUE, ALL) == []
+    assert 0.9 <= time.monotonic() - began < 15
+
+
+async def test_a_reason_is_found_by_a_part_of_it_in_any_case(queues: DeadLetterQueues, dead: Queue) -> None:
+    """Nobody types a whole reason, nor looks up how it was spelt."""
+    await dead.send("one", STORY)
+    await dead.send("two", {story.REASON: "other"})
+    assert [letter.body for letter in await queues.find(QUEUE, Choice(reason="OUT of"))] == ["one"]
+    assert await queues.find(QUEUE, Choice(reason="sold out")) == []
 
 
 async def test_an_unknown_queue_is_told_with_those_that_are_known(queues: DeadLetterQueues) -> None:

@@ -182,13 +182,13 @@ async def test_what_waits_for_its_turn_stays_hidden(
     dead_letters: DeadLetters, dead: Queue, source: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A slow redrive outlasts the holding of its letters: it holds on to them, or each would be sent twice."""
-    monkeypatch.setattr("bbws.shared.operating.dead_letter_queues.HOLD_S", 5)
+    monkeypatch.setattr("bbws.shared.operating.dead_letter_queues.HOLD_S", 4)
     for number in range(6):
         await dead.send(str(number), STORY)
-    redriving = asyncio.create_task(dead_letters.redrive(QUEUE, ALL, per_second=1, actor=ACTOR))
+    redriving = asyncio.create_task(dead_letters.redrive(QUEUE, ALL, per_second=1.2, actor=ACTOR))
     seen: list[str] = []
     while not redriving.done():
-        if await source.messages():
+        if await source.depth():
             seen += await dead.bodies()
         await asyncio.wait([redriving], timeout=0.2)
     assert await redriving == 6
