@@ -4,7 +4,6 @@ The time is real: SQS counts the lease of what a killed process held.
 """
 
 import asyncio
-import multiprocessing
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -19,6 +18,7 @@ from tests.shared.sqs import mortal
 from tests.shared.sqs.mortal import GRACE_S, QUEUE, WORKERS, Line, Log
 from tests.shared.sqs.worlds import broker_on, counts, started
 from tests.support.emulator import Aws
+from tests.support.forks import FORKS
 from tests.support.waiting import eventually
 
 NAME = QUEUE.name
@@ -27,9 +27,6 @@ MESSAGES = 10_000
 LEASE_S = 8
 # Handlers at work, and two calls of deletes that SQS has not confirmed.
 MAX_REPEATED = WORKERS + 2 * MAX_BATCH_ENTRIES
-# Forked from one that has imported all: a start is no matter of seconds.
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["pytest", mortal.__name__])
 
 
 class Consumers:
@@ -42,7 +39,7 @@ class Consumers:
         self.killed: set[int] = set()
 
     async def start(self) -> None:
-        process = _PROCESSES.Process(target=mortal.consume, args=self._arguments)
+        process = FORKS.Process(target=mortal.consume, args=self._arguments)
         await asyncio.to_thread(process.start)
         assert process.pid
         self._alive[process.pid] = process
