@@ -22,6 +22,8 @@ from cryptography.x509.oid import NameOID
 
 from bbws.shared.sqs.client import BotocoreClient
 from bbws.shared.sqs.connection import ClientName, Connection
+from bbws.shared.sqs.fast import FastClient
+from bbws.shared.sqs.limits import MAX_WAIT_TIME_S
 from bbws.shared.sqs.outgoing import Outgoing
 from tests.shared.sqs.faulty import network
 from tests.support.emulator import Aws
@@ -222,6 +224,30 @@ async def test_requests_take_the_short_way(aws: Aws) -> None:
 
 
 @pytest.mark.process
+async def test_an_endpoint_with_a_query_is_left_to_aiobotocore() -> None:
+    """A signature without the query would be refused; the same for what it cannot sign at all."""
+    settings: dict[str, Any] = {"region_name": "af-south-1", "aws_access_key_id": "a", "aws_secret_access_key": "b"}
+    unsigned = AioConfig(signature_version=UNSIGNED)
+    for url, config, is_direct in [("/", None, True), ("/?tenant=1", None, False), ("/", unsigned, False)]:
+        line = Connection(f"http://127.0.0.1:9{url}", client_config=config, **settings)
+        client = await line.open(max_connections=1)
+        assert isinstance(client, FastClient)
+        assert (client._connection is not None) is is_direct
+        await line.close()
+
+
+async def test_settings_of_the_transport_are_what_long_polls_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read timeout of a poll's length fails every quiet poll; the user's settings win, and AWS_REGION is a region."""
+    usual = Connection()._transport(7)
+    assert usual.read_timeout > MAX_WAIT_TIME_S + 5
+    assert (usual.max_pool_connections, usual.retries["total_max_attempts"]) == (7, 3)
+    own = Connection(client_config=AioConfig(read_timeout=99))._transport(7)
+    assert (own.read_timeout, own.max_pool_connections) == (99, 7)
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    assert Connection()._place()[1] == "eu-west-1"
+
+
 def test_it_works_without_orjson() -> None:
     """Whoever takes this package alone may not have it."""
     script = (

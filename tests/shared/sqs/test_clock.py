@@ -8,6 +8,8 @@ from botocore.exceptions import ClientError
 from faststream import AckPolicy
 
 from bbws.shared.sqs import Backoff, SNSTopic, SQSBroker, SQSMessage, SQSQueue, TestSQSBroker, TopicLink
+from bbws.shared.sqs.memory import MemoryService
+from bbws.shared.sqs.outgoing import Outgoing
 
 RETRY = Backoff.exponential(base=10, cap=100, jitter=False)
 
@@ -122,6 +124,30 @@ async def test_a_failure_holds_back_its_group_only() -> None:
         await test_broker.advance(300)
         await broker.publish("a2", "lane.fifo", group_id="a")
     assert got[4:] == ["a2"]
+
+
+async def test_a_receipt_is_good_until_the_message_comes_again() -> None:
+    """As in SQS: who was too slow neither hides nor returns what others have, and when it first came is kept."""
+    now = 1000.0
+    service = MemoryService(lambda: now)
+    url = await service.queue_url("q", None)
+    await service.send(url, Outgoing("x"))
+
+    async def receive() -> dict[str, Any]:
+        [message] = await service.receive(url, max_messages=10, wait_s=0, visibility_timeout_s=30)
+        return message
+
+    first = await receive()
+    now += 30
+    [failure] = await service.change_visibility_batch(url, [(first["ReceiptHandle"], 0)])
+    assert failure.sender_fault
+    second = await receive()
+    [failure] = await service.change_visibility_batch(url, [(first["ReceiptHandle"], 0)])
+    assert (failure.index, failure.code) == (0, "ReceiptHandleIsInvalid")
+    assert not await service.change_visibility_batch(url, [(second["ReceiptHandle"], 0)])
+    now += 1
+    seen = "ApproximateFirstReceiveTimestamp"
+    assert (await receive())["Attributes"][seen] == first["Attributes"][seen] == "1000000"
 
 
 async def test_what_sqs_refuses_of_fifo_messages_is_refused() -> None:

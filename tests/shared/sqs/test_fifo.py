@@ -251,6 +251,30 @@ async def test_what_was_lost_while_it_waited_is_not_handled() -> None:
     assert seen == [(0, 1), (1, 2)]
 
 
+@virtual_clock
+async def test_of_a_batch_of_which_others_have_a_part_the_rest_goes_back() -> None:
+    """It is not handled without its first message, nor hidden until its visibility timeout ends."""
+    service, queue = MemoryService(now), SQSQueue("parts", fifo=True, visibility_timeout=600)
+    broker, calls, go_on = await in_memory(service, queue, "abb"), list[list[int]](), asyncio.Event()
+
+    @broker.subscriber(queue, batch=True, wait_time=0)
+    async def handle(numbers: list[int]) -> None:
+        calls.append(numbers)
+        if numbers == [0]:
+            await go_on.wait()
+
+    async with started(broker):
+        await eventually(lambda: calls, what="the first group is in work")
+        _, lost, _ = service._queue("parts.fifo").messages
+        lost.handle = "of somebody else"
+        # Half of the visibility timeout: the heartbeat learns of it.
+        await asyncio.sleep(310)
+        await service.delete_batch("parts.fifo", [lost.handle])
+        go_on.set()
+        await eventually(lambda: [2] in calls, within_s=60, what="the rest comes again")
+    assert calls == [[0], [2]]
+
+
 class Noting(MemoryService):
     """Notes how many messages each receive asks for."""
 

@@ -22,7 +22,7 @@ from tests.support.forks import FORKS
 from tests.support.waiting import eventually
 
 NAME = QUEUE.name
-MESSAGES = 10_000
+MESSAGES = 5_000
 # What a killed process held is hidden for so long; long enough for others that wait for a busy core.
 LEASE_S = 8
 # Handlers at work, and two calls of deletes that SQS has not confirmed.

@@ -191,9 +191,11 @@ async def test_no_more_is_kept_in_store_than_the_prefetch_allows() -> None:
     assert 5 <= most <= 14
 
 
-@pytest.mark.parametrize(("body", "most"), [("small", 110), ("x" * 400_000, 20)], ids=["small", "large"])
+@pytest.mark.parametrize(
+    ("body", "messages", "most"), [("small", 200, 110), ("x" * 400_000, 60, 20)], ids=["small", "large"]
+)
 @virtual_clock
-async def test_the_store_is_small(body: str, most: int) -> None:
+async def test_the_store_is_small(body: str, messages: int, most: int) -> None:
     """Handlers that take no time could have any number in advance; the memory of their process has an end."""
     service, begun, go_on = SlowService(takes_s=0), 0, asyncio.Event()
     broker = BrokerOnMemory(service)
@@ -206,7 +208,7 @@ async def test_the_store_is_small(body: str, most: int) -> None:
             await go_on.wait()
 
     await broker.connect()
-    for _ in range(200):
+    for _ in range(messages):
         await broker.publish(body, "load")
     async with started(broker):
         await eventually(lambda: begun == 30 and not service.at_once, what="the store is full")

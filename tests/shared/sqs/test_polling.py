@@ -163,6 +163,24 @@ async def test_the_address_of_a_deleted_queue_is_forgotten() -> None:
 
 
 @virtual_clock
+async def test_a_queue_of_another_account_is_looked_up_there() -> None:
+    """An ARN names its account; without it SQS would find a queue of ours, or none."""
+    service, asked = Polled(), list[tuple[str, str | None]]()
+
+    async def queue_url(name: str, account: str | None) -> str:
+        asked.append((name, account))
+        return f"memory://{name}"
+
+    service.queue_url = queue_url  # type: ignore[method-assign]
+    broker = BrokerOnMemory(service)
+    async with started(broker):
+        for _ in range(2):
+            await broker.publish("x", "arn:aws:sqs:af-south-1:123456789012:theirs")
+        await broker.publish("x", "ours")
+    assert asked == [("theirs", "123456789012"), ("ours", None)]
+
+
+@virtual_clock
 async def test_iteration_goes_on_after_an_outage() -> None:
     """`async for` is a loop of the user's: a moment's fault of SQS must not end it."""
     service, got = Polled(), list[bytes]()

@@ -15,6 +15,8 @@ from bbws.shared.sqs.dead_letters import REASON, TRACE_ID
 from bbws.shared.sqs.filters import lets_pass
 from bbws.shared.sqs.message import ReceivedMessage
 from bbws.shared.sqs.outgoing import Outgoing, chunks, headers_of_command
+from bbws.shared.sqs.parser import SQSParser
+from bbws.shared.sqs.payloads import Pointer, pointer_in
 from bbws.shared.sqs.schemas import Destination, prefixed, short_name
 from bbws.shared.sqs.subscriber.dead_lettering import dead_letter
 
@@ -248,6 +250,49 @@ def test_typed_attributes_stay_typed_beside_the_story() -> None:
     assert headers[REASON] == "r"
     assert headers["b"] == b"\x00"
     assert all(headers[f"s{i}"] == "x" for i in range(8))
+
+
+POINTER = '["software.amazon.payloadoffloading.PayloadS3Pointer", {"s3BucketName": "b", "s3Key": "k"}]'
+
+
+@pytest.mark.parametrize(
+    ("body", "attributes", "is_pointer"),
+    [
+        (POINTER, {"ExtendedPayloadSize": {}}, True),
+        (POINTER, {}, False),
+        (POINTER.replace("PayloadS3Pointer", "SomethingElse"), {"ExtendedPayloadSize": {}}, False),
+        (POINTER.replace("s3Key", "key"), {"ExtendedPayloadSize": {}}, False),
+        ("7", {"ExtendedPayloadSize": {}}, False),
+    ],
+)
+def test_only_a_marked_pointer_of_that_form_is_one(body: str, attributes: dict[str, Any], is_pointer: bool) -> None:
+    """A body that happens to look like one, or an attribute on another body, is what it was published as."""
+    assert pointer_in(body, attributes) == (Pointer("b", "k") if is_pointer else None)
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        {"Type": "Notification", "TopicArn": "arn:t", "Message": "inner"},
+        {"Type": "UnsubscribeConfirmation", "TopicArn": "arn:t", "Message": "Notification"},
+        {"Type": "Notification", "TopicArn": "arn:t"},
+    ],
+)
+async def test_only_a_notification_is_taken_out_of_its_envelope(envelope: dict[str, str]) -> None:
+    """SNS has other messages with a topic, and a body of the user's may have the same fields."""
+    message = await SQSParser().parse_message(received(json.dumps(envelope)))
+    is_wrapped = envelope.get("Message") == "inner"
+    assert message.body == (b"inner" if is_wrapped else json.dumps(envelope).encode())
+    assert message.topic_arn == ("arn:t" if is_wrapped else None)
+
+
+async def test_a_dead_letter_in_an_envelope_tells_the_story_outside() -> None:
+    """Inside are the headers of the publisher, who may have sent on a dead letter of his own."""
+    inside = {REASON: {"Type": "String", "Value": "old"}, "raw": {"Type": "Binary", "Value": "AP8="}}
+    envelope = {"Type": "Notification", "TopicArn": "arn:t", "Message": "x", "MessageAttributes": inside}
+    outside = {REASON: {"DataType": "String", "StringValue": "new"}}
+    message = await SQSParser().parse_message(received(json.dumps(envelope), outside))
+    assert message.headers == {REASON: "new", "raw": b"\x00\xff"}
 
 
 def test_two_deliveries_of_one_message_are_two() -> None:
