@@ -1,5 +1,6 @@
-"""A small API of four operations, to try the gateway's framework without AWS."""
+"""A small API of a few operations, to try the gateway's framework without AWS."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Annotated, Any, cast
 
@@ -7,6 +8,7 @@ import structlog
 from aiohttp import web
 from pydantic import Field
 
+from bbws.gateway.health import get_metrics
 from bbws.gateway.requests import body
 from bbws.gateway.responses import json_answer
 from bbws.gateway.route import Answer, Route
@@ -49,6 +51,14 @@ async def move(request: web.Request) -> web.Response:
     raise web.HTTPSeeOther("/elsewhere")
 
 
+async def be_cut_off(request: web.Request) -> web.Response:
+    raise asyncio.CancelledError
+
+
+async def tell_context(request: web.Request) -> web.Response:
+    return json_answer(structlog.contextvars.get_contextvars())
+
+
 async def show_page(request: web.Request) -> web.Response:
     return web.Response(text="<p>hello</p>", content_type="text/html")
 
@@ -76,6 +86,9 @@ ROUTES = (
     _route("GET", "/outage", be_out),
     _route("GET", "/moved", move),
     _route("GET", "/page", show_page, page=True),
+    _route("GET", "/cut-off", be_cut_off),
+    _route("GET", "/of/{tenantId}/{orderId}", tell_context),
+    _route("GET", "/metrics-of-demo", get_metrics),
 )
 
 

@@ -23,7 +23,6 @@ from tests.support.emulator import Aws
 from tests.support.identity import Identity, real_pool
 
 # RFC 6750 section 3.
-# RFC 6750 section 3.
 CHALLENGE = re.compile(
     r'Bearer realm="bbws"(, error="invalid_token", error_description="[\x20-\x21\x23-\x5b\x5d-\x7e]+")?'
 )
@@ -189,16 +188,17 @@ async def test_role_that_is_lowered_changes_nothing_any_more(api: Api) -> None:
 
 
 async def test_memory_of_roles_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everybody who ever called must not stay in memory."""
+    """Everybody who ever called must not stay in memory; those who called last do."""
     monkeypatch.setattr(auth, "MAX_ROLES", 3)
 
     async def role_in(tenant_id: str, user_id: str) -> TenantRole:
         return "VIEWER"
 
     authorizer = Authorizer(None, role_in, None, lambda *_: False)  # type: ignore[arg-type]
-    for _ in range(5):
-        await authorizer._own_role(new_id(), new_id())
-    assert len(authorizer._known) == 3
+    callers = [(new_id(), new_id()) for _ in range(5)]
+    for tenant_id, user_id in callers:
+        await authorizer._own_role(tenant_id, user_id)
+    assert list(authorizer._known) == callers[2:]
 
 
 async def test_actor_of_a_change_is_the_caller(api: Api) -> None:

@@ -1,19 +1,24 @@
 """Idempotency-Key: required, malformed, under way, repeated, reused."""
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 
 import pytest
+from aiohttp import ClientError, web
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 
 from bbws.gateway.app import create_app
 from bbws.gateway.idempotency import key_of, scope_of
+from bbws.gateway.requests import resource_id
+from bbws.gateway.route import Route
 from bbws.shared.bootstrap import bootstrap
 from bbws.shared.clock import utc_now
 from bbws.shared.core.idempotency import LEASE
 from bbws.shared.errors import BadRequest
 from bbws.shared.ids import new_id
 from bbws.shared.settings import Settings
-from tests.gateway.support import Api, order_body, orders_path
+from tests.gateway.support import Answer, Api, answer_of, order_body, orders_path
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually
 
@@ -150,6 +155,81 @@ async def test_optional_key_makes_registrations_repeatable(api: Api) -> None:
     assert first.body == again.body == without.body
     assert "Idempotency-Replayed" in again.headers
     assert "Idempotency-Replayed" not in without.headers
+
+
+Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@asynccontextmanager
+async def _trying(api: Api, handle: Handle) -> AsyncIterator[Callable[..., Awaitable[Answer]]]:
+    """Sends the same request with the same key to an operation that does what the test says."""
+    route = Route(
+        method="POST", path="/tries", operation_id="try-make", handler=handle, summary="", tag="", access="public",
+        idempotency="required",
+    )  # fmt: skip
+    async with TestClient(TestServer(create_app(api.services.settings, api.services, routes=(route,)))) as client:
+
+        async def attempt(query: str = "") -> Answer:
+            return await answer_of(await client.post(f"/tries{query}", headers={"Idempotency-Key": f'"{key}"'}))
+
+        key = new_id()
+        yield attempt
+
+
+async def test_answers_of_5xx_are_not_kept(api: Api) -> None:
+    """The repeat of what failed is a new attempt, at once, with the id that the first one had; what worked is kept."""
+    ids, statuses = [], [503, 500, 201]
+
+    async def handle(request: web.Request) -> web.Response:
+        ids.append(resource_id(request))
+        return web.Response(status=statuses[len(ids) - 1], body=b"")
+
+    async with _trying(api, handle) as attempt:
+        answers = [await attempt() for _ in range(4)]
+    assert [answer.status for answer in answers] == [503, 500, 201, 201]
+    assert ["Idempotency-Replayed" in answer.headers for answer in answers] == [False, False, False, True]
+    assert len(ids) == 3
+    assert len(set(ids)) == 1
+
+
+async def test_a_bug_and_a_request_that_is_cut_off_free_their_key(api: Api) -> None:
+    """Otherwise the repeat would have to wait a minute for somebody who is no longer at it."""
+    errors: list[BaseException] = [RuntimeError("a bug"), asyncio.CancelledError()]
+
+    async def handle(request: web.Request) -> web.Response:
+        if errors:
+            raise errors.pop(0)
+        return web.Response(status=201, body=b"")
+
+    async with _trying(api, handle) as attempt:
+        assert (await attempt()).status == 500
+        with suppress(ClientError):
+            await attempt()
+        assert (await attempt()).status == 201
+
+
+async def test_the_same_key_for_another_query_is_refused(api: Api) -> None:
+    """What is asked for stands in the address, too: the first answer would be one to another question."""
+
+    async def handle(request: web.Request) -> web.Response:
+        return web.Response(status=201, body=b"")
+
+    async with _trying(api, handle) as attempt:
+        assert [(await attempt(query)).status for query in ("?force=true", "", "?force=true")] == [201, 422, 201]
+
+
+@pytest.mark.needs("faults")
+async def test_an_outage_while_a_key_is_freed_hides_no_bug(api: Api, aws: Aws) -> None:
+    """The caller is told of the first error, with the reference under which its traceback stands."""
+
+    async def handle(request: web.Request) -> web.Response:
+        await aws.inject("dynamodb", operation="UpdateItem")
+        raise RuntimeError("a bug")
+
+    async with _trying(api, handle) as attempt:
+        failed = await attempt()
+        await aws.heal()
+    assert (failed.status, "reference" in failed.json["detail"]) == (500, True)
 
 
 @pytest.mark.needs("faults")

@@ -2,15 +2,17 @@
 
 import asyncio
 import re
+from contextlib import suppress
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientError, web
 from aiohttp.test_utils import TestClient, TestServer
 from structlog.testing import capture_logs
 
 from bbws.gateway.app import create_app
 from bbws.gateway.keys import PROBLEM_PAGE
 from bbws.gateway.problems import Problem
+from bbws.gateway.routes import ROUTES as ALL_ROUTES
 from bbws.shared.settings import Settings
 from tests.gateway.demo import ROUTES, demo_services
 from tests.gateway.support import answer_of
@@ -175,10 +177,55 @@ async def test_log_line_says_what_was_asked_without_the_query(demo: Client) -> N
     assert "thandi" not in str(line)
 
 
+async def _context(client: Client, headers: dict[str, str]) -> dict[str, str]:
+    answer = await answer_of(await client.post("/wishes", json={"text": "hi"}, headers=headers))
+    context: dict[str, str] = answer.json["context"]
+    return context
+
+
 async def test_everything_below_a_request_knows_its_ids(demo: Client) -> None:
     """Events published by a request carry its correlation id and trace; they read them from the log context."""
     given = {"X-Request-Id": "order-7", "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
-    context = (await answer_of(await demo.post("/wishes", json={"text": "hi"}, headers=given))).json["context"]
+    context = await _context(demo, given)
     assert (context["correlation_id"], context["request_id"]) == ("order-7", "order-7")
     assert re.fullmatch(r"00-4bf92f3577b34da6a3ce929d0e0e4736-[0-9a-f]{16}-01", context["traceparent"])
     assert context["traceparent"] != given["traceparent"]
+
+
+async def test_a_trace_that_nobody_samples_stays_unsampled(demo: Client) -> None:
+    """The caller decided that this one is not kept; with the flag set, every part behind us would keep it."""
+    given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-"
+    for flags in ("00", "01"):
+        assert (await _context(demo, {"traceparent": given + flags}))["traceparent"].endswith(f"-{flags}")
+
+
+async def test_log_lines_of_a_request_carry_the_ids_of_its_address(demo: Client) -> None:
+    """Everything about one order is found by its id, whichever operation wrote the line."""
+    context = (await answer_of(await demo.get("/of/a-tenant/an-order"))).json
+    assert (context["tenant_id"], context["order_id"]) == ("a-tenant", "an-order")
+
+
+async def test_questions_of_monitors_fill_no_log() -> None:
+    """Several processes ask each gateway every few seconds, for ever; somebody who looks for a request finds it."""
+    with capture_logs() as logs:
+        async with TestClient(
+            TestServer(create_app(Settings(), demo_services(), routes=(*ALL_ROUTES, *ROUTES)))
+        ) as client:
+            for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/moved"):
+                await client.get(path, allow_redirects=False)
+    lines = {line["path"]: (line["log_level"], line["status"]) for line in logs if line["event"] == "request ended"}
+    assert lines == {
+        "/healthz": ("debug", 200), "/readyz": ("debug", 200), "/metrics": ("debug", 200),
+        "/openapi.json": ("info", 200), "/moved": ("info", 303),
+    }  # fmt: skip
+
+
+async def test_a_request_that_nobody_waits_for_any_more_is_no_success(demo: Client) -> None:
+    """Counted as 499: an answer that never left must not look like one in the rate of successes."""
+    with capture_logs() as logs:
+        with suppress(ClientError):
+            await demo.get("/cut-off")
+        metrics = await (await demo.get("/metrics-of-demo")).text()
+    line = next(line for line in logs if line["event"] == "request ended")
+    assert (line["path"], line["status"]) == ("/cut-off", 499)
+    assert 'bbws_gateway_requests_total{operation="cut-off",status="499"} 1.0' in metrics

@@ -345,7 +345,10 @@ async def test_operation_is_shown_to_the_owners_of_its_tenant(api: Api) -> None:
     expected: dict[TenantRole | None, int] = {"OWNER": 200, "MEMBER": 403, None: 404}
     for role, status in expected.items():
         user_id = await assign(api, tenant.id, role)
-        assert (await api.by(user_id=user_id).get(f"/v1.0/operations/{operation.id}")).status == status, role
+        answer = await api.by(user_id=user_id).get(f"/v1.0/operations/{operation.id}")
+        assert answer.status == status, role
+    # Not even the tenant's id, which the refusal of a tenant's own address would repeat.
+    assert answer.json["detail"] == f"there is no operation {operation.id}"
     assert (await api.get(f"/v1.0/operations/{operation.id}")).status == 200
 
 

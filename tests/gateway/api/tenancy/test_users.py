@@ -106,6 +106,22 @@ async def test_a_user_sees_their_own_tenants_and_nobody_elses(api: Api) -> None:
     assert (await api.by(user_id=new_id()).get(f"/v1.0/users/{user_id}/tenants")).status == 404
 
 
+async def test_staff_who_look_at_their_own_tenants_stay_staff(api: Api) -> None:
+    """An operator with a role in a tenant, as in a demonstration, is offered there what every operator is."""
+    tenant = await api.a_tenant()
+    user_id = (await _assign(api, tenant, "VIEWER")).json["userId"]
+    operator = api.by("Operator", user_id=user_id)
+
+    async def steps() -> set[str]:
+        items = (await operator.get(f"/v1.0/users/{user_id}/tenants")).json["items"]
+        return {name for item in items for name, link in item["_links"].items() if "method" in link}
+
+    async def offered() -> bool:
+        return await steps() == {"update", "remove"}
+
+    await eventually(offered, what="the index has the tenant, with an operator's links")
+
+
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
