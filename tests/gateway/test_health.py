@@ -33,6 +33,7 @@ async def _silent() -> None:
 async def _readiness(**pings: Any) -> tuple[int, dict[str, Any]]:
     app = create_app(Settings(), demo_services(**pings))
     async with asyncio.timeout(5), TestClient(TestServer(app)) as client, client.get("/readyz") as response:
+        assert response.headers.get("Retry-After") == (None if response.status == 200 else "5")
         return response.status, await response.json()
 
 
@@ -58,6 +59,16 @@ async def test_an_outage_of_the_user_pools_api_is_named_and_takes_no_gateway_awa
         200, {"status": "ready", "dependencies": {"dynamodb": "ok", "cognito-idp": "out of reach"}},
     )  # fmt: skip
     assert (await _readiness(**pings | {"dynamodb": _out}))[0] == 503
+
+
+async def test_dependencies_are_asked_side_by_side() -> None:
+    """One after the other, five that are silent would take longer than a load balancer waits."""
+    asked = asyncio.Barrier(3)
+
+    async def ping() -> None:
+        await asked.wait()
+
+    assert (await _readiness(dynamodb=ping, s3=ping, events=ping))[0] == 200
 
 
 class _Dependency:

@@ -2,17 +2,19 @@
 
 import re
 
+import orjson
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from bbws.gateway.app import create_app
-from bbws.gateway.keys import ENDPOINTS
+from bbws.gateway.keys import ENDPOINTS, OPENAPI
 from bbws.gateway.openapi import document
 from bbws.gateway.permissions import Right
 from bbws.gateway.route import Answer, Route
 from bbws.gateway.routes import ROUTES
+from bbws.shared.contracts.pages import MAX_PAGE_SIZE
 from bbws.shared.settings import Settings
 from bbws.shared.templating import templates_dir
 from tests.gateway.demo import demo_services
@@ -46,6 +48,27 @@ def test_routes_and_description_say_the_same() -> None:
     assert served == described | pages
     assert described.isdisjoint(pages)
     assert {route.operation_id for route in ROUTES if not route.page} == set(_described())
+
+
+async def test_description_names_the_public_address_and_is_made_once() -> None:
+    """A client made from it calls the server that it names: each gateway its own, however many a process has."""
+    servers = {}
+    for url in ("https://one.example", "https://two.example"):
+        apps = [create_app(Settings(public_base_url=url), demo_services()) for _ in range(2)]
+        assert apps[0][OPENAPI] is apps[1][OPENAPI]
+        servers[url] = [server["url"] for server in orjson.loads(apps[0][OPENAPI])["servers"]]
+    assert servers == {"https://one.example": ["https://one.example"], "https://two.example": ["https://two.example"]}
+
+
+def test_what_a_body_and_a_page_are_is_described_exactly() -> None:
+    """Generated clients leave out what need not be sent, and refuse what is longer than promised."""
+    bodies = {
+        path: DESCRIPTION["paths"][f"/v1.0/tenants/{{tenantId}}/{path}"]["post"]["requestBody"]["required"]
+        for path in ("orders", "park", "unpark")
+    }
+    assert bodies == {"orders": True, "park": True, "unpark": False}
+    page = DESCRIPTION["components"]["schemas"]["ProductPage"]
+    assert (page["required"], page["properties"]["items"]["maxItems"]) == (["items", "_links"], MAX_PAGE_SIZE)
 
 
 def test_api_paths_carry_the_version() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from aiohttp import DummyCookieJar
@@ -48,6 +49,21 @@ async def test_campaign_is_offered_and_taken_off(shop: Shop) -> None:
     assert page.one("form", id="order")["data-discount"] == "1000"
     order = await shop.order_of(await shop.post(await shop.form(product, campaign="summer10")))
     assert order.total_cents == 224_10
+
+
+async def test_campaign_of_something_else_or_of_the_past_is_refused_at_its_field(shop: Shop) -> None:
+    """A discount that the checkout does not give must not be promised on the form."""
+    product, other = await shop.a_product(), await shop.a_product()
+    past = shop.services.clock().date() - timedelta(days=30)
+    await shop.a_campaign(other, code="OTHERS")
+    await shop.a_campaign(product, code="OVER", from_date=past, to_date=past)
+    for code in ("OTHERS", "OVER"):
+        page = await shop.get(f"/order?product={product.id}&campaign={code}")
+        assert page.one("form", id="order").get("data-discount", "0") == "0"
+        assert "Ten per cent off" not in page.text
+        form = await shop.form(product, campaign=code)
+        refused = await shop.post(form)
+        assert (refused.status, set(refused.errors)) == (422, {"campaign"})
 
 
 async def test_form_sent_twice_orders_once(shop: Shop) -> None:
@@ -315,7 +331,10 @@ async def test_finished_order_shows_its_documents_and_stops_watching(shop: Shop)
     assert [step["class"] for step in page.all("li") if step.get("class")] == ["done"] * 4
     assert page.all("meta", **{"http-equiv": "refresh"}) == []
     assert "data-events" not in page.one("div", id="live")
-    assert "sales@bbws.example" not in page.text
+    story = [entry.id for entry in await shop.services.orders.timeline(order.tenant_id, order.id)]
+    shown = [item["data-entry"] for item in page.all("li") if "data-entry" in item]
+    assert shown == [entry for entry in reversed(story) if not entry.endswith("_internal")]
+    assert len(story) == len(shown) + 2, "the team's mails are part of the story, and of no customer's page"
     for link in ("invoice", "receipt", "printable"):
         document = await shop.client.get(page.one("a", id=link)["href"])
         assert document.status == 200

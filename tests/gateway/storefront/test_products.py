@@ -170,6 +170,8 @@ async def test_assets_are_kept_for_ever_under_their_hash(shop: Shop) -> None:
         again = await shop.get(URL(address).path, headers={"If-None-Match": asset.headers["ETag"]})
         assert again.status == 304
         assert again.headers["Cache-Control"] == "no-cache"
+        older = await shop.get(f"{URL(address).path}?v=0123456789abcdef")
+        assert (older.status, older.headers["Cache-Control"]) == (200, "no-cache")
 
 
 async def test_head_answers_without_body(shop: Shop) -> None:

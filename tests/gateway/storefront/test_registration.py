@@ -1,10 +1,12 @@
 """The page behind a mailed link: it looks before it leaps, says what is wrong where it is wrong, and works once."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
+from bbws.gateway.api.tenancy.registrations import ANSWERED_AFTER_S
 from bbws.shared.contracts.tenancy.tenants import Registration
 from bbws.shared.ids import new_id
 from bbws.shared.settings import Settings
@@ -128,6 +130,30 @@ async def test_asking_for_a_link_says_the_same_to_everybody(shop: Shop) -> None:
         texts.append(page.text.replace(email, "…"))
     assert texts[0] == texts[1]
     assert "a message with a link is on its way" in texts[0]
+
+
+async def test_asking_for_a_link_takes_as_long_for_everybody(shop: Shop) -> None:
+    """A new customer is more writes than a known one: the clock must not tell who is which."""
+    known = await shop.services.registrations.for_customer(Registration(email="owner@protea.example"))
+    for email in (known.email, f"{new_id()}@protea.example"):
+        form = {**dict((await shop.get(PAGE)).hidden), "email": email}
+        started = time.perf_counter()
+        assert (await _post(shop, f"{PAGE}/link", form)).status == 200
+        assert time.perf_counter() - started >= ANSWERED_AFTER_S * 0.99
+
+
+async def test_a_link_is_mailed_for_our_own_form_alone(shop: Shop) -> None:
+    """Another site could otherwise let its visitors' browsers send our mails to anybody."""
+    page = await shop.get(PAGE)
+    assert "Path=/registration" in page.headers["Set-Cookie"]
+    form = {**dict(page.hidden), "email": f"{new_id()}@protea.example"}
+    for refused in (
+        await _post(shop, f"{PAGE}/link", form, Origin="https://evil.example"),
+        await _post(shop, f"{PAGE}/link", {**form, "token": form["token"][:-1] + "x"}),
+        await _post(shop, f"{PAGE}/link", {"email": form["email"]}),
+    ):
+        assert refused.status == 403
+    assert (await _post(shop, f"{PAGE}/link", form)).status == 200
 
 
 async def test_an_address_that_is_none_is_an_error_of_its_field(shop: Shop) -> None:

@@ -1,6 +1,7 @@
 """The event stream of an order: what a browser's EventSource needs, and what protects the process."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -10,8 +11,10 @@ import orjson
 import pytest
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient
+from prometheus_client import Gauge
 
-from bbws.gateway.streams import StreamLimits
+from bbws.gateway.problems import Busy
+from bbws.gateway.streams import Feed, ReadTimeline, StreamLimits, TimelineStreams, is_complete
 from bbws.shared.contracts.sales.orders import TimelineEntry, TimelineKind
 from bbws.shared.errors import NotFound, Unavailable
 from bbws.shared.settings import Settings
@@ -147,7 +150,9 @@ async def test_stream_ends_after_its_time_and_without_the_end_event(serving: Ser
     story = Story(limits=StreamLimits(poll_s=0.02, heartbeat_s=5, max_open_s=0.2, max_streams=2))
     story.tell("placed")
     async with serving(story) as client, client.get(HERE) as response:
-        body = await response.read()
+        # Not only at the next heartbeat.
+        async with asyncio.timeout(3):
+            body = await response.read()
     assert b"id: placed" in body
     assert b"event: end" not in body
 
@@ -237,6 +242,81 @@ async def test_unknown_order_has_no_stream(serving: Serving) -> None:
     """The answer is a problem like any other, because nothing has been sent yet."""
     async with serving(Story(error=NotFound("there is no such order"))) as client, client.get(HERE) as response:
         assert (response.status, response.content_type) == (404, "application/problem+json")
+
+
+async def test_streams_that_never_began_take_no_place(serving: Serving) -> None:
+    """Whoever asks for orders that do not exist must not keep everybody else from watching theirs."""
+    story = Story(error=NotFound("there is no such order"))
+    async with serving(story) as client:
+        for _ in range(LIMITS.max_streams + 1):
+            async with client.get(HERE) as refused:
+                assert refused.status == 404
+        story.error = None
+        story.tell("placed")
+        async with client.get(HERE) as response:
+            assert response.status == 200
+
+
+async def test_streams_are_no_slow_requests(serving: Serving) -> None:
+    """Ten minutes of watching would pull the 99th percentile of all answers up; that a stream was served counts."""
+    story = Story()
+    story.tell_all()
+    async with serving(story) as client:
+        await (await client.get(HERE)).read()
+        await (await client.get("/healthz")).read()
+        metrics = await (await client.get("/metrics")).text()
+    assert 'bbws_gateway_requests_total{operation="order-event-stream",status="200"} 1.0' in metrics
+    assert 'duration_seconds_count{operation="health-get"}' in metrics
+    assert 'duration_seconds_count{operation="order-event-stream"}' not in metrics
+
+
+def _streams(read: ReadTimeline, limits: StreamLimits = LIMITS) -> TimelineStreams:
+    return TimelineStreams(read, limits, Gauge("open_streams", "In this test.", registry=None))
+
+
+async def test_two_who_come_at_once_watch_one_feed() -> None:
+    """Both read the order before either has a feed; the second must join the first's, not replace it."""
+    may_read, waiting = asyncio.Event(), Counter[str]()
+
+    async def read(tenant_id: str, order_id: str) -> tuple[TimelineEntry, ...]:
+        waiting[order_id] += 1
+        await may_read.wait()
+        return ()
+
+    async def watch() -> Feed:
+        async with streams.watch("tenant", "order", "10.0.0.1") as feed:
+            await together.wait()
+            return feed
+
+    streams, together = _streams(read), asyncio.Barrier(2)
+    watching = [asyncio.create_task(watch()) for _ in range(2)]
+    await eventually(lambda: waiting["order"] == 2, what="both read")
+    may_read.set()
+    async with asyncio.timeout(5):
+        one, other = await asyncio.gather(*watching)
+    assert one is other
+    kept = (streams._feeds, streams._polls, streams._of_order, streams._of_sender)
+    assert not any(kept), "nobody watches any more"
+
+
+async def test_no_stream_begins_while_the_process_ends() -> None:
+    """A page whose stream was ended connects again at once; served again, it would hold the process up."""
+    streams = _streams(Story().read)
+    await streams.close()
+    with pytest.raises(Busy):
+        async with streams.watch("tenant", "order", "10.0.0.1"):
+            pass
+
+
+def test_a_story_without_its_invoice_is_not_over() -> None:
+    """A page that stops to watch then never shows the invoice."""
+    story = Story()
+    for name in MAILS:
+        story.tell(name, "MAIL_SENT")
+    assert not is_complete(story.entries)
+    story.tell("issued", "INVOICE_ISSUED")
+    assert is_complete(story.entries)
+    assert not is_complete(story.entries[1:])
 
 
 async def test_stream_outlives_an_outage(serving: Serving) -> None:

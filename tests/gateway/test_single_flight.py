@@ -1,0 +1,80 @@
+"""Work that many want at once is done once, and what nobody waits for any more harms nobody."""
+
+import asyncio
+import gc
+from typing import Any
+
+import pytest
+
+from bbws.gateway.problems import Busy
+from bbws.gateway.single_flight import SingleFlight
+
+
+async def _never() -> bytes:
+    await asyncio.Event().wait()
+    return b""
+
+
+async def test_the_limit_is_of_different_things() -> None:
+    """Whoever joins takes no place; what has ended leaves one."""
+    flights, may_end = SingleFlight[bytes](1, "no more"), asyncio.Event()
+
+    async def draw() -> bytes:
+        await may_end.wait()
+        return b"drawn"
+
+    first = asyncio.create_task(flights.do("a", draw))
+    await asyncio.sleep(0)
+    joined = asyncio.create_task(flights.do("a", _never))
+    with pytest.raises(Busy, match="no more"):
+        await flights.do("b", draw)
+    may_end.set()
+    assert [await first, await joined] == [b"drawn", b"drawn"]
+    assert await flights.do("b", draw) == b"drawn"
+
+
+async def test_one_who_leaves_takes_nobody_along() -> None:
+    """The others still wait for the same work."""
+    flights, may_end = SingleFlight[bytes](1, "no more"), asyncio.Event()
+
+    async def draw() -> bytes:
+        await may_end.wait()
+        return b"drawn"
+
+    leaving, staying = (asyncio.create_task(flights.do("a", draw)) for _ in range(2))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    may_end.set()
+    assert await staying == b"drawn"
+
+
+async def test_nothing_is_under_way_once_it_is_closed() -> None:
+    """What goes on behind the services that it uses would fail, or hold the process up."""
+    flights = SingleFlight[bytes](1, "no more")
+    waiting = asyncio.create_task(flights.do("a", _never))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await flights.close()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+
+async def test_an_error_that_nobody_waits_for_is_no_complaint_of_the_loop() -> None:
+    """asyncio would log it as never retrieved, at some later time and without a request that it belongs to."""
+    flights, complaints = SingleFlight[bytes](1, "no more"), list[dict[str, Any]]()
+    may_fail = asyncio.Event()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+
+    async def fail() -> bytes:
+        await may_fail.wait()
+        raise RuntimeError("a bug")
+
+    leaving = asyncio.create_task(flights.do("a", fail))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    may_fail.set()
+    await asyncio.sleep(0.01)
+    gc.collect()
+    assert complaints == []
