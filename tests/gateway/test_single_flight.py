@@ -5,9 +5,14 @@ import gc
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import TestServer
 
+from bbws.gateway.app import create_app
+from bbws.gateway.keys import RENDERINGS
 from bbws.gateway.problems import Busy
 from bbws.gateway.single_flight import SingleFlight
+from bbws.shared.settings import Settings
+from tests.gateway.demo import demo_services
 
 
 async def _never() -> bytes:
@@ -56,6 +61,19 @@ async def test_nothing_is_under_way_once_it_is_closed() -> None:
     await asyncio.sleep(0)
     async with asyncio.timeout(5):
         await flights.close()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+
+async def test_the_gateway_ends_with_nothing_under_way() -> None:
+    """A PDF that is still being drawn for somebody who has left must not hold a deploy up."""
+    app = create_app(Settings(), demo_services())
+    server = TestServer(app)
+    await server.start_server()
+    waiting = asyncio.create_task(app[RENDERINGS].do("a", _never))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await server.close()
         with pytest.raises(asyncio.CancelledError):
             await waiting
 

@@ -43,6 +43,7 @@ async def test_printed_order_comes_in_the_wanted_form(api: Api) -> None:
     html = await api.get(here, headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
     assert (html.status, html.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert "sandbox" in html.headers["Content-Security-Policy"]
+    assert html.headers["Vary"] == "Accept", "the same address has two answers"
     assert order["id"] in html.body.decode()
     pdf = await api.get(here, headers={"Accept": "text/html;q=0.5, application/pdf"})
     assert (pdf.headers["Content-Type"], pdf.body[:5]) == ("application/pdf", b"%PDF-")

@@ -49,6 +49,26 @@ async def test_change_needs_the_newest_version(api: Api) -> None:
     assert missing.status == 404
 
 
+async def test_what_is_known_already_is_not_sent_again_and_a_change_is_always_answered(api: Api) -> None:
+    """304 spares a reader the body; to a writer it would say that nothing was written."""
+    here = f"/v1.0/products/{(await api.a_product()).id}"
+    for known in ('"1"', 'W/"1"', '"7", "1"', "*"):
+        unchanged = await api.get(here, headers={"If-None-Match": known})
+        assert (known, unchanged.status, unchanged.body) == (known, 304, b"")
+    assert (await api.get(here, headers={"If-None-Match": '"7"'})).status == 200
+    both = {"If-Match": '"1"', "If-None-Match": '"2"'}
+    changed = await api.call("PUT", here, json=DRAFT, headers=both)
+    assert (changed.status, changed.json["version"]) == (200, 2)
+
+
+async def test_what_is_public_may_be_kept_and_asked_about_again(api: Api) -> None:
+    """Everybody sees the same products; an order is its customer's, and no cache may hold it."""
+    order = (await api.place(await api.a_tenant(), product := await api.a_product())).headers["Location"]
+    paths = ("/v1.0/products", f"/v1.0/products/{product.id}", "/openapi.json", "/docs", order)
+    kept = [(await api.get(path)).headers["Cache-Control"] for path in paths]
+    assert kept == ["no-cache"] * 4 + ["no-store"]
+
+
 @pytest.mark.parametrize(
     ("wrong", "pointer"),
     [
