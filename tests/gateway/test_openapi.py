@@ -12,7 +12,7 @@ from bbws.gateway.app import create_app
 from bbws.gateway.keys import ENDPOINTS, OPENAPI
 from bbws.gateway.openapi import document
 from bbws.gateway.permissions import Right
-from bbws.gateway.route import Answer, Route
+from bbws.gateway.route import Answer, Route, Scope
 from bbws.gateway.routes import ROUTES
 from bbws.shared.contracts.pages import MAX_PAGE_SIZE
 from bbws.shared.settings import Settings
@@ -107,23 +107,40 @@ async def _nothing(request: web.Request) -> web.Response:
         {"access": None},
         {"access": "orders:read"},
         {"access": ""},
-        {"access": "public", "scope": "platform"},
-        {"access": Right.TENANTS_LIST},
-        {"access": Right.TENANTS_LIST, "scope": "tenant"},
-        {"access": Right.TENANTS_READ, "scope": "platform", "path": "/x/{tenantId}"},
-        {"access": Right.USERS_READ, "scope": "user", "path": "/x/{tenantId}/users/{userId}"},
-        {"access": Right.USERS_READ, "scope": "tenant", "path": "/x/{userId}"},
-        {"access": Right.OPERATIONS_READ, "scope": "platform", "path": "/x/{operationId}"},
     ],
 )
 def test_route_refuses_what_cannot_be(wrong: dict[str, object]) -> None:
     """A mistake in the table of routes shows when the process starts, not when a customer calls."""
+    with pytest.raises(ValueError, match="x-do"):
+        _route(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("scope", "path", "of_path"),
+    [
+        (None, "/x", "platform"),
+        ("tenant", "/x", "platform"),
+        ("platform", "/x/{tenantId}", "tenant"),
+        ("user", "/x/{tenantId}/users/{userId}", "tenant"),
+        ("tenant", "/x/{userId}", "user"),
+        ("platform", "/x/{operationId}", "operation"),
+    ],
+)
+def test_scope_is_that_of_the_path(scope: Scope | None, path: str, of_path: Scope) -> None:
+    """A route of a tenant that asks for another's roles would let strangers in, or its owner out."""
+    with pytest.raises(ValueError, match=rf"x-do: the scope of .* is {of_path}"):
+        _route(access=Right.TENANTS_READ, scope=scope, path=path)
+    assert _route(access=Right.TENANTS_READ, scope=of_path, path=path).scope == of_path
+    with pytest.raises(ValueError, match=r"the scope of .* is None"):
+        _route(access="public", scope=of_path, path=path)
+
+
+def _route(**more: object) -> Route:
     settings = {
         "method": "GET", "path": "/x", "operation_id": "x-do", "handler": _nothing, "summary": "", "tag": "",
-        "access": "public", **wrong,
+        "access": "public", "answers": {200: Answer("Done")}, **more,
     }  # fmt: skip
-    with pytest.raises(ValueError, match="x-do"):
-        Route(**settings, answers={200: Answer("Done")})  # type: ignore[arg-type]
+    return Route(**settings)  # type: ignore[arg-type]
 
 
 async def test_page_and_description_are_served_from_the_package() -> None:
