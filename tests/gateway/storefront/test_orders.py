@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from bbws.gateway.app import create_app
 from bbws.gateway.storefront.form_tokens import MAX_AGE_S
+from bbws.gateway.storefront.order_form import parse
 from bbws.shared.bootstrap import Services
 from bbws.shared.contracts.tenancy.tenants import Registration
 from bbws.shared.ids import new_id
@@ -276,6 +277,11 @@ async def _refusal(shop: Shop, body: bytes, content_type: str) -> int:
     async with shop.client.post("/order", data=body, headers=headers) as answer:
         assert answer.content_type == "text/html"
         return answer.status
+
+
+def test_of_a_repeated_field_the_first_counts() -> None:
+    """Our form has each field once; whoever adds one behind it must not change what the customer saw and sent."""
+    assert parse(b"quantity=1&email=a%40b.example&quantity=1000") == {"quantity": "1", "email": "a@b.example"}
 
 
 async def test_order_page_without_product_is_the_catalogue(shop: Shop) -> None:
