@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from bbws.shared.contracts.envelope import MAX_EVENT_BYTES
 from bbws.shared.contracts.sales.order_events import OrderCreated
-from bbws.shared.core.outbox import KEPT_AFTER_PUBLISHING, SHARDS, Outbox
+from bbws.shared.core.outbox import SHARDS, Outbox
 from bbws.shared.dynamo.codec import Item
 from bbws.shared.dynamo.database import ConditionFailed, Database, Put
 from bbws.shared.dynamo.keys import ORDERS
@@ -113,7 +113,7 @@ async def test_a_published_row_leaves_the_due_index_and_expires(
     (row,) = await _rows(database)
     assert await _due(database) == 0
     assert not {"dueKey", "dueAt"} & row.keys()
-    assert row["expiresAt"] == int((clock() + KEPT_AFTER_PUBLISHING).timestamp())
+    assert row["expiresAt"] == int((clock() + timedelta(days=7)).timestamp())
     assert row["publishedAt"] == "2026-11-21T17:34:12.000Z"
 
 

@@ -26,7 +26,7 @@ from bbws.shared.logging import get_logger
 from bbws.shared.tenancy.changes import Change, TenantChanges
 from bbws.shared.tenancy.repositories.operations import OperationChanged, OperationRepository
 from bbws.shared.tenancy.repositories.tenant_records import TenantRecordRepository
-from bbws.shared.tenancy.repositories.tenants import TenantRepository
+from bbws.shared.tenancy.repositories.tenants import TenantChanged, TenantRepository
 
 PURGER = "tenant-purge"
 # Whoever carries out a purge and is silent for so long has crashed.
@@ -115,7 +115,7 @@ class TenantRecords:
     async def _try(self, operation: Operation) -> None:
         try:
             await self._purge(operation)
-        except OperationChanged:
+        except (OperationChanged, TenantChanged):
             log.info("another process carried out the purge", operation_id=operation.id)
         except NotYet as error:
             later = self._clock() + timedelta(seconds=error.retry_after_s)

@@ -184,6 +184,13 @@ def _tenant_that_never_was(database: Database) -> Race:
     return Race([], [], [TenantRepository(database).still_open(new_id())], Conflict)
 
 
+def _name_that_another_holds_by_now(database: Database) -> Race:
+    repository, tenant = TenantRepository(database), a_tenant()
+    guard = {"PK": f"UNIQUE#EMAIL#{tenant.email}", "SK": "METADATA", "tenantId": new_id()}
+    moved = repository.changed(tenant, tenant.changed(**BY, email=f"{new_id()}@b.example"))
+    return Race(repository.new(tenant), [Put(TENANTS, guard, condition=None)], moved, ConditionFailed)
+
+
 def _asked(database: Database) -> Race:
     repository, email = RegistrationRepository(database), f"{new_id()}@b.example"
     first = repository.asked(email, now=PAID_AT, quiet_since=PAID_AT - MINUTE)
@@ -262,7 +269,7 @@ RACES: list[Callable[[Database], Race]] = [
     _operation, _user_made, _user_changed, _user_removed_after_a_change, _user_changed_after_removal, _first_owner,
     _last_owners, _invited, _staff_made, _staff_wished, _staff_taken, _staff_applied_of_an_old_wish,
     _staff_applied_by_who_was_slow, _staff_applied_to_be_done_again, _first_unit, _later_unit, _tenant_made,
-    _tenant_changed, _tenant_deleted, _tenant_that_never_was, _asked,
+    _tenant_changed, _tenant_deleted, _tenant_that_never_was, _name_that_another_holds_by_now, _asked,
     _claimed_while_claimed, _claimed_after_a_later_link_was_used, _used_after_the_lease, _used_twice, _sealed,
     _sealed_with_other_details, _head_of_a_new_chain, _head_of_a_longer_chain,
 ]  # fmt: skip

@@ -14,7 +14,7 @@ from bbws.shared.clock import iso
 from bbws.shared.contracts.audit import PLATFORM, PURGED, AuditDetails, AuditEntry
 from bbws.shared.contracts.pages import PageRequest
 from bbws.shared.contracts.tenancy.tenants import TenantDraft
-from bbws.shared.core.audit_entries import AuditRepository, HeadMoved
+from bbws.shared.core.audit_entries import AuditRepository, HeadMoved, StoredEntry
 from bbws.shared.core.items import BrokenItem
 from bbws.shared.dynamo.codec import encode_item
 from bbws.shared.dynamo.database import Database, Delete, Put, Update
@@ -143,6 +143,24 @@ async def test_a_sealer_that_another_overtakes_leaves_the_rest_to_it(trails: Tra
         assert await trails.seal() == 0
     assert await trails.sequences(trail) == [1, 2, 3]
     assert await trails.findings(trail) == []
+
+
+async def test_what_is_sealed_while_it_is_verified_is_no_finding(
+    trails: Trails, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Housekeeping seals every few seconds, and a long trail takes longer to read: nobody forged anything."""
+    trail = await trails.write(3)
+    all_of_tenant = AuditRepository.all_of_tenant
+
+    async def sealed_before_it_is_read(repository: AuditRepository, tenant_id: str) -> AsyncIterator[list[StoredEntry]]:
+        await trails.seal()
+        async for page in all_of_tenant(repository, tenant_id):
+            yield page
+
+    with monkeypatch.context() as patched:
+        patched.setattr(AuditRepository, "all_of_tenant", sealed_before_it_is_read)
+        assert await trails.findings(trail) == []
+    assert await trails.sequences(trail) == [1, 2, 3]
 
 
 async def test_an_entry_that_stands_under_another_key_is_named(trails: Trails) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,6 @@ from hypothesis import strategies as st
 from bbws.shared.contracts.tenancy.tenants import Tenant
 from bbws.shared.errors import Conflict, PreconditionFailed
 from bbws.shared.tenancy.repositories.tenants import TenantRepository
-from bbws.shared.tenancy.services.tenants import GRACE
 from tests.support.market import OPERATOR, Market, order_draft
 from tests.support.tenants import events_of, trail_of
 
@@ -150,7 +150,7 @@ async def test_deleted_tenant_is_purged_after_thirty_days_unless_it_is_restored(
     tenant, tenants = await shared_market.tenant(), shared_market.services.tenants
     deleted = await tenants.delete(tenant.id, version=1, actor=OPERATOR)
     assert deleted.deleted is not None
-    assert deleted.purge_at == deleted.deleted.since + GRACE
+    assert deleted.purge_at == deleted.deleted.since + timedelta(days=30)
     waiting = TenantRepository(shared_market.services.database)
     assert tenant.id in {each.id for each in await waiting.list_to_purge(deleted.purge_at)}
     assert tenant.id not in {each.id for each in await waiting.list_to_purge(deleted.deleted.since)}

@@ -389,7 +389,7 @@ async def test_purge_that_another_takes_at_this_moment_is_left_to_it(archive: Ar
 
 @pytest.mark.parametrize("ending", [_is_of_orders, _ends_the_purge])
 async def test_purge_that_outlives_its_lease_is_ended_by_another(
-    archive: Archive, ending: Callable[[Write], bool]
+    archive: Archive, capsys: pytest.CaptureFixture[str], ending: Callable[[Write], bool]
 ) -> None:
     """The process slept; what it finds done when it wakes is no error of its own, and is done once."""
     tenant, order = await archive.customer()
@@ -404,6 +404,7 @@ async def test_purge_that_outlives_its_lease_is_ended_by_another(
         await records.purge_due()
     done = await archive.services.operations.get(operation.id)
     assert (done.status, done.error, done.failures) == ("SUCCEEDED", None, 0)
+    assert "purge failed" not in capsys.readouterr().out, "nobody need be called for it"
     assert await records.purge_due() == 0
     assert _personal(await archive.stored(tenant, order)) == []
     assert [entry.action for entry in await trail_of(archive.database, tenant.id)].count("TENANT_PURGED") == 1
@@ -474,6 +475,7 @@ async def test_order_that_changes_while_it_is_erased_keeps_both_changes(archive:
         assert await archive.services.tenant_records.purge_due() == 1
     now = await archive.services.orders.get(tenant.id, unpaid.id)
     assert (now.status, now.customer_email) == ("PAID", f"{tenant.id}@erased.example")
+    assert now.version == 3, "each of the two is a version"
     assert _personal([*await archive.stored(tenant, order), *await archive.items_beside(unpaid)]) == []
 
 
