@@ -19,7 +19,7 @@ import pytest
 import pytest_asyncio
 
 from bbws.local.emulator_process import Emulator
-from bbws.shared.integrations.aws import client_config, new_session
+from bbws.shared.integrations.aws import client_config, shared_session
 
 REGION = "af-south-1"
 # With this one the embedded emulator accepts presigned links.
@@ -86,7 +86,7 @@ class Aws:
 
     def client(self, service: str) -> AbstractAsyncContextManager[Any]:
         """A client of this account: `async with aws.client("sqs") as sqs`."""
-        created: AbstractAsyncContextManager[Any] = new_session().create_client(
+        created: AbstractAsyncContextManager[Any] = shared_session().create_client(
             service,
             region_name=self.region,
             endpoint_url=self.endpoint_url,

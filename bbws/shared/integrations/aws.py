@@ -3,6 +3,7 @@
 import asyncio
 import os
 from contextlib import AsyncExitStack
+from functools import cache
 from types import TracebackType
 from typing import Any, Self
 
@@ -31,6 +32,12 @@ def new_session() -> AioSession:
     return session
 
 
+@cache
+def shared_session() -> AioSession:
+    """For clients that are given their keys: a session takes longer to make than a client."""
+    return new_session()
+
+
 class AwsClients:
     """aiobotocore clients, made when first asked for, one per service, all closed at the end of `async with`.
 
@@ -53,7 +60,8 @@ class AwsClients:
             "aws_secret_access_key": secret_access_key,
             "aws_session_token": session_token,
         }
-        self._session = new_session()
+        # A session keeps the credentials that it found.
+        self._session = shared_session() if access_key_id else new_session()
         self._exits = AsyncExitStack()
         self._clients: dict[str, Any] = {}
         self._creating = asyncio.Lock()
