@@ -30,8 +30,9 @@ demo: setup
 up: setup
 	@$(BIN)/bbws up
 
+# Three processes on two cores: some tests wait for a message or a process, and leave a core to others.
 test: setup
-	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
+	@$(BIN)/pytest -n 3 --dist loadfile --durations=10
 
 quick: setup
 	@$(BIN)/pytest -n 2 -m quick
