@@ -17,6 +17,7 @@ from bbws.shared.bootstrap import Services, bootstrap
 from bbws.shared.contracts.envelope import Envelope
 from bbws.shared.core.audit import acting
 from bbws.shared.errors import Dependency, Ping, Unavailable
+from bbws.shared.integrations.aws import session_for
 from bbws.shared.logging import get_logger
 from bbws.shared.settings import Settings, secret
 from bbws.shared.sqs import SQSBroker, SQSQueue
@@ -103,6 +104,7 @@ def build(
     broker = SQSBroker(
         settings.aws_endpoint_url,
         region_name=settings.aws_region,
+        session=session_for(settings.aws_access_key_id),
         aws_access_key_id=settings.aws_access_key_id,
         aws_secret_access_key=secret(settings.aws_secret_access_key),
         aws_session_token=secret(settings.aws_session_token),

@@ -1,4 +1,4 @@
-"""Processes of BBWS, forked from one that has imported what they need.
+"""Processes, forked from one that has imported what they need.
 
 A fresh interpreter spends a second on imports; a fork is a process of its own all the same, with its own environment,
 streams, signals and exit code.
@@ -17,9 +17,14 @@ from bbws.local.supervisor import BBWS, MAX_LINE_BYTES, Process
 FORKS = multiprocessing.get_context("forkserver")
 _COMMANDS = ("audit", "dead_letters", "payments", "specifications", "stand_ins", "system", "tenants", "users")
 _PROCESSES = ("gateway.app", "consumers.app", "local.payfast", "local.mailbox")
-FORKS.set_forkserver_preload(
-    ["bbws.cli.app", *(f"bbws.commands.{name}" for name in _COMMANDS), *(f"bbws.{name}" for name in _PROCESSES)]
+# Of everybody who forks: a process has one such server, and whoever tells it last what to import tells it all.
+_IMPORTED = (
+    "bbws.cli.app",
+    *(f"bbws.commands.{name}" for name in _COMMANDS),
+    *(f"bbws.{name}" for name in _PROCESSES),
+    "tests.shared.sqs.mortal",
 )
+FORKS.set_forkserver_preload(list(_IMPORTED))
 
 
 async def forked(command: Sequence[str], environment: Mapping[str, str]) -> Process:

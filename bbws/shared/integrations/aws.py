@@ -38,6 +38,11 @@ def shared_session() -> AioSession:
     return new_session()
 
 
+def session_for(access_key_id: str | None) -> AioSession:
+    """The shared one only where keys are given: a session keeps the credentials that it found."""
+    return shared_session() if access_key_id else new_session()
+
+
 class AwsClients:
     """aiobotocore clients, made when first asked for, one per service, all closed at the end of `async with`.
 
@@ -60,8 +65,7 @@ class AwsClients:
             "aws_secret_access_key": secret_access_key,
             "aws_session_token": session_token,
         }
-        # A session keeps the credentials that it found.
-        self._session = shared_session() if access_key_id else new_session()
+        self._session = session_for(access_key_id)
         self._exits = AsyncExitStack()
         self._clients: dict[str, Any] = {}
         self._creating = asyncio.Lock()
