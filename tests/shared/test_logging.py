@@ -28,7 +28,7 @@ try:
 except ValueError:
     log.exception("it failed")
     logging.getLogger("some.library").exception("library failed")
-log.info("after", odd={1: object}, large=2**70, broken=chr(0xD800))
+log.info("after", odd={1: object, (2, 3): object}, large=2**70, broken=chr(0xD800))
 """
 
 
