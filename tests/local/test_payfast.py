@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from bbws.local.payfast import PayfastAccount, create_app
+from bbws.local.payfast_itns import Behaviour, ItnSender, sign_itn
 from bbws.shared.integrations.payfast import (
     Payfast,
     PayfastUnreachable,
@@ -219,6 +220,33 @@ async def test_it_sends_until_it_is_answered_with_200(stand_in: StandIn, shop: S
 async def _answered(stand_in: StandIn, number: int) -> list[dict[str, Any]]:
     answered = [itn for itn in await stand_in.itns() if itn["status"]]
     return answered if len(answered) == number else []
+
+
+@pytest.mark.parametrize(("refused", "attempts"), [(99, 8), (2, 3)])
+async def test_it_tries_eight_times_and_never_again_after_a_200(shop: Shop, refused: int, attempts: int) -> None:
+    """A gateway that is out for longer must find the payment by itself, and one that took it hears no more of it."""
+    shop.answers = [500] * refused
+    itn = sign_itn({"m_payment_id": "1", "pf_payment_id": "2", "payment_status": "COMPLETE"}, None, Behaviour())
+    async with aiohttp.ClientSession() as session:
+        sender = ItnSender(session, retry_base_s=0.0001)
+        await sender.send(itn, shop.notify_url, Behaviour())
+        await eventually(lambda: not sender._running, what="nothing is under way")
+    assert [delivery.attempt for delivery in sender.deliveries] == list(range(1, attempts + 1))
+    assert shop.received == [itn.body] * attempts
+
+
+async def test_a_notice_follows_no_redirect(stand_in: StandIn, shop: Shop) -> None:
+    """PayFast posts to the address it was given; a gateway behind a redirect would never hear of a payment."""
+    app = web.Application()
+
+    async def redirect(_: web.Request) -> web.Response:
+        raise web.HTTPTemporaryRedirect(shop.notify_url)
+
+    app.router.add_post("/itn", redirect)
+    await stand_in.behave(sandbox_once=True)
+    async with TestServer(app) as server:
+        answer = await stand_in.pay(_form(shop, notify_url=str(server.make_url("/itn"))))
+    assert (answer["itnStatus"], shop.received) == (307, [])
 
 
 async def test_the_sandbox_sends_once(stand_in: StandIn, shop: Shop) -> None:
