@@ -4,6 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -350,3 +351,27 @@ async def test_a_handler_in_a_thread_that_outlasts_the_stop_loses_its_message(mo
             assert len(service._queue("q").receivable(now() + 0.1)) == 1
     finally:
         go_on.set()
+
+
+@virtual_clock
+async def test_a_stop_does_not_wait_for_a_handler_that_will_not_be_cancelled() -> None:
+    """Its message is given to others after five seconds: a deploy must not hang on one handler."""
+    service, begun, go_on = MemoryService(now), list[int](), asyncio.Event()
+    broker = BrokerOnMemory(service, graceful_timeout=0.1)
+
+    @broker.subscriber("q", visibility_timeout=600, **FAST)
+    async def handle(number: int) -> None:
+        begun.append(number)
+        while not go_on.is_set():
+            with suppress(asyncio.CancelledError):
+                await go_on.wait()
+
+    async with started(broker):
+        await broker.publish(1, "q")
+        await eventually(lambda: begun, what="it is in work")
+        try:
+            async with asyncio.timeout(10):
+                await broker.stop()
+            assert len(service._queue("q").receivable(now() + 0.1)) == 1
+        finally:
+            go_on.set()
