@@ -1,6 +1,7 @@
 """Work that outlives its request."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestServer
@@ -55,10 +56,12 @@ async def test_what_takes_too_long_is_cut_off(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(background, "FINISH_WITHIN_S", 0.01)
     work = Background()
     work.start(asyncio.sleep(3600))
+    complaints = list[dict[str, Any]]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     with capture_logs() as lines:
         await asyncio.wait_for(work.finish(), 5)
         await asyncio.sleep(0)
-    assert lines == [], "it is cut off, and has not failed"
+    assert (lines, complaints) == ([], []), "it is cut off, and has not failed"
 
 
 async def test_an_error_is_logged() -> None:

@@ -131,6 +131,11 @@ def page_of(order: Order, part: str = "", **query: str) -> str:
     return order_page(Settings(), order.tenant_id, order.id, part, **query)
 
 
+def altered(token: str) -> str:
+    """The token of a form with another last digit of its signature."""
+    return token[:-1] + ("0" if token[-1] != "0" else "1")
+
+
 def filled_in() -> dict[str, str]:
     """What a new customer enters."""
     return {

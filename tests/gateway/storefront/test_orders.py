@@ -16,7 +16,7 @@ from bbws.shared.contracts.tenancy.tenants import Registration
 from bbws.shared.ids import new_id
 from bbws.shared.settings import Settings
 from tests.gateway.storefront import support
-from tests.gateway.storefront.support import Shop, page_of
+from tests.gateway.storefront.support import Shop, altered, page_of
 from tests.support.builders import a_payment, invoice_issued, order_created
 from tests.support.emulator import Aws
 
@@ -228,7 +228,7 @@ async def test_forged_token_is_refused(shop: Shop) -> None:
     """Only forms that we made are taken."""
     form = await shop.form(await shop.a_product())
     form_id, _, signature = form["token"].partition(".")
-    for token in ("", "x", f"{form_id}.{'0' * 64}", f"{new_id()}.{signature}"):
+    for token in ("", "x", f"{form_id}.{'0' * 64}", f"{new_id()}.{signature}", altered(form["token"])):
         assert (await shop.post({**form, "token": token})).status == 403, token
 
 

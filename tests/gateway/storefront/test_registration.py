@@ -10,7 +10,7 @@ from bbws.gateway.api.tenancy.registrations import ANSWERED_AFTER_S
 from bbws.shared.contracts.tenancy.tenants import Registration
 from bbws.shared.ids import new_id
 from bbws.shared.settings import Settings
-from tests.gateway.storefront.support import Page, Shop
+from tests.gateway.storefront.support import Page, Shop, altered
 from tests.support.builders import registration_requested
 from tests.support.emulator import Aws
 from tests.support.links import link_in, mails_to, token_in
@@ -149,7 +149,7 @@ async def test_a_link_is_mailed_for_our_own_form_alone(shop: Shop) -> None:
     form = {**dict(page.hidden), "email": f"{new_id()}@protea.example"}
     for refused in (
         await _post(shop, f"{PAGE}/link", form, Origin="https://evil.example"),
-        await _post(shop, f"{PAGE}/link", {**form, "token": form["token"][:-1] + "x"}),
+        await _post(shop, f"{PAGE}/link", {**form, "token": altered(form["token"])}),
         await _post(shop, f"{PAGE}/link", {"email": form["email"]}),
     ):
         assert refused.status == 403
@@ -169,7 +169,7 @@ async def test_a_form_that_we_did_not_give_to_this_browser_sets_no_password(shop
     email, token = await _mailed(shop, aws)
     form = await _form(shop, token)
     foreign = await _post(shop, PAGE, form, Origin="https://evil.example")
-    forged = await _post(shop, PAGE, {**form, "token": form["token"][:-1] + "x"})
+    forged = await _post(shop, PAGE, {**form, "token": altered(form["token"])})
     shop.client.session.cookie_jar.clear()
     elsewhere = await _post(shop, PAGE, form)
     assert [page.status for page in (foreign, forged, elsewhere)] == [403, 403, 403]
