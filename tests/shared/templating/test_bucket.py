@@ -82,3 +82,24 @@ async def test_a_bucket_without_versions_is_refused(aws: Aws) -> None:
         await s3.put_object(Bucket=name, Key="page.html", Body=b"x")
         with pytest.raises(TemplateError, match="not versioned"):
             await S3Templates(s3, name, revalidate_s=0).load("page.html")
+
+
+class Suspended:
+    """S3 with versioning switched off again, as AWS answers it; no emulator does."""
+
+    async def get_object(self, **_: Any) -> dict[str, Any]:
+        return {"Body": self, "VersionId": "null", "ETag": '"e"'}
+
+    async def __aenter__(self) -> "Suspended":
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    async def read(self) -> bytes:
+        return b"x"
+
+
+async def test_a_bucket_whose_versions_were_switched_off_is_refused() -> None:
+    """Its newest text has the version "null", which the next upload replaces: no invoice may pin it."""
+    with pytest.raises(TemplateError, match="not versioned"):
+        await S3Templates(Suspended(), "templates", revalidate_s=0).load("page.html")
