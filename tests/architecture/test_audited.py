@@ -14,7 +14,7 @@ _UNAUDITED = {
     "PaymentNotices._postpone": "says when a stored notice is judged again",
     "AuditTrails._extend": "seals entries",
     "Users._commit": "writes what was made for it, the entry among it",
-    "Staff.apply_due": "takes what was wished, and told then, to bring the groups after",
+    "Staff._take_and_apply": "takes what was wished, and told then, to bring the groups after",
     "Staff._apply": "says that the groups are as wished",
     "TenantRecords._next": "how far a purge is; that it was ordered and done is told",
     "TenantRecords._write": "erases, of a purge that is told as a whole",

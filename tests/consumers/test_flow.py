@@ -16,7 +16,7 @@ from bbws.shared.contracts.envelope import Envelope
 from bbws.shared.contracts.pages import PageRequest
 from bbws.shared.contracts.sales.order_events import InvoiceIssued
 from bbws.shared.contracts.sales.orders import Order
-from bbws.shared.core.outbox import SHARDS
+from bbws.shared.core.due import SHARDS
 from bbws.shared.dynamo.keys import ORDERS, TENANTS
 from bbws.shared.sales.services.payments import Payments
 from bbws.shared.settings import Settings

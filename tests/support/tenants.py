@@ -5,7 +5,7 @@ from bbws.shared.contracts.events import EVENTS
 from bbws.shared.contracts.pages import PageRequest
 from bbws.shared.contracts.tenancy.tenant_events import TenantEvent
 from bbws.shared.core.audit_entries import AuditRepository
-from bbws.shared.core.outbox import SHARDS
+from bbws.shared.core.due import SHARDS
 from bbws.shared.dynamo.database import Database
 from bbws.shared.dynamo.keys import TENANTS
 

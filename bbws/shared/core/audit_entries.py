@@ -10,15 +10,15 @@ from datetime import datetime
 from bbws.shared.clock import iso
 from bbws.shared.contracts.audit import PURGED, AuditEntry, Seal, SealHead
 from bbws.shared.contracts.pages import Page, PageRequest
-from bbws.shared.core.due import INDEX, shard_of
+from bbws.shared.core.due import DONE, DueWork
 from bbws.shared.core.items import BrokenItem, item_of, model_of
 from bbws.shared.core.tenant_items import Purge, StoredItem, TenantItems, is_kept
 from bbws.shared.dynamo.codec import Item
 from bbws.shared.dynamo.database import Database, Key, Put, Update, Write
 from bbws.shared.dynamo.keys import TENANTS
 
-# Entries wait for the sealer in so many partitions of the due index; all of a tenant's wait in the same.
-SEAL_SHARDS = 4
+# Entries that are not in the hash chain yet; all of a tenant's wait in the same partition.
+_UNSEALED = DueWork(TENANTS, "SEAL")
 
 
 def _without_details(stored: StoredItem, _purge: Purge) -> Write | None:
@@ -53,8 +53,7 @@ class AuditRepository:
         self._database = database
 
     def new(self, entry: AuditEntry) -> Put:
-        due = {"dueKey": shard_of("SEAL", entry.tenant_id, SEAL_SHARDS), "dueAt": iso(entry.at)}
-        return Put(TENANTS, item_of(entry, _key(entry), **due))
+        return Put(TENANTS, item_of(entry, _key(entry), **_UNSEALED.at(entry.tenant_id, entry.at)))
 
     async def list_of_tenant(self, tenant_id: str, page: PageRequest) -> Page[AuditEntry]:
         """R-130, newest first."""
@@ -66,10 +65,9 @@ class AuditRepository:
         async for page in self._database.pages(**_ENTRIES.of(tenant_id)):
             yield [_stored(item) for item in page]
 
-    async def due(self, shard: int, now: datetime) -> AsyncIterator[list[StoredEntry]]:
-        """What waits for the sealer, oldest first; the index lags a moment behind the table."""
-        pages = self._database.pages(TENANTS, ("dueKey", f"SEAL#{shard}"), index=INDEX, up_to=("dueAt", iso(now)))
-        async for page in pages:
+    async def due(self, now: datetime) -> AsyncIterator[list[StoredEntry]]:
+        """What waits for the sealer, page by page."""
+        async for page in _UNSEALED.pages(self._database, now):
             yield [_stored(item) for item in page]
 
     async def find_head(self, tenant_id: str) -> SealHead | None:
@@ -97,7 +95,7 @@ class AuditRepository:
         return Update(
             TENANTS,
             _key(entry),
-            {"seal": seal.model_dump(mode="json"), "dueKey": None, "dueAt": None},
+            {"seal": seal.model_dump(mode="json"), **DONE},
             condition="#digest = :digest AND attribute_not_exists(#seal)",
             names={"#digest": "digest", "#seal": "seal"},
             values={":digest": entry.digest},

@@ -13,15 +13,13 @@ from typing import Any
 from bbws.shared.clock import Clock, iso
 from bbws.shared.contracts.envelope import MAX_EVENT_BYTES, Envelope
 from bbws.shared.contracts.events import EVENTS
-from bbws.shared.core.due import INDEX, shard_of
+from bbws.shared.core.due import DONE, DueWork, each
 from bbws.shared.dynamo.codec import Item
-from bbws.shared.dynamo.database import ConditionFailed, Database, Put, Update, Write
+from bbws.shared.dynamo.database import Database, Put, Update, Write
 from bbws.shared.errors import Rejected, Unavailable
 from bbws.shared.integrations.event_bus import EventBus
 from bbws.shared.logging import get_logger
 
-# Spreads the writes of busy moments over partitions, and the work over several processes.
-SHARDS = 4
 # A published row is kept this long to answer "was it sent?", then DynamoDB deletes it.
 KEPT_AFTER_PUBLISHING = timedelta(days=7)
 
@@ -35,6 +33,7 @@ class Outbox:
         self._clock = clock
         self._table = table
         self._grace = grace
+        self._unpublished = DueWork(table, "OUTBOX")
 
     async def commit(self, writes: Sequence[Write], events: Sequence[Envelope]) -> None:
         """Writes and events are stored, or neither is; then the events are published, now or by housekeeping.
@@ -52,23 +51,12 @@ class Outbox:
 
         Raises Unavailable at the first sign of an outage: the next rows would only wait for the same time-out.
         """
-        published = 0
-        for shard in range(SHARDS):
-            due = await self._database.partition(
-                self._table, ("dueKey", f"OUTBOX#{shard}"), index=INDEX, up_to=("dueAt", iso(self._clock()))
-            )
-            for row in due:
-                published += await self._take_and_publish(row)
-        return published
+        due = await self._unpublished.list_due(self._database, self._clock())
+        return await each(due, self._take_and_publish, name=lambda row: str(row["SK"]))
 
     async def _take_and_publish(self, row: Item) -> bool:
-        later = {"dueAt": iso(self._clock() + self._grace), "attempts": row["attempts"] + 1}
-        try:
-            await self._database.write(
-                Update(self._table, _key(row), later, condition="dueAt = :seen", values={":seen": row["dueAt"]})
-            )
-        except ConditionFailed:
-            return False
+        later, attempts = self._clock() + self._grace, row["attempts"] + 1
+        await self._database.write(self._unpublished.taken(_key(row), row["dueAt"], later, attempts=attempts))
         return await self._publish_or_leave(row)
 
     async def _publish_or_leave(self, row: Item) -> bool:
@@ -92,8 +80,7 @@ class Outbox:
     async def _mark(self, row: Item) -> None:
         now = self._clock()
         changes: dict[str, Any] = {
-            "dueKey": None,
-            "dueAt": None,
+            **DONE,
             "publishedAt": iso(now),
             "expiresAt": int((now + KEPT_AFTER_PUBLISHING).timestamp()),
         }
@@ -103,12 +90,11 @@ class Outbox:
         body = event.to_json()
         if len(body) > MAX_EVENT_BYTES:
             raise Rejected(f"{event.type} has {len(body)} bytes; EventBridge takes {MAX_EVENT_BYTES}")
-        shard = shard_of("OUTBOX", event.id, SHARDS)
+        due = self._unpublished.at(event.id, self._clock() + self._grace)
         return {
-            "PK": shard,
+            "PK": due["dueKey"],
             "SK": event.id,
-            "dueKey": shard,
-            "dueAt": iso(self._clock() + self._grace),
+            **due,
             "attempts": 0,
             "schema": event.schema_urn(),
             "envelope": body.decode(),

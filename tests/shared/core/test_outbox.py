@@ -12,7 +12,8 @@ import pytest_asyncio
 
 from bbws.shared.contracts.envelope import MAX_EVENT_BYTES
 from bbws.shared.contracts.sales.order_events import OrderCreated
-from bbws.shared.core.outbox import SHARDS, Outbox
+from bbws.shared.core.due import SHARDS
+from bbws.shared.core.outbox import Outbox
 from bbws.shared.dynamo.codec import Item
 from bbws.shared.dynamo.database import ConditionFailed, Database, Put
 from bbws.shared.dynamo.keys import ORDERS

@@ -1,13 +1,13 @@
 """Payment notices (PayFast's ITNs), in `orders`: beside the order that a signed one is about, else in a partition of
 their day, so that somebody who forges notices cannot fill an order's partition."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
 
 from bbws.shared.clock import iso
 from bbws.shared.contracts.sales.payment_notices import PaymentNotice
-from bbws.shared.core.due import list_due
+from bbws.shared.core.due import DONE, DueWork
 from bbws.shared.core.items import item_of, model_of
 from bbws.shared.core.tenant_items import OrderItems, Purge, StoredItem
 from bbws.shared.dynamo.codec import Item
@@ -15,8 +15,7 @@ from bbws.shared.dynamo.database import ConditionFailed, Database, Key, Put, Upd
 from bbws.shared.dynamo.keys import METADATA, ORDERS
 from bbws.shared.errors import NotYet
 
-# Spreads a burst of notices over partitions of the index.
-_DUE_SHARDS = 4
+_UNJUDGED = DueWork(ORDERS, "ITN")
 # A notice that nobody has judged yet is needed as it came; judging takes as long as PayFast is out of reach.
 _NEEDED_FOR_S = 60.0
 _UNDECIDED = "#state IN (:received, :unverified)"
@@ -48,7 +47,7 @@ class PaymentNoticeRepository:
 
     async def store(self, notice: PaymentNotice, due_at: datetime) -> PaymentNotice:
         """The notice is stored, to be judged; returns what was stored before where the very same body came again."""
-        item = item_of(notice, _key(notice), dueKey=_due_key(int(notice.sha256, 16) % _DUE_SHARDS), dueAt=iso(due_at))
+        item = item_of(notice, _key(notice), **_UNJUDGED.at(notice.sha256, due_at))
         try:
             await self._database.write(Put(ORDERS, item))
         except ConditionFailed:
@@ -64,8 +63,7 @@ class PaymentNoticeRepository:
 
     async def list_due(self, now: datetime) -> list[PaymentNotice]:
         """Those that are not decided and whose next check is due."""
-        due = await list_due(self._database, ORDERS, "ITN", _DUE_SHARDS, now)
-        return [model_of(PaymentNotice, item) for item in due]
+        return [model_of(PaymentNotice, item) for item in await _UNJUDGED.list_due(self._database, now)]
 
     async def reopen(self, notice: PaymentNotice, due_at: datetime) -> None:
         """A rejected notice is to be judged again, with the source it names now; raises AlreadyDecided elsewhere."""
@@ -73,8 +71,7 @@ class PaymentNoticeRepository:
             "state": "RECEIVED",
             "sourceAddress": notice.source_address,
             "reason": None,
-            "dueKey": _due_key(int(notice.sha256, 16) % _DUE_SHARDS),
-            "dueAt": iso(due_at),
+            **_UNJUDGED.at(notice.sha256, due_at),
         }
         await self._database.write(
             Update(
@@ -90,10 +87,10 @@ class PaymentNoticeRepository:
 
     def decided(self, notice: PaymentNotice) -> Update:
         """Keeps the judgement, once; raises AlreadyDecided where there is one."""
-        return self._judged(notice, {"dueKey": None, "dueAt": None})
+        return self._judged(notice, DONE)
 
     def postponed(self, notice: PaymentNotice, due_at: datetime) -> Update:
-        return self._judged(notice, {"dueAt": iso(due_at)})
+        return self._judged(notice, _UNJUDGED.at(notice.sha256, due_at))
 
     def guard(self, notice: PaymentNotice, statement: str) -> Put:
         """Holds what is said of a payment (`pf_payment_id` and status), so that it counts once."""
@@ -105,12 +102,12 @@ class PaymentNoticeRepository:
         }
         return Put(ORDERS, item, conflict=AlreadyConfirmed(statement))
 
-    def _judged(self, notice: PaymentNotice, extra: dict[str, Any]) -> Update:
+    def _judged(self, notice: PaymentNotice, due: Mapping[str, str | None]) -> Update:
         judged = notice.model_dump(mode="json", include=_JUDGEMENT, exclude_none=True)
         return Update(
             ORDERS,
             _key(notice),
-            judged | extra,
+            {**judged, **due},
             condition=_UNDECIDED,
             names={"#state": "state"},
             values=_UNDECIDED_VALUES,
@@ -119,10 +116,6 @@ class PaymentNoticeRepository:
 
 
 _JUDGEMENT = {"state", "reason", "flags", "payment_id", "decided_at", "checks"}
-
-
-def _due_key(shard: int) -> str:
-    return f"ITN#{shard}"
 
 
 def _key(notice: PaymentNotice) -> Key:

@@ -11,9 +11,9 @@ from bbws.shared.contracts.sales.orders import Order
 from bbws.shared.contracts.sales.payment_notices import PaymentNotice
 from bbws.shared.contracts.sales.payments import Payment
 from bbws.shared.core.audit import AuditEntries
+from bbws.shared.core.due import each
 from bbws.shared.core.outbox import Outbox
 from bbws.shared.dynamo.database import Database, Put
-from bbws.shared.errors import Unavailable
 from bbws.shared.integrations import payfast
 from bbws.shared.integrations.payfast import Itn, ItnUnreadable, Payfast, PayfastUnreachable
 from bbws.shared.integrations.payfast_sources import SourceCheck, SourceUndecided
@@ -109,21 +109,13 @@ class PaymentNotices:
             return await self._postpone(notice, str(error))
 
     async def judge_due(self) -> int:
-        """Judge what a crash or an unreachable PayFast left undecided; returns how many were decided.
+        """Judge what a crash or an unreachable PayFast left undecided; returns how many were decided."""
+        due = await self._notices.list_due(self._clock())
+        return await each(due, self._judge_again, name=lambda notice: notice.sha256)
 
-        One that cannot be judged for a reason of its own is logged and holds up no other.
-        """
-        decided = 0
-        for notice in await self._notices.list_due(self._clock()):
-            try:
-                judged = await self.judge(notice, payfast.parse_itn(notice.raw_body.encode("latin-1")))
-            except Unavailable:
-                raise
-            except Exception:
-                log.exception("payment notice cannot be judged", sha256=notice.sha256)
-            else:
-                decided += judged.state not in ("RECEIVED", "UNVERIFIED")
-        return decided
+    async def _judge_again(self, notice: PaymentNotice) -> bool:
+        judged = await self.judge(notice, payfast.parse_itn(notice.raw_body.encode("latin-1")))
+        return judged.state not in ("RECEIVED", "UNVERIFIED")
 
     def _signed_by_payfast(self, raw_body: bytes) -> Itn:
         """What the body says; refused where the body alone shows that PayFast did not send it."""

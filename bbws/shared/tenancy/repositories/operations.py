@@ -5,7 +5,7 @@ from datetime import datetime
 from bbws.shared.clock import iso
 from bbws.shared.contracts.operations import Operation, OperationStatus
 from bbws.shared.contracts.pages import Page, PageRequest
-from bbws.shared.core.due import list_due, shard_of
+from bbws.shared.core.due import DONE, DueWork
 from bbws.shared.core.items import at_version, item_of, model_of
 from bbws.shared.core.tenant_items import TenantItems, is_kept
 from bbws.shared.dynamo.codec import Item
@@ -15,8 +15,7 @@ from bbws.shared.dynamo.keys import METADATA, TENANTS
 # What was done and when, and where the export lies: nobody is named.
 _OPERATIONS = TenantItems(TENANTS, "OP", is_kept)
 KINDS = (_OPERATIONS,)
-_DUE = "OPERATION"
-DUE_SHARDS = 4
+_TO_DO = DueWork(TENANTS, "OPERATION")
 
 
 class OperationChanged(Exception):
@@ -50,8 +49,7 @@ class OperationRepository:
 
     async def list_due(self, now: datetime) -> list[Operation]:
         """Those that somebody should start, or that whoever started them has not finished in time."""
-        due = await list_due(self._database, TENANTS, _DUE, DUE_SHARDS, now)
-        return [model_of(Operation, item) for item in due]
+        return [model_of(Operation, item) for item in await _TO_DO.list_due(self._database, now)]
 
     def new(self, operation: Operation, due_at: datetime) -> list[Write]:
         """The operation, and what leads to it from its id alone."""
@@ -68,7 +66,7 @@ class OperationRepository:
         return Update(
             TENANTS,
             key,
-            {"dueKey": None, "dueAt": None, "error": None} | item,
+            {**DONE, "error": None} | item,
             **at_version(operation.version - 1),
             conflict=OperationChanged(operation.id),
         )
@@ -88,6 +86,5 @@ def _item(operation: Operation, due_at: datetime | None) -> Item:
         _OPERATIONS.key(operation.tenant_id, operation.id),
         GSI2PK=_of_status(operation.tenant_id, operation.status),
         GSI2SK=f"{iso(operation.date_created)}#{operation.id}",
-        dueKey=shard_of(_DUE, operation.id, DUE_SHARDS) if due_at else None,
-        dueAt=iso(due_at) if due_at else None,
+        **_TO_DO.at(operation.id, due_at),
     )

@@ -6,7 +6,7 @@ from bbws.shared.clock import iso
 from bbws.shared.contracts.base import normal_name
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.contracts.tenancy.tenants import Environment, Tenant, TenantStatus, normal_email
-from bbws.shared.core.due import list_due, shard_of
+from bbws.shared.core.due import DueWork
 from bbws.shared.core.items import at_version, item_of, model_of
 from bbws.shared.core.tenant_items import TenantItems, is_kept
 from bbws.shared.dynamo.codec import Item
@@ -17,9 +17,8 @@ from bbws.shared.errors import Conflict, FieldError, NotFound
 # The purge itself frees it of its names, with its guards and in one transaction.
 _TENANT = TenantItems(TENANTS, METADATA, is_kept)
 KINDS = (_TENANT,)
-# Deleted tenants wait for their purge in so many partitions of the due index.
-_DUE = "PURGE"
-PURGE_SHARDS = 4
+# Deleted tenants, until their purge is ordered.
+_TO_PURGE = DueWork(TENANTS, "PURGE")
 
 
 class TenantExists(Exception):
@@ -85,8 +84,7 @@ class TenantRepository:
 
     async def list_to_purge(self, now: datetime) -> list[Tenant]:
         """The deleted tenants whose days of grace are over, and whose purge nobody ordered yet."""
-        due = await list_due(self._database, TENANTS, _DUE, PURGE_SHARDS, now)
-        return [model_of(Tenant, item) for item in due]
+        return [model_of(Tenant, item) for item in await _TO_PURGE.list_due(self._database, now)]
 
     def new(self, tenant: Tenant) -> list[Write]:
         """The tenant and its guards; a taken e-mail or organisation raises Conflict naming the field, a
@@ -135,7 +133,7 @@ def _tenants(found: Page[Item]) -> Page[Tenant]:
 
 def _item(tenant: Tenant) -> Item:
     organization = tenant.organization_name and normal_name(tenant.organization_name)
-    waits_for_purge = tenant.purge_at and not tenant.purge_operation_id
+    purge_at = None if tenant.purge_operation_id else tenant.purge_at
     key = _TENANT.key(tenant.id)
     return item_of(
         tenant,
@@ -147,8 +145,7 @@ def _item(tenant: Tenant) -> Item:
         GSI2SK=f"{iso(tenant.date_last_updated)}#{tenant.id}",
         GSI3PK=f"ENV#{tenant.environment}",
         GSI3SK=f"{iso(tenant.date_created)}#{tenant.id}",
-        dueKey=shard_of(_DUE, tenant.id, PURGE_SHARDS) if waits_for_purge else None,
-        dueAt=iso(tenant.purge_at) if tenant.purge_at and waits_for_purge else None,
+        **_TO_PURGE.at(tenant.id, purge_at),
     )
 
 

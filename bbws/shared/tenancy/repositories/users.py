@@ -12,7 +12,7 @@ from bbws.shared.clock import iso
 from bbws.shared.contracts.audit import PLATFORM
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.contracts.tenancy.users import StaffMember, UserAssignment
-from bbws.shared.core.due import INDEX
+from bbws.shared.core.due import DONE, DueWork
 from bbws.shared.core.items import at_version, item_of, model_of
 from bbws.shared.core.tenant_items import TenantItems, is_deleted
 from bbws.shared.dynamo.codec import Item
@@ -23,7 +23,7 @@ _USERS = TenantItems(TENANTS, "USER", is_deleted)
 _INVITED = TenantItems(TENANTS, "INVITED", is_deleted)
 _OWNERS = TenantItems(TENANTS, "OWNERS", is_deleted)
 KINDS = (_USERS, _INVITED, _OWNERS)
-STAFF_DUE = "STAFF"
+_TO_APPLY = DueWork(TENANTS, "STAFF", shards=1)
 INVITATION_KEPT = timedelta(days=1)
 
 
@@ -132,13 +132,12 @@ class StaffRepository:
 
     async def list_due(self, now: datetime) -> list[tuple[StaffMember, str]]:
         """Those to apply again, each with the moment that it was due."""
-        partition = ("dueKey", STAFF_DUE)
-        due = await self._database.partition(TENANTS, partition, index=INDEX, up_to=("dueAt", iso(now)))
+        due = await _TO_APPLY.list_due(self._database, now)
         return [(model_of(StaffMember, item), item["dueAt"]) for item in due]
 
     def wished(self, member: StaffMember, before: StaffMember | None, due_at: datetime, *, again: bool) -> Put:
         """The whole record over the version before it, due to be applied; `again`: even once it was applied."""
-        due = {"dueKey": STAFF_DUE, "dueAt": iso(due_at), "again": True if again else None}
+        due = {**_TO_APPLY.at(member.user_id, due_at), "again": True if again else None}
         item: Item = item_of(member, _USERS.key(PLATFORM, member.user_id), **due)
         changed = UserChanged(member.user_id)
         if before is None:
@@ -147,17 +146,14 @@ class StaffRepository:
 
     def taken(self, member: StaffMember, seen: str, due_at: datetime) -> Update:
         """Due again later: until then whoever wrote this applies it alone."""
-        condition, values = "dueAt = :seen", {":seen": seen}
-        key, changed = _USERS.key(PLATFORM, member.user_id), UserChanged(member.user_id)
-        changes = {"dueAt": iso(due_at), "again": None}
-        return Update(TENANTS, key, changes, condition=condition, values=values, conflict=changed)
+        return _TO_APPLY.taken(_USERS.key(PLATFORM, member.user_id), seen, due_at, again=None)
 
     def applied(self, member: StaffMember, due_at: datetime) -> Update:
         """No longer due, unless something was wished since, somebody else took it, or it is to be done again."""
         return Update(
             TENANTS,
             _USERS.key(PLATFORM, member.user_id),
-            {"dueKey": None, "dueAt": None},
+            DONE,
             condition="#version = :version AND dueAt = :due AND attribute_not_exists(again)",
             names={"#version": "version"},
             values={":version": member.version, ":due": iso(due_at)},

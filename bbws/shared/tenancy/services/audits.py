@@ -3,16 +3,17 @@
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from bbws.shared.clock import Clock
 from bbws.shared.contracts.audit import PLATFORM, AuditEntry, SealHead
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.core.audit import AuditEntries
-from bbws.shared.core.audit_entries import SEAL_SHARDS, AuditRepository, HeadMoved, StoredEntry
+from bbws.shared.core.audit_entries import AuditRepository, HeadMoved, StoredEntry
+from bbws.shared.core.due import each
 from bbws.shared.core.items import BrokenItem
 from bbws.shared.dynamo.database import ConditionFailed, Database, Write
-from bbws.shared.errors import Unavailable
 from bbws.shared.logging import get_logger
 from bbws.shared.tenancy.repositories.tenants import TenantRepository
 from bbws.shared.tenancy.rules.audit_chain import Anchor, AuditReport, HeadSigner, Verification, extend
@@ -70,10 +71,14 @@ class AuditTrails:
         that would sign what somebody forged.
         """
         sealed = 0
-        for shard in range(SEAL_SHARDS):
-            async for page in self._trail.due(shard, self._clock()):
-                for tenant_id, entries in _by_trail(page):
-                    sealed += await self._seal_or_leave(tenant_id, entries)
+
+        async def seal(trail: tuple[str, Sequence[AuditEntry]]) -> bool:
+            nonlocal sealed
+            sealed += await self._seal(*trail)
+            return True
+
+        async for page in self._trail.due(self._clock()):
+            await each(_by_trail(page), seal, name=itemgetter(0))
         return sealed
 
     async def verify(
@@ -102,16 +107,6 @@ class AuditTrails:
             return await self._trail.find_head(tenant_id), False
         except BrokenItem:
             return None, True
-
-    async def _seal_or_leave(self, tenant_id: str, entries: Sequence[AuditEntry]) -> int:
-        """Returns how many were sealed. Whatever one trail suffers from keeps no other waiting."""
-        try:
-            return await self._seal(tenant_id, entries)
-        except Unavailable:
-            raise
-        except Exception:
-            log.exception("audit trail cannot be sealed", tenant_id=tenant_id)
-            return 0
 
     async def _seal(self, tenant_id: str, entries: Sequence[AuditEntry]) -> int:
         head, is_broken = await self._read_head(tenant_id)

@@ -4,7 +4,6 @@ A change is written first, due to be applied, and applied at once; what an outag
 `apply_due`. Tokens carry the groups, so that a role counts from the next token on.
 """
 
-from contextlib import suppress
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
@@ -13,6 +12,7 @@ from bbws.shared.contracts.audit import PLATFORM
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.contracts.tenancy.users import StaffMember, StaffRole
 from bbws.shared.core.audit import AuditEntries
+from bbws.shared.core.due import each
 from bbws.shared.dynamo.database import Database, Put
 from bbws.shared.dynamo.retries import once_settled
 from bbws.shared.errors import NotFound, Unavailable
@@ -68,14 +68,17 @@ class Staff:
 
     async def apply_due(self) -> int:
         """What was left is applied; returns how many records. Raises Unavailable at the first sign of an outage."""
-        applied = 0
-        for member, seen in await self._staff.list_due(self._clock()):
-            due_at = self._clock() + APPLIED_WITHIN
-            with suppress(UserChanged):
-                await self._database.write(self._staff.taken(member, seen, due_at))
-                await self._apply(member.user_id, due_at)
-                applied += 1
-        return applied
+        due = await self._staff.list_due(self._clock())
+        return await each(due, self._take_and_apply, name=lambda waiting: waiting[0].user_id)
+
+    async def _take_and_apply(self, due: tuple[StaffMember, str]) -> bool:
+        (member, seen), due_at = due, self._clock() + APPLIED_WITHIN
+        await self._database.write(self._staff.taken(member, seen, due_at))
+        try:
+            await self._apply(member.user_id, due_at)
+        except UserChanged:
+            return False
+        return True
 
     async def _change(self, user: DirectoryUser, role: StaffRole, actor: str, *, granted: bool) -> StaffMember:
         member, due_at = await once_settled(lambda: self._wish(user, role, actor, granted), UserChanged)

@@ -16,6 +16,7 @@ from bbws.shared.contracts.operations import Operation
 from bbws.shared.contracts.tenancy.tenant_events import TenantDeleted
 from bbws.shared.contracts.tenancy.tenants import Hold, Tenant
 from bbws.shared.core.audit import AuditEntries
+from bbws.shared.core.due import each
 from bbws.shared.core.outbox import Outbox
 from bbws.shared.core.tenant_items import Kind, Purge, StoredItem
 from bbws.shared.dynamo.database import ConditionFailed, Database, Write
@@ -87,30 +88,32 @@ class TenantRecords:
 
     async def order_due_purges(self) -> int:
         """Tenants that were deleted 30 days ago are to be purged; returns how many."""
-        ordered = 0
-        for tenant in await self._tenants.list_to_purge(self._clock()):
-            try:
-                await self.order_purge(tenant.id, version=tenant.version, actor=PURGER)
-            except PreconditionFailed:
-                # Restored at this moment, or ordered by another process.
-                continue
-            ordered += 1
-        return ordered
+        due = await self._tenants.list_to_purge(self._clock())
+        return await each(due, self._order_due, name=lambda tenant: tenant.id)
+
+    async def _order_due(self, tenant: Tenant) -> bool:
+        try:
+            await self.order_purge(tenant.id, version=tenant.version, actor=PURGER)
+        except PreconditionFailed:
+            # Restored at this moment, or ordered by another process.
+            return False
+        return True
 
     async def purge_due(self) -> int:
         """Every purge that waits is carried out, or tried; returns how many.
 
         Raises Unavailable at the first sign of an outage: the next ones would only wait for the same time-out.
         """
-        done = 0
-        for operation in await self._operations.list_due(self._clock()):
-            try:
-                taken = await self._next(operation, self._clock() + LEASE, status="RUNNING")
-            except OperationChanged:
-                continue
-            await self._try(taken)
-            done += 1
-        return done
+        due = await self._operations.list_due(self._clock())
+        return await each(due, self._take_and_try, name=lambda operation: operation.id)
+
+    async def _take_and_try(self, operation: Operation) -> bool:
+        try:
+            taken = await self._next(operation, self._clock() + LEASE, status="RUNNING")
+        except OperationChanged:
+            return False
+        await self._try(taken)
+        return True
 
     async def _try(self, operation: Operation) -> None:
         try:
