@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from bbws.provision import requests as aws
 from bbws.shared.aws_errors import cause, error_code
 from bbws.shared.integrations.aws import AwsClients
-from bbws.shared.integrations.cognito import MOST_PER_PAGE, UserPool, find_app_client, find_pool_id
+from bbws.shared.integrations.cognito import MAX_PER_PAGE, UserPool, find_app_client, find_pool_id
 from bbws.shared.logging import get_logger
 from bbws.shared.topology import Pool
 
@@ -82,7 +82,7 @@ async def _app_differences(client: Any, pool_id: str, pool: Pool) -> list[str]:
 
 async def _groups(client: Any, pool_id: str) -> set[str]:
     names: set[str] = set()
-    async for page in client.get_paginator("list_groups").paginate(UserPoolId=pool_id, Limit=MOST_PER_PAGE):
+    async for page in client.get_paginator("list_groups").paginate(UserPoolId=pool_id, Limit=MAX_PER_PAGE):
         names |= {group["GroupName"] for group in page["Groups"]}
     return names
 

@@ -64,7 +64,7 @@ class _Comparison:
     def _variants(self, path: str, before: Schema, now: Schema) -> Iterator[str]:
         old, new = before.get("anyOf", [before]), now.get("anyOf", [now])
         if len(old) != len(new) or not any(self._all_compatible(path, old, order) for order in permutations(new)):
-            yield f"{path or '/'}: type was {_told(old)}, is {_told(new)}"
+            yield f"{path or '/'}: type was {_named(old)}, is {_named(new)}"
 
     def _all_compatible(self, path: str, old: list[Schema], new: tuple[Schema, ...]) -> bool:
         return not any(found for a, b in zip(old, new, strict=True) for found in self.compare(path, a, b))
@@ -97,5 +97,5 @@ def _narrowed_limits(path: str, before: Schema, now: Schema) -> Iterator[str]:
             yield f"{path or '/'}: {keyword} was {old}, is {new}"
 
 
-def _told(variants: list[Schema]) -> str:
+def _named(variants: list[Schema]) -> str:
     return " or ".join(str(variant.get("type", variant.get("$ref", variant))) for variant in variants)

@@ -76,14 +76,14 @@ def test_a_published_contract_changes_compatibly_or_gets_a_new_version(name: str
     before = json.loads((SCHEMAS / f"{name}.json").read_text())
     now = schema_of(PUBLISHED[name])
     if broken := incompatibilities(before, now):
-        pytest.fail(_told(name, broken))
+        pytest.fail(_advice(name, broken))
     assert now == before, (
         f"{name} changed compatibly; record it with `python -m tests.contracts.published` and commit "
         f"{SCHEMAS.name}/{name}.json, so that the next change is compared with this one"
     )
 
 
-def _told(name: str, broken: list[str]) -> str:
+def _advice(name: str, broken: list[str]) -> str:
     advice = (
         "clients send the old form: make the field optional, or offer a new path"
         if PUBLISHED[name] in DRAFTS

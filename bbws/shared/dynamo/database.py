@@ -23,7 +23,7 @@ MAX_TRANSACTION_ITEMS = 100
 # Two transactions that touch the same item at once: one of them is cancelled and simply tried again.
 _CONFLICT_TRIES = 12
 _CONFLICT_BASE_S = 0.02
-_CONFLICT_MOST_S = 0.5
+_CONFLICT_MAX_S = 0.5
 
 Key = tuple[str, str]
 
@@ -119,7 +119,7 @@ class Database:
                 _raise_conflict(error, writes)
             else:
                 return
-            await asyncio.sleep(random.uniform(0, min(_CONFLICT_BASE_S * 2**attempt, _CONFLICT_MOST_S)))  # noqa: S311 - jitter, not a secret
+            await asyncio.sleep(random.uniform(0, min(_CONFLICT_BASE_S * 2**attempt, _CONFLICT_MAX_S)))  # noqa: S311 - jitter, not a secret
         raise Unavailable("dynamodb", "the same item is being changed by too many at once")
 
     async def page(

@@ -16,7 +16,7 @@ from bbws.shared.errors import FieldError, Invalid, NotFound, Unauthenticated, U
 
 DEPENDENCY: Final = "cognito-idp"
 # What Cognito gives at most in one answer.
-MOST_PER_PAGE = 60
+MAX_PER_PAGE = 60
 
 _NO_SUCH_USER = "UserNotFoundException"
 _REFUSED_PASSWORDS = frozenset(
@@ -102,7 +102,7 @@ class UserDirectory:
         groups: set[str] = set()
         more: dict[str, str] = {}
         while True:
-            answer = await self._call("admin_list_groups_for_user", Username=user_id, Limit=MOST_PER_PAGE, **more)
+            answer = await self._call("admin_list_groups_for_user", Username=user_id, Limit=MAX_PER_PAGE, **more)
             groups |= {group["GroupName"] for group in answer["Groups"]}
             if not answer.get("NextToken"):
                 return frozenset(groups)
@@ -173,7 +173,7 @@ async def find_user_pool(client: Any, name: str, client_name: str) -> UserPool |
 async def find_pool_id(client: Any, name: str) -> str | None:
     """Names are not unique in Cognito: the oldest pool counts."""
     pools: list[Mapping[str, Any]] = []
-    async for page in client.get_paginator("list_user_pools").paginate(MaxResults=MOST_PER_PAGE):
+    async for page in client.get_paginator("list_user_pools").paginate(MaxResults=MAX_PER_PAGE):
         pools += [pool for pool in page["UserPools"] if pool["Name"] == name]
     oldest = min(pools, key=lambda pool: (pool["CreationDate"], pool["Id"]), default=None)
     return str(oldest["Id"]) if oldest else None
@@ -181,7 +181,7 @@ async def find_pool_id(client: Any, name: str) -> str | None:
 
 async def find_app_client(client: Any, pool_id: str, client_name: str) -> str | None:
     paginator = client.get_paginator("list_user_pool_clients")
-    async for page in paginator.paginate(UserPoolId=pool_id, MaxResults=MOST_PER_PAGE):
+    async for page in paginator.paginate(UserPoolId=pool_id, MaxResults=MAX_PER_PAGE):
         for app in page["UserPoolClients"]:
             if app["ClientName"] == client_name:
                 return str(app["ClientId"])

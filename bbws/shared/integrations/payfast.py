@@ -36,7 +36,7 @@ CHECKOUT_ORDER = (
     *("subscription_type", "billing_date", "recurring_amount", "frequency", "cycles"),
     *("subscription_notify_email", "subscription_notify_webhook", "subscription_notify_buyer"),
 )
-_LONGEST = {
+_MAX_CHARS = {
     "m_payment_id": 100,
     "name_first": 100,
     "name_last": 100,
@@ -49,8 +49,8 @@ _PHP_TRIMMED = " \t\n\r\0\x0b"
 _SIGNATURE_SEPARATOR = b"&signature="
 _SIGNATURE = re.compile(rb"[0-9a-f]{32}")
 _AMOUNT = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,2})?")
-_MOST_FIELDS = 100
-_MOST_ANSWER_BYTES = 1024
+_MAX_FIELDS = 100
+_MAX_ANSWER_BYTES = 1024
 
 Verdict = Literal["VALID", "INVALID"]
 
@@ -165,8 +165,8 @@ def _fitted(name: str, value: str) -> str:
     trimmed = value.strip(_PHP_TRIMMED)
     if name in _CUT_AT:
         return trimmed[: _CUT_AT[name]].strip(_PHP_TRIMMED)
-    if len(trimmed) > _LONGEST.get(name, len(trimmed)):
-        raise ValueError(f"{name} has {len(trimmed)} characters; PayFast takes {_LONGEST[name]}")
+    if len(trimmed) > _MAX_CHARS.get(name, len(trimmed)):
+        raise ValueError(f"{name} has {len(trimmed)} characters; PayFast takes {_MAX_CHARS[name]}")
     return trimmed
 
 
@@ -254,7 +254,7 @@ def _form_fields(parameters: bytes) -> tuple[tuple[str, str], ...]:
             keep_blank_values=True,
             strict_parsing=True,
             errors="strict",
-            max_num_fields=_MOST_FIELDS,
+            max_num_fields=_MAX_FIELDS,
         )
     except ValueError as error:
         raise ItnUnreadable(f"the notification is not a form: {error}") from error
@@ -305,7 +305,7 @@ class Payfast:
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         url = self._host + VALIDATE_PATH
         async with session.post(url, data=parameters, headers=headers, allow_redirects=False) as answer:
-            body = await answer.content.read(_MOST_ANSWER_BYTES)
+            body = await answer.content.read(_MAX_ANSWER_BYTES)
             return answer.status, body.decode("utf-8", "replace").strip()
 
     def _open_session(self) -> aiohttp.ClientSession:

@@ -33,7 +33,7 @@ MAX_JWKS_BYTES = 64 * 1024
 MAX_TOKEN_CHARS = 8192
 # A token that was verified is not verified again for so long; its expiry is looked at each time.
 REMEMBERED_S = 300
-MOST_REMEMBERED = 4096
+MAX_REMEMBERED = 4096
 
 log = get_logger(__name__)
 
@@ -180,7 +180,7 @@ class TokenVerifier:
     def _remember(self, token: str, verified: tuple[Claims, float]) -> None:
         self._remembered[token] = verified
         self._remembered.move_to_end(token)
-        if len(self._remembered) > MOST_REMEMBERED:
+        if len(self._remembered) > MAX_REMEMBERED:
             self._remembered.popitem(last=False)
 
     async def _verified(self, token: str, now: float) -> Claims:

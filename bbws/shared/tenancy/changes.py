@@ -18,7 +18,7 @@ from bbws.shared.contracts.tenancy.tenants import Tenant
 from bbws.shared.core.audit import AuditEntries
 from bbws.shared.core.outbox import Outbox
 from bbws.shared.dynamo.database import Database, Write
-from bbws.shared.dynamo.retries import once_settled
+from bbws.shared.dynamo.retries import retry_lost_race
 from bbws.shared.errors import PreconditionFailed
 from bbws.shared.logging import bound_value, get_logger
 from bbws.shared.tenancy.repositories.tenants import TenantChanged, TenantRepository
@@ -47,7 +47,7 @@ class Prepared:
     events: Sequence[TenantEvent]
 
 
-# Says what is to be done with the tenant as it is at this moment; None: nothing, it is so already.
+# Says what is to be done with the tenant as it is at this moment; None where nothing is to change.
 Decide = Callable[[Tenant, datetime], Change | None]
 
 
@@ -79,7 +79,7 @@ class TenantChanges:
             log.info("tenant changed", tenant_id=tenant.id, action=action, status=prepared.tenant.status)
             return prepared.tenant
 
-        return await once_settled(attempt, TenantChanged)
+        return await retry_lost_race(attempt, TenantChanged)
 
     def prepared(self, tenant: Tenant, change: Change, *, actor: str, action: str) -> Prepared:
         """What makes `change` of the tenant as it was read; raises TenantChanged in its transaction where another
@@ -100,15 +100,15 @@ class TenantChanges:
 
 def event_of(kind: type[TenantEvent], tenant: Tenant, reason: str | None = None) -> TenantEvent:
     """The event that the tenant, as it is after its change, makes."""
-    return _told(kind, TenantData(tenant=tenant, reason=reason), tenant, tenant.date_last_updated)
+    return _event(kind, TenantData(tenant=tenant, reason=reason), tenant, tenant.date_last_updated)
 
 
 def link_requested(data: RegistrationData, tenant: Tenant, now: datetime) -> RegistrationRequested:
     """The event that makes `notify` mail a link."""
-    return _told(RegistrationRequested, data, tenant, now)
+    return _event(RegistrationRequested, data, tenant, now)
 
 
-def _told(kind: type[EventT], data: Contract, tenant: Tenant, time: datetime) -> EventT:
+def _event(kind: type[EventT], data: Contract, tenant: Tenant, time: datetime) -> EventT:
     return kind.of(
         data,
         tenant_id=tenant.id,

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from bbws.shared.dynamo.retries import once_settled
+from bbws.shared.dynamo.retries import retry_lost_race
 from bbws.shared.errors import Conflict, Unavailable
 
 
@@ -38,7 +38,7 @@ class Racer:
 
 async def test_a_race_that_is_lost_is_run_until_it_is_won() -> None:
     """Ten who change one tenant at a moment are a busy moment, and no error for any of them."""
-    assert await once_settled(Racer(*[Lost(), LostToo()] * 5), Lost, LostToo) == 11
+    assert await retry_lost_race(Racer(*[Lost(), LostToo()] * 5), Lost, LostToo) == 11
 
 
 async def test_a_race_that_nobody_can_win_is_told_as_unavailable() -> None:
@@ -46,7 +46,7 @@ async def test_a_race_that_nobody_can_win_is_told_as_unavailable() -> None:
     racer = Racer(*[Lost()] * 1000)
     async with asyncio.timeout(5):
         with pytest.raises(Unavailable, match="dynamodb"):
-            await once_settled(racer, Lost)
+            await retry_lost_race(racer, Lost)
     assert 10 < racer.runs < 1000
 
 
@@ -54,5 +54,5 @@ async def test_what_is_no_lost_race_leaves_at_once() -> None:
     """A refusal that is asked for twenty times over is a customer who waits for a second to hear it."""
     racer = Racer(Lost(), Conflict("the name is taken"))
     with pytest.raises(Conflict):
-        await once_settled(racer, Lost)
+        await retry_lost_race(racer, Lost)
     assert racer.runs == 2

@@ -162,7 +162,7 @@ async def test_remembered_token_still_expires(shared_identity: Identity) -> None
 
 async def test_memory_of_tokens_is_bounded(shared_identity: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everybody who ever called must not stay in memory."""
-    monkeypatch.setattr(tokens, "MOST_REMEMBERED", 3)
+    monkeypatch.setattr(tokens, "MAX_REMEMBERED", 3)
     async with shared_identity.verifier() as verifier:
         for _ in range(5):
             await verifier.verify(shared_identity.token())
@@ -178,7 +178,7 @@ async def test_oldest_token_is_forgotten_first(shared_identity: Identity, monkey
         verified.append(token)
         return decode(token, *arguments, **more)
 
-    monkeypatch.setattr(tokens, "MOST_REMEMBERED", 3)
+    monkeypatch.setattr(tokens, "MAX_REMEMBERED", 3)
     monkeypatch.setattr(jwt, "decode", noted)
     clock = MovedClock()
     one, two, three, four = (shared_identity.token() for _ in range(4))

@@ -11,7 +11,7 @@ UnitKind = Literal["DIVISION", "GROUP", "TEAM"]
 UnitName = Annotated[Line, Field(max_length=80)]
 
 # A whole hierarchy is read, checked and answered at once: 500 units are some 200 KB, below DynamoDB's 1 MB a query.
-MOST_UNITS = 500
+MAX_UNITS = 500
 
 
 class HierarchyUnitDraft(Contract):

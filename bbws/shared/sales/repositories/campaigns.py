@@ -18,7 +18,7 @@ class CampaignRepository:
         return model_of(Campaign, item) if item else None
 
     async def list_of_product(self, product_id: str, page: PageRequest) -> Page[Campaign]:
-        """AP-5, by first day."""
+        """AP-5 (R-079), by first day; no page asks for it yet."""
         found = await self._database.page(
             CAMPAIGNS, page, partition=("productId", product_id), index="CampaignProductIndex"
         )

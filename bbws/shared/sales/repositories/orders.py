@@ -69,7 +69,7 @@ class OrderRepository:
         return Page([model_of(Order, item) for item in found.items], found.next_cursor)
 
     async def list_by_status(self, status: str, page: PageRequest) -> Page[Order]:
-        """AP-3, oldest first."""
+        """AP-3 (R-077), oldest first; no page asks for it yet."""
         found = await self._database.page(ORDERS, page, partition=("status", status), index="OrderStatusIndex")
         return Page([model_of(Order, item) for item in found.items], found.next_cursor)
 

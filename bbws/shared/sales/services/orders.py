@@ -23,8 +23,8 @@ from bbws.shared.settings import Settings, secret
 from bbws.shared.tenancy.repositories.tenants import TenantRepository
 
 PAYFAST_MINIMUM = Money(payfast.MINIMUM_AMOUNT_CENTS)
-LONGEST_PAYFAST_EMAIL = 100
-LARGEST_ORDER = Money(10_000_000_00)
+MAX_PAYFAST_EMAIL_CHARS = 100
+MAX_ORDER = Money(10_000_000_00)
 
 log = get_logger(__name__)
 
@@ -82,7 +82,7 @@ class Orders:
             return_url=order_url(self._settings, order.tenant_id, order.id),
             cancel_url=order_url(self._settings, order.tenant_id, order.id, cancelled="1"),
             notify_url=f"{notify_base}{PAYFAST_ITN}",
-            email_address=order.customer_email if len(order.customer_email) <= LONGEST_PAYFAST_EMAIL else "",
+            email_address=order.customer_email if len(order.customer_email) <= MAX_PAYFAST_EMAIL_CHARS else "",
             m_payment_id=order.id,
             amount_cents=order.total_cents,
             item_name=f"{order.items[0].product_name}{more}",
@@ -156,8 +156,8 @@ class Orders:
 
 def _refuse_too_large(lines: Sequence[pricing.PricedLine]) -> None:
     amount = Money(sum(product.price_cents * quantity for product, quantity in lines))
-    if amount > LARGEST_ORDER:
-        raise Invalid(f"an order may come to {LARGEST_ORDER}", [FieldError("#/items", f"come to {amount}")])
+    if amount > MAX_ORDER:
+        raise Invalid(f"an order may come to {MAX_ORDER}", [FieldError("#/items", f"come to {amount}")])
 
 
 def _refuse_too_small(amount: Money) -> None:

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bbws.shared.clock import iso
-from bbws.shared.contracts.base import normal_name
 from bbws.shared.contracts.tenancy.registrations import MailedLink
 from bbws.shared.contracts.tenancy.tenants import normal_email
 from bbws.shared.core.items import item_of, model_of
@@ -40,10 +39,6 @@ class Claim:
 class RegistrationRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    async def organization_is_taken(self, name: str) -> bool:
-        key = (f"UNIQUE#ORG#{normal_name(name)}", METADATA)
-        return await self._database.find(TENANTS, key) is not None
 
     def asked(self, email: str, *, now: datetime, quiet_since: datetime) -> Update:
         """Raises AskedAlready in its transaction when the address has asked after `quiet_since`."""

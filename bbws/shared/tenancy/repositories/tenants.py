@@ -53,8 +53,12 @@ class TenantRepository:
 
     async def find_by_email(self, email: str) -> Tenant | None:
         """AP-1, through the guard item: unlike `EmailIndex` it never lags behind a registration."""
-        guard = await self._database.find(TENANTS, (f"UNIQUE#EMAIL#{normal_email(email)}", METADATA))
+        guard = await self._database.find(TENANTS, (_email_guard(email), METADATA))
         return await self.find(guard["tenantId"]) if guard else None
+
+    async def organization_is_taken(self, name: str) -> bool:
+        """Through the guard item, too."""
+        return await self._database.find(TENANTS, (_organization_guard(name), METADATA)) is not None
 
     async def list_by_email(self, email: str, page: PageRequest) -> Page[Tenant]:
         """AP-1, through `EmailIndex`, which holds addresses in lower case as the contracts make them."""
@@ -153,10 +157,18 @@ def _guards(tenant: Tenant) -> dict[str, str]:
     """The keys that keep what the tenant calls itself, each with its field; a purged tenant keeps nothing."""
     if tenant.purged_at:
         return {}
-    guards = {f"UNIQUE#EMAIL#{normal_email(tenant.email)}": "email"}
+    guards = {_email_guard(tenant.email): "email"}
     if tenant.organization_name:
-        guards[f"UNIQUE#ORG#{normal_name(tenant.organization_name)}"] = "organizationName"
+        guards[_organization_guard(tenant.organization_name)] = "organizationName"
     return guards
+
+
+def _email_guard(email: str) -> str:
+    return f"UNIQUE#EMAIL#{normal_email(email)}"
+
+
+def _organization_guard(name: str) -> str:
+    return f"UNIQUE#ORG#{normal_name(name)}"
 
 
 def _guard(tenant: Tenant, key: str, field: str) -> Put:

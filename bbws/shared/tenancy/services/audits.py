@@ -20,7 +20,7 @@ from bbws.shared.tenancy.rules.audit_chain import Anchor, AuditReport, HeadSigne
 
 # With the chain's head below the 100 writes that DynamoDB takes in a transaction, and below its 4 MB.
 SEALED_AT_ONCE = 90
-MOST_SEALED_BYTES = 3_000_000
+MAX_SEALED_BYTES = 3_000_000
 # Housekeeping seals every few seconds; what still waits after this was left out on purpose, or nobody seals.
 PATIENCE = timedelta(minutes=10)
 
@@ -146,7 +146,7 @@ def _batches(entries: Iterable[AuditEntry]) -> Iterator[list[AuditEntry]]:
     size = 0
     for entry in entries:
         weight = len(entry.model_dump_json())
-        if batch and (len(batch) == SEALED_AT_ONCE or size + weight > MOST_SEALED_BYTES):
+        if batch and (len(batch) == SEALED_AT_ONCE or size + weight > MAX_SEALED_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(entry)

@@ -25,7 +25,7 @@ from bbws.shared.contracts.tenancy.users import UserAssignment
 from bbws.shared.core.audit import AuditEntries
 from bbws.shared.core.outbox import Outbox
 from bbws.shared.dynamo.database import Database, Put, Write
-from bbws.shared.dynamo.retries import once_settled
+from bbws.shared.dynamo.retries import retry_lost_race
 from bbws.shared.errors import Conflict, FieldError, Invalid, Unavailable
 from bbws.shared.integrations.cognito import DEPENDENCY, DirectoryUser, UserDirectory
 from bbws.shared.logging import get_logger
@@ -108,7 +108,7 @@ class Confirmations:
                 await self._outbox.commit([claimed], [])
 
         try:
-            await once_settled(attempt, TenantChanged)
+            await retry_lost_race(attempt, TenantChanged)
         except LinkTaken:
             if await self._registrations.find_link(claim.link.token_hash) is None:
                 raise LinkDead from None
@@ -138,7 +138,7 @@ class Confirmations:
             return await self._advance(tenant, "REGISTERED", actor, [*used, *self._owner(tenant, user, now)])
 
         try:
-            return await once_settled(attempt, TenantChanged, OwnersChanged, UserAssigned)
+            return await retry_lost_race(attempt, TenantChanged, OwnersChanged, UserAssigned)
         except LinkTaken:
             raise LinkDead from None
 

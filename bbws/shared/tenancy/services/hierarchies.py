@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from bbws.shared.clock import Clock
 from bbws.shared.contracts.base import normal_name
 from bbws.shared.contracts.tenancy.hierarchies import (
-    MOST_UNITS,
+    MAX_UNITS,
     Hierarchy,
     HierarchyUnit,
     HierarchyUnitDraft,
@@ -15,7 +15,7 @@ from bbws.shared.contracts.tenancy.hierarchies import (
 from bbws.shared.contracts.tenancy.tenants import Tenant
 from bbws.shared.core.audit import AuditEntries
 from bbws.shared.dynamo.database import Database, Write
-from bbws.shared.dynamo.retries import once_settled
+from bbws.shared.dynamo.retries import retry_lost_race
 from bbws.shared.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bbws.shared.tenancy.repositories.hierarchies import (
     HierarchyChanged,
@@ -48,25 +48,25 @@ class Hierarchies:
         """A unit of this id, the same one again for the same id.
 
         Raises Invalid for a parent that is not there or is a team, Conflict for a name that a sibling has and for more
-        than `MOST_UNITS` units.
+        than `MAX_UNITS` units.
         """
-        return await once_settled(lambda: self._create(tenant_id, draft, actor, unit_id), HierarchyChanged)
+        return await retry_lost_race(lambda: self._create(tenant_id, draft, actor, unit_id), HierarchyChanged)
 
     async def rename(self, tenant_id: str, unit_id: str, name: str, *, version: int, actor: str) -> HierarchyUnit:
         """Raises PreconditionFailed unless `version` is the newest, Conflict for a name that a sibling has."""
-        return await once_settled(lambda: self._rename(tenant_id, unit_id, name, version, actor), HierarchyChanged)
+        return await retry_lost_race(lambda: self._rename(tenant_id, unit_id, name, version, actor), HierarchyChanged)
 
     async def remove(self, tenant_id: str, unit_id: str, *, version: int, actor: str) -> None:
         """Raises PreconditionFailed unless `version` is the newest, Conflict while something is in the unit."""
-        await once_settled(lambda: self._remove(tenant_id, unit_id, version, actor), HierarchyChanged)
+        await retry_lost_race(lambda: self._remove(tenant_id, unit_id, version, actor), HierarchyChanged)
 
     async def _create(self, tenant_id: str, draft: HierarchyUnitDraft, actor: str, unit_id: str) -> HierarchyUnit:
         tenant, standing = await self._as_it_stands(tenant_id)
         if repeated := _find(standing.units, unit_id):
             return repeated
         path = (*_path_of_parent(standing.units, draft.parent_id), unit_id)
-        if len(standing.units) >= MOST_UNITS:
-            raise Conflict(f"a hierarchy has at most {MOST_UNITS} divisions, groups and teams")
+        if len(standing.units) >= MAX_UNITS:
+            raise Conflict(f"a hierarchy has at most {MAX_UNITS} divisions, groups and teams")
         _refuse_taken(standing.units, draft.parent_id, draft.name)
         now = self._clock()
         unit = HierarchyUnit(

@@ -23,7 +23,7 @@ from bbws.shared.core.mailing import Content, Mail, Mailer
 from bbws.shared.core.mails import mail_of_event
 from bbws.shared.core.outbox import Outbox
 from bbws.shared.dynamo.database import Database, Write
-from bbws.shared.dynamo.retries import once_settled
+from bbws.shared.dynamo.retries import retry_lost_race
 from bbws.shared.errors import Conflict
 from bbws.shared.ids import derived_id, new_id
 from bbws.shared.integrations.mail import ascii_address
@@ -103,7 +103,7 @@ class Registrations:
             return tenant
 
         # Somebody else may take the e-mail or the organisation at this moment: then it is known.
-        return await once_settled(attempt, Conflict, TenantExists)
+        return await retry_lost_race(attempt, Conflict, TenantExists)
 
     async def _commit(self, tenant: Tenant, registration: Registration, *, is_new: bool) -> None:
         now = self._clock()
@@ -121,11 +121,11 @@ class Registrations:
     async def _belongs_to_another(self, organization: str | None, tenant: Tenant) -> bool:
         if organization is None or normal_name(organization) == normal_name(tenant.organization_name or ""):
             return False
-        return await self._registrations.organization_is_taken(organization)
+        return await self._tenants.organization_is_taken(organization)
 
     async def _new_tenant(self, registration: Registration, tenant_id: str) -> Tenant:
         name, now = registration.organization_name, self._clock()
-        is_taken = name is not None and await self._registrations.organization_is_taken(name)
+        is_taken = name is not None and await self._tenants.organization_is_taken(name)
         return Tenant(
             id=tenant_id,
             email=registration.email,

@@ -14,7 +14,7 @@ from bbws.shared.contracts.tenancy.users import StaffMember, StaffRole
 from bbws.shared.core.audit import AuditEntries
 from bbws.shared.core.due import each
 from bbws.shared.dynamo.database import Database, Put
-from bbws.shared.dynamo.retries import once_settled
+from bbws.shared.dynamo.retries import retry_lost_race
 from bbws.shared.errors import NotFound, Unavailable
 from bbws.shared.integrations.cognito import DirectoryUser, UserDirectory
 from bbws.shared.logging import get_logger
@@ -81,7 +81,7 @@ class Staff:
         return True
 
     async def _change(self, user: DirectoryUser, role: StaffRole, actor: str, *, granted: bool) -> StaffMember:
-        member, due_at = await once_settled(lambda: self._wish(user, role, actor, granted), UserChanged)
+        member, due_at = await retry_lost_race(lambda: self._wish(user, role, actor, granted), UserChanged)
         if due_at is not None:
             try:
                 await self._apply(member.user_id, due_at)
@@ -94,7 +94,7 @@ class Staff:
     async def _wish(
         self, user: DirectoryUser, role: StaffRole, actor: str, granted: bool
     ) -> tuple[StaffMember, datetime | None]:
-        """The record says it; with it, when it is due to be applied, None where it was so already."""
+        """The record says it; with it, when it is due to be applied, None where nothing changed."""
         before = await self._staff.find(user.user_id)
         roles = set(before.roles) if before else set()
         wished = roles | {role} if granted else roles - {role}

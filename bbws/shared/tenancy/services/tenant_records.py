@@ -33,7 +33,7 @@ PURGER = "tenant-purge"
 # Whoever carries out a purge and is silent for so long has crashed.
 LEASE = timedelta(minutes=5)
 RETRY_AFTER = timedelta(minutes=1)
-MOST_FAILURES = 5
+MAX_FAILURES = 5
 JSON_LINES = "application/jsonl"
 
 log = get_logger(__name__)
@@ -216,7 +216,7 @@ class TenantRecords:
     async def _failed(self, operation: Operation, error: Exception) -> None:
         told = error.detail if isinstance(error, BbwsError) else f"{type(error).__name__}; the log says more"
         failures = operation.failures + 1
-        if failures < MOST_FAILURES:
+        if failures < MAX_FAILURES:
             later = self._clock() + RETRY_AFTER
             await self._give_back(operation, later, status="PENDING", failures=failures, error=told)
         else:

@@ -1,7 +1,7 @@
 """Who the customers are, and what keeps one of them from being simply active.
 
-Three holds, each placed and lifted by itself: parked, suspended, deleted. What is so already stays so, and nothing is
-written or published.
+Three holds, each placed and lifted by itself: parked, suspended, deleted. Placing one that stands, or lifting one that
+does not, changes nothing: nothing is written or published.
 """
 
 from datetime import datetime, timedelta

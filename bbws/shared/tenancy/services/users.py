@@ -14,7 +14,7 @@ from bbws.shared.contracts.tenancy.users import TenantRole, UserAssignment, User
 from bbws.shared.core.audit import AuditEntries
 from bbws.shared.core.outbox import Outbox
 from bbws.shared.dynamo.database import Database, Put, Write
-from bbws.shared.dynamo.retries import once_settled
+from bbws.shared.dynamo.retries import retry_lost_race
 from bbws.shared.errors import Conflict, NotFound, PreconditionFailed
 from bbws.shared.integrations.cognito import DirectoryUser, UserDirectory
 from bbws.shared.tenancy.changes import Change, TenantChanges, link_requested
@@ -74,7 +74,7 @@ class Users:
         """
         await self._tenants.get_open(tenant_id)
         user = await self._directory.find_by_email(draft.email) or await self._directory.create(draft.email)
-        return await once_settled(
+        return await retry_lost_race(
             lambda: self._assign(tenant_id, user, draft.role, actor), UserAssigned, OwnersChanged, TenantChanged
         )
 
@@ -82,13 +82,13 @@ class Users:
         self, tenant_id: str, user_id: str, role: TenantRole, *, version: int, actor: str
     ) -> UserAssignment:
         """Raises PreconditionFailed unless `version` is the newest, Conflict where no owner would be left."""
-        return await once_settled(
+        return await retry_lost_race(
             lambda: self._change_role(tenant_id, user_id, role, version, actor), UserChanged, OwnersChanged
         )
 
     async def remove(self, tenant_id: str, user_id: str, *, version: int, actor: str) -> None:
         """Raises PreconditionFailed unless `version` is the newest, Conflict where no owner would be left."""
-        await once_settled(lambda: self._remove(tenant_id, user_id, version, actor), UserChanged, OwnersChanged)
+        await retry_lost_race(lambda: self._remove(tenant_id, user_id, version, actor), UserChanged, OwnersChanged)
 
     async def _assign(
         self, tenant_id: str, user: DirectoryUser, role: TenantRole, actor: str

@@ -17,7 +17,7 @@ PLACE = f"TENANT#{ORDER.tenant_id}#ORDER#{ORDER.id}"
 MINUTE = timedelta(minutes=1)
 
 
-def _told(*beside: Item) -> list[tuple[str, str]]:
+def _story(*beside: Item) -> list[tuple[str, str]]:
     placed, *entries = timeline(ORDER, beside)
     assert placed.kind == "ORDER_PLACED"
     return [(entry.kind, entry.text) for entry in entries]
@@ -39,15 +39,15 @@ def _notice(**fields: Any) -> Item:
 def test_a_mail_is_told_once_it_is_sent() -> None:
     """Somebody who waits for a mail that only was claimed would look for it in vain."""
     claimed = {"PK": PLACE, "SK": "EMAIL#order_confirmation_customer", "state": "SENDING", "leaseUntil": iso(PAID_AT)}
-    assert _told(claimed) == []
-    assert _told(_mail("order_confirmation_customer")) == [
+    assert _story(claimed) == []
+    assert _story(_mail("order_confirmation_customer")) == [
         ("MAIL_SENT", "Order confirmation sent to the customer (someone@bbws.example)")
     ]
 
 
 def test_who_on_the_team_gets_mail_is_not_told() -> None:
     """The customer reads this page; the addresses of colleagues are none of theirs."""
-    assert _told(_mail("payment_confirmation_internal")) == [
+    assert _story(_mail("payment_confirmation_internal")) == [
         ("MAIL_SENT", "Payment confirmation with invoice sent to the team")
     ]
 
@@ -56,7 +56,7 @@ def test_who_on_the_team_gets_mail_is_not_told() -> None:
 def test_an_invoice_is_issued_once_it_is(status: str, kinds: int) -> None:
     """Between number and PDF lie minutes when S3 is out: a link that is offered then leads nowhere."""
     invoice = an_invoice(ORDER, status=status, date_last_updated=PAID_AT + MINUTE)
-    told = [kind for kind, _ in _told(item_of(invoice, (PLACE, f"INVOICE#{invoice.number}")))]
+    told = [kind for kind, _ in _story(item_of(invoice, (PLACE, f"INVOICE#{invoice.number}")))]
     assert told == ["INVOICE_NUMBERED", "INVOICE_ISSUED"][:kinds]
 
 
@@ -74,13 +74,13 @@ def test_an_invoice_is_issued_once_it_is(status: str, kinds: int) -> None:
 )  # fmt: skip
 def test_a_notice_is_told_as_it_was_judged(judgement: dict[str, str], told: list[tuple[str, str]]) -> None:
     """What is not judged yet did not happen yet, and what was said twice happened once."""
-    assert _told(_notice(decided_at=PAID_AT, **judgement)) == told
+    assert _story(_notice(decided_at=PAID_AT, **judgement)) == told
 
 
 def test_a_reopened_notice_is_not_told_until_it_is_judged_again() -> None:
     """Its old moment is still stored; what the moment decided no longer holds."""
-    assert _told(_notice(state="RECEIVED", decided_at=PAID_AT)) == []
-    assert _told(_notice(state="VERIFIED")) == []
+    assert _story(_notice(state="RECEIVED", decided_at=PAID_AT)) == []
+    assert _story(_notice(state="VERIFIED")) == []
 
 
 def test_what_happened_first_stands_first_however_it_is_stored() -> None:
@@ -92,4 +92,4 @@ def test_what_happened_first_stands_first_however_it_is_stored() -> None:
         item_of(payment, (PLACE, f"PAYMENT#{payment.id}")),
     ]
     wanted = ["MAIL_SENT", "INVOICE_NUMBERED", "ORDER_PAID"]
-    assert [kind for kind, _ in _told(*beside)] == [kind for kind, _ in _told(*reversed(beside))] == wanted
+    assert [kind for kind, _ in _story(*beside)] == [kind for kind, _ in _story(*reversed(beside))] == wanted

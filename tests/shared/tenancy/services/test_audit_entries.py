@@ -38,7 +38,7 @@ async def _entries(market: Market, trail: str, subject: str) -> list[AuditEntry]
         page = PageRequest(100, listed.next_cursor)
 
 
-def _told(entry: AuditEntry) -> AuditDetails:
+def _details(entry: AuditEntry) -> AuditDetails:
     assert entry.details is not None
     return entry.details
 
@@ -56,12 +56,12 @@ async def test_products_tell_what_changed_and_by_whom(shared_market: Market) -> 
     ]  # fmt: skip
     assert [entry.actor for entry in (created, updated, retired)] == [OPERATOR, "user:thabo", OPERATOR]
     assert {entry.correlation_id for entry in (created, updated, retired)} == {FLOW}
-    assert {_told(entry).source for entry in (created, updated, retired)} == {SOURCE}
-    assert (_told(created).before, _told(created).after["priceCents"]) == ({}, 249_00)
+    assert {_details(entry).source for entry in (created, updated, retired)} == {SOURCE}
+    assert (_details(created).before, _details(created).after["priceCents"]) == ({}, 249_00)
     changed = {"priceCents": 249_00, "version": 1, "lastUpdatedBy": OPERATOR}
-    assert _told(updated).before == changed | {"dateLastUpdated": iso(product.date_last_updated)}
-    assert _told(updated).after["priceCents"] == 1_00
-    assert (_told(retired).before["active"], _told(retired).after["active"]) == (True, False)
+    assert _details(updated).before == changed | {"dateLastUpdated": iso(product.date_last_updated)}
+    assert _details(updated).after["priceCents"] == 1_00
+    assert (_details(retired).before["active"], _details(retired).after["active"]) == (True, False)
 
 
 async def test_what_changes_nothing_leaves_no_entry(shared_market: Market) -> None:
@@ -87,7 +87,7 @@ async def test_campaigns_are_told_once(shared_market: Market) -> None:
         await campaigns.create(draft, actor="user:other", campaign_id=new_id())
     (entry,) = await _entries(shared_market, PLATFORM, f"campaigns/{draft.code}")
     assert (entry.action, entry.actor) == ("CAMPAIGN_CREATED", "user:thabo")
-    assert _told(entry).after["discountPercentage"] == "10"
+    assert _details(entry).after["discountPercentage"] == "10"
 
 
 async def test_orders_tell_their_way_from_placed_to_paid(shared_market: Market) -> None:
@@ -102,12 +102,12 @@ async def test_orders_tell_their_way_from_placed_to_paid(shared_market: Market) 
         with acting("order-record"), bound(correlation_id=event.correlationid):
             await shared_market.services.payments.record(event)
     placed, moved = await _entries(shared_market, order.tenant_id, f"orders/{order.id}")
-    assert (placed.action, placed.actor, _told(placed).source) == ("ORDER_PLACED", CUSTOMER, SOURCE)
-    assert _told(placed).after["totalCents"] == order.total_cents
-    assert (moved.action, moved.actor, _told(moved).source) == ("ORDER_PAID", "order-record", "order-record")
+    assert (placed.action, placed.actor, _details(placed).source) == ("ORDER_PLACED", CUSTOMER, SOURCE)
+    assert _details(placed).after["totalCents"] == order.total_cents
+    assert (moved.action, moved.actor, _details(moved).source) == ("ORDER_PAID", "order-record", "order-record")
     assert moved.correlation_id == order.id
-    assert (_told(moved).before["status"], _told(moved).after["status"]) == ("PENDING_PAYMENT", "PAID")
-    assert "items" not in _told(moved).after, "what did not change is not told again"
+    assert (_details(moved).before["status"], _details(moved).after["status"]) == ("PENDING_PAYMENT", "PAID")
+    assert "items" not in _details(moved).after, "what did not change is not told again"
 
 
 async def test_an_order_that_is_paid_again_says_so(shared_market: Market) -> None:
@@ -120,7 +120,7 @@ async def test_an_order_that_is_paid_again_says_so(shared_market: Market) -> Non
     assert (again.action, again.subject) == (
         "ORDER_PAID_AGAIN", f"orders/{order.id}/payments/{second.data.payment.id}",
     )  # fmt: skip
-    assert _told(again).after["amountCents"] == order.total_cents
+    assert _details(again).after["amountCents"] == order.total_cents
 
 
 async def test_a_confirmed_payment_is_told_and_a_refused_notice_is_not(till: Till) -> None:
@@ -134,9 +134,9 @@ async def test_a_confirmed_payment_is_told_and_a_refused_notice_is_not(till: Til
         await till.receive(till.payfast.rewritten(raw_body, new_field="1"))
     placed, confirmed = await _entries(till, order.tenant_id, f"orders/{order.id}")
     assert (placed.action, confirmed.action, confirmed.actor) == ("ORDER_PLACED", "PAYMENT_CONFIRMED", "payfast-itn")
-    assert (_told(confirmed).source, confirmed.correlation_id) == (PAYFAST, order.id)
-    assert _told(confirmed).after["amountCents"] == order.total_cents
-    assert confirmed.subject == f"orders/{order.id}/payments/{_told(confirmed).after['id']}"
+    assert (_details(confirmed).source, confirmed.correlation_id) == (PAYFAST, order.id)
+    assert _details(confirmed).after["amountCents"] == order.total_cents
+    assert confirmed.subject == f"orders/{order.id}/payments/{_details(confirmed).after['id']}"
 
 
 async def test_invoices_tell_their_number_and_their_issue(shared_market: Market) -> None:
@@ -149,9 +149,9 @@ async def test_invoices_tell_their_number_and_their_issue(shared_market: Market)
     assert [entry.action for entry in (numbered, issued)] == ["INVOICE_NUMBERED", "INVOICE_ISSUED"]
     assert {entry.subject for entry in (numbered, issued)} == {f"orders/{order.id}/invoices/{invoice.number}"}
     assert {entry.correlation_id for entry in (numbered, issued)} == {event.correlationid}
-    assert _told(numbered).after["totalCents"] == order.total_cents
-    assert not {"order", "payment", "seller"} & _told(numbered).after.keys()
-    assert (_told(issued).before["status"], _told(issued).after["status"]) == ("NUMBERED", "ISSUED")
+    assert _details(numbered).after["totalCents"] == order.total_cents
+    assert not {"order", "payment", "seller"} & _details(numbered).after.keys()
+    assert (_details(issued).before["status"], _details(issued).after["status"]) == ("NUMBERED", "ISSUED")
 
 
 async def test_an_entry_fails_with_its_change(market: Market) -> None:

@@ -100,7 +100,7 @@ async def test_entries_with_much_in_them_are_sealed_in_smaller_batches(
     trails: Trails, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DynamoDB takes 4 MB at once: a transaction that is too large is refused each time, and the trail never sealed."""
-    monkeypatch.setattr(audits, "MOST_SEALED_BYTES", 5_000)
+    monkeypatch.setattr(audits, "MAX_SEALED_BYTES", 5_000)
     large = AuditDetails(salt=new_id(), source="203.0.113.9", after={"features": "x" * 1_500})
     trail = await trails.write(9, details=large)
     before = await trails.aws.calls("dynamodb", "TransactWriteItems")
@@ -113,7 +113,7 @@ async def test_one_entry_larger_than_a_batch_is_sealed_by_itself(
     trails: Trails, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An empty batch before it would be a chain without a last link, and the trail would stop there."""
-    monkeypatch.setattr(audits, "MOST_SEALED_BYTES", 100)
+    monkeypatch.setattr(audits, "MAX_SEALED_BYTES", 100)
     trail = await trails.write(2)
     assert await trails.seal() == 2
     assert await trails.findings(trail) == []

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bbws.shared.contracts.tenancy.hierarchies import (
-    MOST_UNITS,
+    MAX_UNITS,
     HierarchyBranch,
     HierarchyUnit,
     HierarchyUnitDraft,
@@ -214,10 +214,10 @@ async def test_what_another_makes_at_this_moment_is_looked_at_again(shared_marke
 async def test_the_largest_hierarchy_is_read_whole_and_grows_no_further(shared_market: Market) -> None:
     """A tree is one answer: 500 units with the longest names stay below what one query of DynamoDB gives."""
     tenant = await shared_market.tenant()
-    units = [_unit(tenant, f"{number:03} " + "ö" * 76) for number in range(MOST_UNITS - 1)]
+    units = [_unit(tenant, f"{number:03} " + "ö" * 76) for number in range(MAX_UNITS - 1)]
     await _store(shared_market, units)
     last = await _made(shared_market, tenant, "The last")
-    assert len(await _tree(shared_market, tenant)) == MOST_UNITS
+    assert len(await _tree(shared_market, tenant)) == MAX_UNITS
     with pytest.raises(Conflict, match="at most 500"):
         await _made(shared_market, tenant, "One too many")
     await shared_market.services.hierarchies.remove(tenant.id, last.id, version=1, actor=ACTOR)

@@ -27,7 +27,7 @@ from bbws.shared.sales.repositories.payment_notices import PaymentNoticeReposito
 from bbws.shared.settings import Settings
 from bbws.shared.tenancy.repositories.operations import OperationRepository
 from bbws.shared.tenancy.repositories.tenants import TenantRepository
-from bbws.shared.tenancy.services.tenant_records import LEASE, MOST_FAILURES, RETRY_AFTER
+from bbws.shared.tenancy.services.tenant_records import LEASE, MAX_FAILURES, RETRY_AFTER
 from bbws.shared.tenancy.services.tenants import GRACE
 from tests.support.builders import an_invoice
 from tests.support.emulator import Aws
@@ -299,14 +299,14 @@ async def test_purge_that_fails_again_and_again_stops_and_can_be_begun_anew(arch
     tenant, order = await archive.customer()
     operation = await archive.order_purge(tenant)
     await archive.aws.inject("s3", status=400, code="InvalidRequest")
-    for _ in range(MOST_FAILURES):
+    for _ in range(MAX_FAILURES):
         assert await archive.services.tenant_records.purge_due() == 1
         archive.clock.advance(RETRY_AFTER.total_seconds() + 1)
     assert await archive.services.tenant_records.purge_due() == 0
     failed = await archive.services.operations.get(operation.id)
     assert (failed.status, failed.failures, failed.error) == (
         "FAILED",
-        MOST_FAILURES,
+        MAX_FAILURES,
         "InvalidRequest; the log says more",
     )
     assert len(_personal(await archive.stored(tenant, order))) > 5
@@ -451,7 +451,7 @@ async def test_purge_that_failed_is_begun_anew_once(archive: Archive) -> None:
     """Two administrators press the button again: one operation, ordered once more, and no error for the second."""
     tenant, _ = await archive.customer()
     operation = await archive.order_purge(tenant)
-    failed = operation.changed(by="test", at=archive.clock(), status="FAILED", failures=MOST_FAILURES)
+    failed = operation.changed(by="test", at=archive.clock(), status="FAILED", failures=MAX_FAILURES)
     await archive.database.write(OperationRepository(archive.database).changed(failed, None))
     with meanwhile(lambda: archive.order_purge(tenant)):
         begun = await archive.order_purge(tenant)
