@@ -70,6 +70,7 @@ async def test_a_revoked_role_leaves_its_group_and_stays_on_record(services: Ser
     assert (await trail_of(Market(aws, services), PLATFORM))[-1].action == "STAFF_ROLE_REVOKED"
 
 
+@pytest.mark.own_account
 async def test_a_group_that_is_no_role_of_ours_stays(services: Services) -> None:
     """Other programs may use the pool: taking a role away must not take their groups with it."""
     email = f"{new_id()}@bbws.example"
