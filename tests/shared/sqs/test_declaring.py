@@ -1,9 +1,10 @@
 """What `declare=True` makes. On AWS over HTTP only."""
 
 import json
+from typing import Any
 
 from bbws.shared.sqs import SNSTopic, SQSQueue, TopicLink
-from bbws.shared.sqs.declare import queue_policy
+from bbws.shared.sqs.declare import declare, queue_policy
 from tests.shared.sqs.worlds import broker_on, sqs_of, started
 from tests.support.emulator import Aws
 
@@ -62,6 +63,44 @@ async def test_changed_settings_reach_a_queue_that_exists(aws: Aws) -> None:
         url = (await sqs.get_queue_url(QueueName="changing"))["QueueUrl"]
         attributes = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]))["Attributes"]
     assert attributes["VisibilityTimeout"] == "20"
+
+
+async def test_a_queue_without_topics_keeps_its_policy(aws: Aws) -> None:
+    """Whoever let others send to it by hand must not find them locked out after a start."""
+    policy = queue_policy("arn:aws:sqs:af-south-1:1:own", ["arn:aws:sns:af-south-1:1:by-hand"])
+    async with sqs_of(aws) as sqs:
+        url = (await sqs.create_queue(QueueName="own", Attributes={"Policy": policy}))["QueueUrl"]
+        broker = broker_on(aws)
+        broker.publisher(SQSQueue("own", visibility_timeout=5))
+        async with started(broker):
+            answer = await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+    assert json.loads(answer["Attributes"]["Policy"]) == json.loads(policy)
+    assert answer["Attributes"]["VisibilityTimeout"] == "5"
+
+
+async def test_that_a_queue_is_fifo_is_not_set_again() -> None:
+    """SQS refuses to change it, even to what it is; emulators do not."""
+    changed: list[dict[str, str]] = []
+
+    class Exists:
+        """A queue of every name."""
+
+        @property
+        def sqs(self) -> "Exists":
+            return self
+
+        async def queue_url(self, name: str, account: str | None) -> str:
+            return f"https://sqs.example/{name}"
+
+        async def set_queue_attributes(self, *, QueueUrl: str, Attributes: dict[str, str]) -> None:  # noqa: N803
+            changed.append(Attributes)
+
+        async def queue_attributes(self, queue_url: str) -> dict[str, str]:
+            return {"QueueArn": "arn"}
+
+    client: Any = Exists()
+    await declare(client, [(SQSQueue("lane", fifo=True, visibility_timeout=5), "")], by_default=True)
+    assert changed == [{"VisibilityTimeout": "5", "ContentBasedDeduplication": "false"}]
 
 
 async def test_nothing_is_made_unless_asked(aws: Aws) -> None:

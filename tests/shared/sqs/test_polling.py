@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 from faststream.exceptions import IncorrectState
 
-from bbws.shared.sqs import PauseSubscriber, SQSQueue
+from bbws.shared.sqs import PauseSubscriber, SQSQueue, SQSSubscriber
 from bbws.shared.sqs.client import Failure
 from bbws.shared.sqs.memory import MemoryService
 from tests.shared.sqs.virtual_clock import now, virtual_clock
@@ -178,6 +178,25 @@ async def test_a_queue_of_another_account_is_looked_up_there() -> None:
             await broker.publish("x", "arn:aws:sqs:af-south-1:123456789012:theirs")
         await broker.publish("x", "ours")
     assert asked == [("theirs", "123456789012"), ("ours", None)]
+
+
+@virtual_clock
+async def test_a_broker_whose_loop_has_ended_is_not_well() -> None:
+    """Its queue answers and nothing is received: a health check that says yes keeps the process alive for nothing."""
+    broker = BrokerOnMemory(Polled())
+
+    @broker.subscriber("q", wait_time=0)
+    async def handle(number: int) -> None: ...
+
+    async with started(broker):
+        await asyncio.sleep(1)
+        assert await broker.ping()
+        [subscriber] = broker.subscribers
+        assert isinstance(subscriber, SQSSubscriber)
+        assert subscriber._polling is not None
+        subscriber._poller.stop()
+        await subscriber._polling
+        assert not await broker.ping()
 
 
 @virtual_clock
