@@ -12,7 +12,10 @@ from pydantic import BaseModel
 
 from bbws.shared.sqs import Backoff, SQSBatchMessage, SQSBroker, SQSQueue, TestSQSBroker
 from bbws.shared.sqs.annotations import SQSBatchMessage as Batch
+from bbws.shared.sqs.inbox import Settled
+from bbws.shared.sqs.message import ReceivedMessage
 from bbws.shared.sqs.prometheus import SQSPrometheusMiddleware
+from bbws.shared.sqs.subscriber.groups import split
 from tests.shared.sqs.worlds import World, broker_on, counts, started
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually
@@ -119,6 +122,22 @@ async def test_a_batch_that_cannot_be_read_ends_in_the_dead_letters(world: World
         [letter] = await world.messages("orders-dlq")
     assert letter.body == b"{no json"
     assert sorted(seen) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("is_ordered", "batches"),
+    [(True, [["a1"], ["b1", "b2"], ["a2!"], ["a3", "a4"]]), (False, [["a1", "b1", "b2", "a3", "a4"], ["a2!"]])],
+)
+def test_what_stands_behind_a_failed_message_is_a_batch_behind_it(is_ordered: bool, batches: list[list[str]]) -> None:
+    """In a batch in front of it, it would overtake; without groups there is nothing to overtake."""
+
+    def message(text: str) -> ReceivedMessage:
+        raw = {"Body": text, "Attributes": {"MessageGroupId": text[0]}}
+        return ReceivedMessage(raw, queue="q", settler=Settled(), received_at=0)
+
+    received = [message(text) for text in ("a1", "b1", "a2!", "b2", "a3", "a4")]
+    given = split(received, is_ordered=is_ordered, failures=lambda raw: raw["Body"].endswith("!"))
+    assert [[raw["Body"] for raw in batch] for batch in given] == batches
 
 
 async def test_workers_are_batches(aws: Aws) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bbws.shared.sqs import Backoff, MessageTooLarge, SNSTopic, SQSQueue, TopicLink, limits, wire
+from bbws.shared.sqs.backoff import whole_seconds
 from bbws.shared.sqs.client import Failure, UnreadableAnswer, _batch_result, is_refusal, sns_entry, sqs_entry
 from bbws.shared.sqs.dead_letters import REASON, TRACE_ID
 from bbws.shared.sqs.filters import lets_pass
@@ -136,6 +137,11 @@ def test_back_off_grows_to_its_cap() -> None:
     assert Backoff.none().delay(5) is None
     with pytest.raises(ValueError, match="base"):
         Backoff.exponential(base=10, cap=1)
+
+
+def test_a_delay_is_never_shorter_than_asked() -> None:
+    """SQS takes whole seconds: a message that comes back early meets what it was to wait for."""
+    assert [whole_seconds(delay) for delay in (-1, 0, 0.1, 1, 1.01)] == [0, 0, 1, 1, 2]
 
 
 def test_jitter_spreads_between_half_and_all() -> None:
