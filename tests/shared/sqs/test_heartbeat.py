@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bbws.shared.sqs import SQSMessage, SQSQueue
+from bbws.shared.sqs import SQSBatchMessage, SQSMessage, SQSQueue
 from bbws.shared.sqs.client import Failure
 from bbws.shared.sqs.limits import MAX_VISIBILITY_S
 from bbws.shared.sqs.memory import MemoryService
@@ -242,3 +242,20 @@ async def test_a_message_that_others_have_is_told(caplog: pytest.LogCaptureFixtu
         await asyncio.sleep(5 * LEASE_S)
         assert len(service.calls) == 1
     assert [r for r in caplog.records if "is lost to this consumer" in r.getMessage() and "expired" in r.getMessage()]
+
+
+@virtual_clock
+async def test_a_batch_is_extended_whole() -> None:
+    """Its handler needs longer for all of them."""
+    service = Extensions()
+    broker = BrokerOnMemory(service, graceful_timeout=0.1)
+
+    @broker.subscriber("q", batch=True, wait_time=20)
+    async def handle(numbers: list[int], batch: SQSBatchMessage) -> None:
+        await batch.extend(HOUR_S)
+
+    await broker.connect()
+    await broker.publish_batch(1, 2, 3, queue="q")
+    async with started(broker):
+        await eventually(lambda: not service.messages("q"), what="all are done")
+    assert [seconds for call in service.calls for seconds in call.seconds] == [HOUR_S] * 3
