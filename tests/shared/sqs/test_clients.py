@@ -248,6 +248,7 @@ async def test_settings_of_the_transport_are_what_long_polls_need(monkeypatch: p
     assert Connection()._place()[1] == "eu-west-1"
 
 
+@pytest.mark.process
 def test_it_works_without_orjson() -> None:
     """Whoever takes this package alone may not have it."""
     script = (
