@@ -77,7 +77,9 @@ async def test_json_that_is_no_object_points_at_the_body(demo: Client, raw: byte
     assert (answer.status, answer.pointers) == (422, {"#"})
 
 
-@pytest.mark.parametrize("media", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+@pytest.mark.parametrize(
+    "media", ["text/plain", "text/vnd.bbws+json", "application/x-www-form-urlencoded", "multipart/form-data", ""]
+)
 async def test_other_media_types_are_refused(demo: Client, media: str) -> None:
     """A form on a foreign site can post these without asking the browser; JSON it cannot."""
     answer = await _post(demo, "/wishes", data=b'{"text":"x"}', headers={"Content-Type": media})

@@ -22,7 +22,7 @@ from tests.support.forks import FORKS
 from tests.support.waiting import eventually
 
 NAME = QUEUE.name
-MESSAGES = 5_000
+MESSAGES = 10_000
 # What a killed process held is hidden for so long; long enough for others that wait for a busy core.
 LEASE_S = 8
 # Handlers at work, and two calls of deletes that SQS has not confirmed.
@@ -83,12 +83,12 @@ async def _exit_code(process: BaseProcess, within_s: float) -> int | None:
 
 
 @asynccontextmanager
-async def consumers(aws: Aws, folder: Path, messages: int, lease_s: int) -> AsyncIterator[Consumers]:
+async def consumers(aws: Aws, folder: Path, lease_s: int) -> AsyncIterator[Consumers]:
     """None yet, and a full queue."""
     sender = broker_on(aws)
     sender.publisher(QUEUE)
     async with started(sender):
-        await sender.publish_batch(*range(messages), queue=NAME)
+        await sender.publish_batch(*range(MESSAGES), queue=NAME)
     mortals = Consumers(aws, Log(folder / "log"), lease_s)
     try:
         yield mortals
@@ -119,15 +119,14 @@ async def is_empty(aws: Aws) -> bool:
 
 async def test_sigterm_under_load_leaves_everything_done_or_visible(aws: Aws, tmp_path: Path) -> None:
     """Three deploys in a row: with a lease of ten minutes nothing may wait for its end, and nothing is done twice."""
-    messages = 2_000
-    async with consumers(aws, tmp_path, messages, lease_s=600) as mortals:
+    async with consumers(aws, tmp_path, lease_s=600) as mortals:
         for _ in range(3):
             await mortals.start()
             await mortals.progress(len(mortals.log) + 300)
             await mortals.end(await mortals.at_work())
             done = [line.number for line in mortals.log.lines() if not line.began]
             assert len(done) == len(set(done))
-            assert await counts(aws, NAME) == {"visible": messages - len(done), "held": 0, "delayed": 0}
+            assert await counts(aws, NAME) == {"visible": MESSAGES - len(done), "held": 0, "delayed": 0}
     assert not unfinished(mortals.log.lines())
 
 
@@ -138,7 +137,7 @@ async def test_sigterm_and_sigkill_under_load_lose_nothing(aws: Aws, tmp_path: P
     chance.shuffle(ends)
     # In lines of the log, of which a message has two: while others work on, the last lease ends.
     moments = sorted(chance.sample(range(MESSAGES // 20, MESSAGES), len(ends)))
-    async with consumers(aws, tmp_path, MESSAGES, LEASE_S) as mortals:
+    async with consumers(aws, tmp_path, LEASE_S) as mortals:
         await mortals.start()
         await mortals.start()
         for moment, end in zip(moments, ends, strict=True):
