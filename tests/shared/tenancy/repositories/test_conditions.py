@@ -15,6 +15,7 @@ from bbws.shared.contracts.tenancy.registrations import MailedLink, hash_of
 from bbws.shared.contracts.tenancy.tenants import Hold
 from bbws.shared.contracts.tenancy.users import StaffMember, UserAssignment
 from bbws.shared.core.audit_entries import AuditRepository, HeadMoved
+from bbws.shared.core.due import TakenAlready
 from bbws.shared.core.items import item_of
 from bbws.shared.dynamo.database import ConditionFailed, Database, Put, Write
 from bbws.shared.dynamo.keys import TENANTS
@@ -126,7 +127,7 @@ def _staff_taken(database: Database) -> Race:
     stands = repository.wished(member, None, PAID_AT, again=False)
     seen = str(stands.item["dueAt"])
     first, second = (repository.taken(member, seen, PAID_AT + MINUTE * n) for n in (1, 2))
-    return Race([stands], [first], [second], UserChanged)
+    return Race([stands], [first], [second], TakenAlready)
 
 
 def _staff_applied_of_an_old_wish(database: Database) -> Race:
