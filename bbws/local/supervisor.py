@@ -117,8 +117,6 @@ class Supervisor:
         for names in (first, last):
             children = [self._children[name] for name in names if name in self._children]
             await asyncio.gather(*(_end(child.process) for child in children if child.process))
-        for task in self._watchers:
-            task.cancel()
         await asyncio.gather(*self._watchers, return_exceptions=True)
         self.failed.cancel()
 
@@ -127,6 +125,9 @@ class Supervisor:
             child.started_at = time.monotonic()
             child.process = await self._spawn((*self._command, *child.arguments), child.environment)
             reading = asyncio.create_task(self._read_lines(child, child.process))
+            if self._stopping:
+                # `stop` began while it was being started, and does not know it.
+                await _end(child.process)
             code = await child.process.wait()
             # What a dead process started may still hold its output open: only what is written by now is read.
             await asyncio.wait({reading}, timeout=LAST_LINES_WITHIN_S)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from bbws.local import supervisor as supervising
 from bbws.local.errors import UpFailed
-from bbws.local.supervisor import Supervisor
+from bbws.local.supervisor import Process, Supervisor, spawned
 from tests.support.waiting import eventually
 
 SLEEP = "exec sleep 60"
@@ -96,6 +96,22 @@ async def test_a_process_that_does_not_end_is_killed(
     began = time.monotonic()
     await supervisor.stop(last=())
     assert 0.2 <= time.monotonic() - began < 5
+
+
+async def test_a_process_that_is_being_started_when_all_stop_ends_too() -> None:
+    """Nobody knows it yet: it would go on alone, in the system that is started next."""
+    started: list[Process] = []
+
+    async def slowly(command: Sequence[str], environment: Mapping[str, str]) -> Process:
+        started.append(await spawned(command, environment))
+        await asyncio.sleep(0.1)
+        return started[0]
+
+    supervisor = Supervisor(lambda _name, _line: None, command=("sh", "-c"), spawn=slowly)
+    _run(supervisor, "one", SLEEP)
+    await eventually(lambda: started, what="it is being started")
+    await supervisor.stop(last=())
+    assert started[0].returncode is not None
 
 
 async def test_what_is_not_ready_in_time_is_named(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
