@@ -8,6 +8,7 @@ import pytest
 from bbws.local.errors import UpFailed
 from bbws.local.ports import HOST, Ports
 from bbws.local.up import System
+from tests.support.forks import forked
 from tests.support.shop import open_shop
 
 pytestmark = pytest.mark.e2e
@@ -17,15 +18,15 @@ SETTINGS = {"receive_wait_s": 1, "outbox_grace_s": 2, "housekeeping_interval_s":
 
 async def test_a_stop_in_the_middle_of_an_order_is_made_up_for_at_the_next_start(tmp_path: Path) -> None:
     """Ctrl-C right after a payment: the order is finished when the system runs again, and gone after `--fresh`."""
-    async with System(tmp_path, settings=SETTINGS) as system, open_shop(system) as shop:
+    async with System(tmp_path, spawn=forked, settings=SETTINGS) as system, open_shop(system) as shop:
         order = await shop.order()
         # The notice is judged while everything stops already: PayFast must stay until that is done.
         await shop.aws.inject("dynamodb", operation="GetItem", status=None, latency_ms=500)
         await shop.pay(order)
-    async with System(tmp_path, settings=SETTINGS) as system, open_shop(system) as shop:
+    async with System(tmp_path, spawn=forked, settings=SETTINGS) as system, open_shop(system) as shop:
         await shop.until_done(order)
         await shop.assert_exactly_once(order)
-    async with System(tmp_path, settings=SETTINGS, fresh=True) as system, open_shop(system) as shop:
+    async with System(tmp_path, spawn=forked, settings=SETTINGS, fresh=True) as system, open_shop(system) as shop:
         assert (await shop.get(order.path))["status"] == 404
 
 
