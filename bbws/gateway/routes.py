@@ -1,7 +1,7 @@
-"""Every URL of the gateway, on one page; the router and OpenAPI are both made from these values."""
+"""Every route of the gateway, by module: method and path stand at the foot of each. To read the API, open `/docs`."""
 
 from bbws.gateway import docs, health
-from bbws.gateway.api.sales import campaigns, documents, invoices, order_events, orders, payments, products
+from bbws.gateway.api.sales import campaigns, documents, invoices, order_events, orders, payment_notices, products
 from bbws.gateway.api.tenancy import (
     audit,
     hierarchies,
@@ -33,7 +33,7 @@ SALES: tuple[Route, ...] = (
     *invoices.ROUTES,
     *order_events.ROUTES,
     *documents.ROUTES,
-    *payments.ROUTES,
+    *payment_notices.ROUTES,
 )
 ROUTES: tuple[Route, ...] = (*TENANCY, *SALES, *health.ROUTES, *docs.ROUTES)
 

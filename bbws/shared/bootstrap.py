@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from bbws.shared.aws_errors import cause, reaching
 from bbws.shared.clock import Clock, utc_now
-from bbws.shared.core import audit_entries, mails
+from bbws.shared.core import audit_entries, mail_claims
 from bbws.shared.dynamo.cursor import CursorSigner
 from bbws.shared.dynamo.database import Database
 from bbws.shared.dynamo.keys import ORDERS
@@ -38,7 +38,7 @@ from bbws.shared.tenancy.services.tenant_records import TenantRecords
 from bbws.shared.topology import Topology
 
 # Everything that may stand under a tenant, or beside an order.
-TENANT_ITEMS = (*tenancy.KINDS, *sales.KINDS, *audit_entries.KINDS, *mails.KINDS)
+TENANT_ITEMS = (*tenancy.KINDS, *sales.KINDS, *audit_entries.KINDS, *mail_claims.KINDS)
 
 log = get_logger(__name__)
 

@@ -12,7 +12,7 @@ from email.policy import SMTP
 
 from bbws.shared.clock import Clock
 from bbws.shared.contracts.base import Contract
-from bbws.shared.core.mails import MailPlace, MailRepository
+from bbws.shared.core.mail_claims import MailPlace, MailRepository
 from bbws.shared.dynamo.database import Database
 from bbws.shared.errors import BbwsError, NotYet
 from bbws.shared.integrations.mail import MailTransport, MailUnsure, literal_header

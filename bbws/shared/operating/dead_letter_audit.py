@@ -12,7 +12,7 @@ from typing import Any
 from bbws.shared.ids import new_id
 from bbws.shared.operating.dead_letter import DeadLetter
 from bbws.shared.operating.dead_letter_queues import DeadLetterQueue
-from bbws.shared.tenancy.services.audits import AuditTrails
+from bbws.shared.tenancy.services.audit_trails import AuditTrails
 
 MAX_IDS = 100
 

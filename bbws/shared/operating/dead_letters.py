@@ -20,7 +20,7 @@ from bbws.shared.operating.dead_letter import DeadLetter, is_json
 from bbws.shared.operating.dead_letter_audit import audited
 from bbws.shared.operating.dead_letter_choice import Choice
 from bbws.shared.operating.dead_letter_queues import DeadLetterQueue, DeadLetterQueues, HeldLetters
-from bbws.shared.tenancy.services.audits import AuditTrails
+from bbws.shared.tenancy.services.audit_trails import AuditTrails
 
 log = get_logger(__name__)
 

@@ -4,7 +4,7 @@ from functools import cached_property
 
 from bbws.shared.core.foundation import Foundation
 from bbws.shared.tenancy.repositories import hierarchies, operations, tenants, users
-from bbws.shared.tenancy.services.audits import AuditTrails
+from bbws.shared.tenancy.services.audit_trails import AuditTrails
 from bbws.shared.tenancy.services.confirmations import Confirmations
 from bbws.shared.tenancy.services.hierarchies import Hierarchies
 from bbws.shared.tenancy.services.operations import Operations

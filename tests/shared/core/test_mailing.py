@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 
 from bbws.shared.contracts.documents import OrderDocument
+from bbws.shared.core.mail_claims import MailPlace
 from bbws.shared.core.mailing import Content, Mail, Mailer, MailUnderWay
-from bbws.shared.core.mails import MailPlace
 from bbws.shared.dynamo.database import Database, Delete
 from bbws.shared.dynamo.keys import ORDERS
 from bbws.shared.errors import BbwsError, Rejected, Unavailable

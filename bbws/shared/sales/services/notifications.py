@@ -8,8 +8,8 @@ from bbws.shared.contracts.documents import OrderConfirmation, PaymentConfirmati
 from bbws.shared.contracts.sales.invoices import Seller
 from bbws.shared.contracts.sales.order_events import InvoiceIssued, OrderCreated
 from bbws.shared.contracts.sales.orders import Order
+from bbws.shared.core.mail_claims import mail_of_order
 from bbws.shared.core.mailing import Content, Mail, Mailer
-from bbws.shared.core.mails import mail_of_order
 from bbws.shared.ids import derived_id
 from bbws.shared.integrations.document_store import DocumentStore
 from bbws.shared.integrations.mail import ascii_address

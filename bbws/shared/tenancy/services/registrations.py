@@ -19,8 +19,8 @@ from bbws.shared.contracts.tenancy.registrations import MailedLink, hash_of
 from bbws.shared.contracts.tenancy.tenant_events import RegistrationData, RegistrationRequested, TenantCreated
 from bbws.shared.contracts.tenancy.tenants import Registration, Tenant
 from bbws.shared.core.audit import AuditEntries
+from bbws.shared.core.mail_claims import mail_of_event
 from bbws.shared.core.mailing import Content, Mail, Mailer
-from bbws.shared.core.mails import mail_of_event
 from bbws.shared.core.outbox import Outbox
 from bbws.shared.dynamo.database import Database, Write
 from bbws.shared.dynamo.retries import retry_lost_race

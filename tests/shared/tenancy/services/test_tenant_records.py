@@ -17,7 +17,7 @@ from bbws.shared.contracts.sales.payment_notices import PaymentNotice
 from bbws.shared.contracts.tenancy.tenants import Tenant
 from bbws.shared.core.audit import digest_of
 from bbws.shared.core.items import item_of
-from bbws.shared.core.mails import MailRepository, mail_of_order
+from bbws.shared.core.mail_claims import MailRepository, mail_of_order
 from bbws.shared.dynamo.database import Database, Put, Update, Write
 from bbws.shared.errors import Conflict, NotFound, PreconditionFailed, Unavailable
 from bbws.shared.ids import new_id

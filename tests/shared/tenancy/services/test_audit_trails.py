@@ -22,8 +22,8 @@ from bbws.shared.dynamo.keys import TENANTS, tenant_partition
 from bbws.shared.errors import NotFound, Unavailable
 from bbws.shared.ids import new_id
 from bbws.shared.tenancy.rules.audit_chain import Anchor
-from bbws.shared.tenancy.services import audits
-from bbws.shared.tenancy.services.audits import SEALED_AT_ONCE
+from bbws.shared.tenancy.services import audit_trails
+from bbws.shared.tenancy.services.audit_trails import SEALED_AT_ONCE
 from tests.support.audit import an_entry, kinds
 from tests.support.emulator import Aws
 from tests.support.market import MovedClock
@@ -100,7 +100,7 @@ async def test_entries_with_much_in_them_are_sealed_in_smaller_batches(
     trails: Trails, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DynamoDB takes 4 MB at once: a transaction that is too large is refused each time, and the trail never sealed."""
-    monkeypatch.setattr(audits, "MAX_SEALED_BYTES", 5_000)
+    monkeypatch.setattr(audit_trails, "MAX_SEALED_BYTES", 5_000)
     large = AuditDetails(salt=new_id(), source="203.0.113.9", after={"features": "x" * 1_500})
     trail = await trails.write(9, details=large)
     before = await trails.aws.calls("dynamodb", "TransactWriteItems")
@@ -113,7 +113,7 @@ async def test_one_entry_larger_than_a_batch_is_sealed_by_itself(
     trails: Trails, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An empty batch before it would be a chain without a last link, and the trail would stop there."""
-    monkeypatch.setattr(audits, "MAX_SEALED_BYTES", 100)
+    monkeypatch.setattr(audit_trails, "MAX_SEALED_BYTES", 100)
     trail = await trails.write(2)
     assert await trails.seal() == 2
     assert await trails.findings(trail) == []

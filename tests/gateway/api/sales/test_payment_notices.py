@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bbws.gateway.api.sales.payments import MAX_ITN_BYTES
+from bbws.gateway.api.sales.payment_notices import MAX_ITN_BYTES
 from tests.gateway.support import Api, answer_of
 from tests.support.emulator import Aws
 

@@ -1,6 +1,6 @@
 """The lease of a mail: one sender at a time."""
 
-from bbws.shared.core.mails import MailRepository, mail_of_order
+from bbws.shared.core.mail_claims import MailRepository, mail_of_order
 from tests.support.market import Market, MovedClock
 
 KIND = "order_confirmation_customer"
