@@ -4,6 +4,7 @@
 """
 
 from bbws.shared.clock import iso
+from bbws.shared.contracts.base import Record
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.contracts.sales.orders import BillingAddress, Order
 from bbws.shared.core.items import ACTIVE, at_version, item_of, model_of
@@ -17,17 +18,23 @@ ERASED = "erased"
 
 
 def _without_customer(stored: StoredItem, purge: Purge) -> Write | None:
-    """What was ordered and for how much stays, and the country, on which the tax depends."""
-    order = model_of(Order, stored.item)
-    if order.customer_email == purge.stand_in_email:
+    """What was ordered and for how much stays, and the country, on which the tax depends.
+
+    Reads no more than it needs: an order that this version does not understand is erased as well.
+    """
+    order = stored.item
+    if order["customerEmail"] == purge.stand_in_email:
         return None
-    nowhere = BillingAddress(
-        name=ERASED, line1=ERASED, city=ERASED, postal_code="0", country=order.billing_address.country
-    )
-    erased = order.changed(by=purge.actor, at=purge.at, customer_email=purge.stand_in_email, billing_address=nowhere)
-    fields = {"customer_email", "billing_address", "date_last_updated", "last_updated_by", "version"}
-    changes = erased.model_dump(mode="json", include=fields, exclude_none=True)
-    return Update(stored.table, stored.key, changes, **at_version(order.version))
+    country = order["billingAddress"]["country"]
+    nowhere = BillingAddress(name=ERASED, line1=ERASED, city=ERASED, postal_code="0", country=country)
+    before = model_of(Record, order)
+    erased = before.changed(by=purge.actor, at=purge.at)
+    changes = {
+        "customerEmail": purge.stand_in_email,
+        "billingAddress": nowhere.model_dump(mode="json", exclude_none=True),
+        **erased.model_dump(mode="json", include={"date_last_updated", "last_updated_by", "version"}),
+    }
+    return Update(stored.table, stored.key, changes, **at_version(before.version))
 
 
 def _beside(order: Item) -> str:

@@ -317,6 +317,22 @@ async def test_purge_that_fails_again_and_again_stops_and_can_be_begun_anew(arch
     assert (await archive.services.operations.get(operation.id)).status == "SUCCEEDED"
 
 
+async def test_order_that_cannot_be_read_is_erased(archive: Archive) -> None:
+    """A newer version's, or broken: who it names has a right to be forgotten all the same."""
+    tenant, order = await archive.customer()
+    key = (f"TENANT#{tenant.id}", f"ORDER#{order.id}")
+    await archive.database.write(Update("orders", key, {"status": "SHIPPED"}))
+    (before,) = await archive.items("orders", key[0])
+    assert (await archive.purge(tenant)).status == "SUCCEEDED"
+    assert _personal(await archive.stored(tenant, order)) == []
+    (erased,) = await archive.items("orders", key[0])
+    assert (erased["status"], erased["version"], erased["lastUpdatedBy"]) == (
+        "SHIPPED",
+        before["version"] + 1,
+        "tenant-purge",
+    )
+
+
 @pytest.mark.own_account
 async def test_purge_stops_at_what_nobody_declares(archive: Archive) -> None:
     """Neither kept nor deleted may be right: somebody has to say, and until then the operation tells what it met."""
