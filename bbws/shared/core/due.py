@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from bbws.shared.clock import iso
+from bbws.shared.core.items import BrokenItem, ModelT, model_of
 from bbws.shared.dynamo.codec import Item
 from bbws.shared.dynamo.database import Database, Key, Update
 from bbws.shared.errors import Unavailable
@@ -75,6 +76,17 @@ class DueWork:
 
     def _shard_of(self, identity: str) -> str:
         return self._shards()[zlib.crc32(identity.encode()) % self.shards]
+
+
+def readable(kind: type[ModelT], due: Iterable[Item]) -> list[ModelT]:
+    """What this version can read of it. The rest is logged, stays due, and keeps no other waiting."""
+    found = []
+    for item in due:
+        try:
+            found.append(model_of(kind, item))
+        except BrokenItem as error:
+            log.error("due work cannot be read", reason=error.detail)  # noqa: TRY400 - the text says all
+    return found
 
 
 async def each(due: Iterable[T], do: Callable[[T], Awaitable[bool]], *, name: Callable[[T], str]) -> int:

@@ -4,8 +4,9 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from pydantic import BaseModel
 
-from bbws.shared.core.due import DONE, SHARDS, DueWork, TakenAlready, each
+from bbws.shared.core.due import DONE, SHARDS, DueWork, TakenAlready, each, readable
 from bbws.shared.dynamo.database import Database, Key, Put, Update
 from bbws.shared.dynamo.keys import ORDERS
 from bbws.shared.errors import Unavailable
@@ -15,6 +16,10 @@ from tests.support.builders import PLACED_AT
 REMINDERS = DueWork(ORDERS, "REMINDER")
 SOON = PLACED_AT + timedelta(minutes=5)
 LATER = SOON + timedelta(minutes=5)
+
+
+class Waiting(BaseModel):
+    dueAt: int  # noqa: N815 - as it is stored
 
 
 async def _reminder(database: Database, *, work: DueWork = REMINDERS) -> Key:
@@ -75,6 +80,14 @@ async def test_one_that_fails_keeps_no_other_waiting() -> None:
 
     assert await each(["broken", "one", "taken", "undecided", "two"], do, name=str) == 2
     assert done == ["one", "undecided", "two"]
+
+
+def test_what_cannot_be_read_keeps_no_other_waiting() -> None:
+    """It is there before anything is done: reading all of it at once would fail for all."""
+    items = [
+        {"PK": name, "SK": "METADATA", "dueAt": due_at} for name, due_at in (("one", 1), ("two", "x"), ("three", 3))
+    ]
+    assert readable(Waiting, items) == [Waiting(dueAt=1), Waiting(dueAt=3)]
 
 
 async def test_an_outage_ends_the_round() -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from bbws.shared.clock import iso
 from bbws.shared.contracts.sales.payment_notices import PaymentNotice
-from bbws.shared.core.due import DONE, DueWork
+from bbws.shared.core.due import DONE, DueWork, readable
 from bbws.shared.core.items import item_of, model_of
 from bbws.shared.core.tenant_items import OrderItems, Purge, StoredItem
 from bbws.shared.dynamo.codec import Item
@@ -63,7 +63,7 @@ class PaymentNoticeRepository:
 
     async def list_due(self, now: datetime) -> list[PaymentNotice]:
         """Those that are not decided and whose next check is due."""
-        return [model_of(PaymentNotice, item) for item in await _UNJUDGED.list_due(self._database, now)]
+        return readable(PaymentNotice, await _UNJUDGED.list_due(self._database, now))
 
     async def reopen(self, notice: PaymentNotice, due_at: datetime) -> None:
         """A rejected notice is to be judged again, with the source it names now; raises AlreadyDecided elsewhere."""

@@ -5,7 +5,7 @@ from datetime import datetime
 from bbws.shared.clock import iso
 from bbws.shared.contracts.operations import Operation, OperationStatus
 from bbws.shared.contracts.pages import Page, PageRequest
-from bbws.shared.core.due import DONE, DueWork
+from bbws.shared.core.due import DONE, DueWork, readable
 from bbws.shared.core.items import at_version, item_of, model_of
 from bbws.shared.core.tenant_items import TenantItems, is_kept
 from bbws.shared.dynamo.codec import Item
@@ -49,7 +49,7 @@ class OperationRepository:
 
     async def list_due(self, now: datetime) -> list[Operation]:
         """Those that somebody should start, or that whoever started them has not finished in time."""
-        return [model_of(Operation, item) for item in await _TO_DO.list_due(self._database, now)]
+        return readable(Operation, await _TO_DO.list_due(self._database, now))
 
     def new(self, operation: Operation, due_at: datetime) -> list[Write]:
         """The operation, and what leads to it from its id alone."""

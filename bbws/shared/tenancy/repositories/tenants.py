@@ -6,7 +6,7 @@ from bbws.shared.clock import iso
 from bbws.shared.contracts.base import normal_name
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.contracts.tenancy.tenants import Environment, Tenant, TenantStatus, normal_email
-from bbws.shared.core.due import DueWork
+from bbws.shared.core.due import DueWork, readable
 from bbws.shared.core.items import at_version, item_of, model_of
 from bbws.shared.core.tenant_items import TenantItems, is_kept
 from bbws.shared.dynamo.codec import Item
@@ -88,7 +88,7 @@ class TenantRepository:
 
     async def list_to_purge(self, now: datetime) -> list[Tenant]:
         """The deleted tenants whose days of grace are over, and whose purge nobody ordered yet."""
-        return [model_of(Tenant, item) for item in await _TO_PURGE.list_due(self._database, now)]
+        return readable(Tenant, await _TO_PURGE.list_due(self._database, now))
 
     def new(self, tenant: Tenant) -> list[Write]:
         """The tenant and its guards; a taken e-mail or organisation raises Conflict naming the field, a

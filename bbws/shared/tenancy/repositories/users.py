@@ -12,7 +12,7 @@ from bbws.shared.clock import iso
 from bbws.shared.contracts.audit import PLATFORM
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.contracts.tenancy.users import StaffMember, UserAssignment
-from bbws.shared.core.due import DONE, DueWork
+from bbws.shared.core.due import DONE, DueWork, readable
 from bbws.shared.core.items import at_version, item_of, model_of
 from bbws.shared.core.tenant_items import TenantItems, is_deleted
 from bbws.shared.dynamo.codec import Item
@@ -133,7 +133,7 @@ class StaffRepository:
     async def list_due(self, now: datetime) -> list[tuple[StaffMember, str]]:
         """Those to apply again, each with the moment that it was due."""
         due = await _TO_APPLY.list_due(self._database, now)
-        return [(model_of(StaffMember, item), item["dueAt"]) for item in due]
+        return [(member, item["dueAt"]) for item in due for member in readable(StaffMember, [item])]
 
     def wished(self, member: StaffMember, before: StaffMember | None, due_at: datetime, *, again: bool) -> Put:
         """The whole record over the version before it, due to be applied; `again`: even once it was applied."""

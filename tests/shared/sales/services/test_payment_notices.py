@@ -18,6 +18,7 @@ from bbws.shared.errors import Unavailable
 from bbws.shared.ids import new_id
 from bbws.shared.integrations import payfast_sources
 from bbws.shared.integrations.payfast import Itn, parse_itn
+from bbws.shared.sales.repositories.payment_notices import PaymentNoticeRepository
 from bbws.shared.sales.services.payment_notices import PaymentNotices
 from bbws.shared.settings import Settings
 from tests.support.emulator import Aws, Target
@@ -258,6 +259,20 @@ async def test_absurd_amount_blocks_nobody(own_till: Till, amount: str) -> None:
     assert (await own_till.receive(absurd))[0] == "RECEIVED"
     own_till.clock.advance(31)
     assert await own_till.services.payment_notices.judge_due() == 2
+    assert len(await own_till.events_of(order)) == 1
+
+
+async def test_notice_that_cannot_be_read_blocks_nobody(own_till: Till) -> None:
+    """A newer version's, or broken by hand: the payments of all customers would wait for it."""
+    order = await own_till.order()
+    strange = PaymentNotice(sha256="0" * 64, raw_body="x", source_address=PAYFAST, received_at=own_till.clock())
+    await PaymentNoticeRepository(own_till.services.database).store(strange, own_till.clock())
+    key = (f"ITN#{iso(strange.received_at)[:10]}", f"ITN#{strange.sha256}")
+    await own_till.services.database.write(Update("orders", key, {"state": "SUSPECTED"}))
+    assert (await own_till.receive(await own_till.paid(order, validate="unreachable")))[0] == "UNVERIFIED"
+    await own_till.payfast.behave()
+    own_till.clock.advance(31)
+    assert await own_till.services.payment_notices.judge_due() == 1
     assert len(await own_till.events_of(order)) == 1
 
 
