@@ -36,13 +36,12 @@ class TenantRecordRepository:
     def erasure(self, stored: StoredItem, purge: Purge, *, last: bool) -> Write | None:
         """What frees the item of what is personal; None where there is nothing to do.
 
-        `last`: of the kinds that are erased last, and of no other. Raises NotYet for what is still needed, and
-        UndeclaredItem.
+        `last`: of the kinds that are erased last, too. Raises NotYet for what is still needed, and UndeclaredItem.
         """
         kind = self._kinds.get((stored.table, stored.kind))
         if kind is None:
             raise UndeclaredItem(f"nobody declares {stored.kind} in {stored.table}: what of it is personal?")
-        return kind.erasure(stored, purge) if kind.erased_last == last else None
+        return kind.erasure(stored, purge) if last or not kind.erased_last else None
 
     async def _partition(self, table: str, partition: str) -> AsyncIterator[StoredItem]:
         async for page in self._database.pages(table, ("PK", partition)):

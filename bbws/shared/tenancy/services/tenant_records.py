@@ -138,7 +138,7 @@ class TenantRecords:
         await self._erase(tenant.id, last=False)
         if tenant.purged_at is None:
             await self._forget(tenant)
-        # Audit details go when the trail says why they are missing.
+        # Audit details go when the trail says why they are missing; with them what came meanwhile.
         await self._erase(tenant.id, last=True)
         await self._next(operation, None, status="SUCCEEDED", document_key=key, error=None)
         log.info("tenant purged", tenant_id=tenant.id, operation_id=operation.id)
@@ -149,7 +149,7 @@ class TenantRecords:
             yield orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE)
 
     async def _erase(self, tenant_id: str, *, last: bool) -> None:
-        """Nothing personal is left in what the tenant has, or in what is erased last.
+        """Nothing personal is left in what the tenant has, with `last` in what is erased last either.
 
         Looks again until it finds nothing: an order may have been on its way when the tenant was deleted.
         """

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -424,6 +425,25 @@ async def test_purge_that_outlives_its_lease_is_ended_by_another(
     assert await records.purge_due() == 0
     assert _personal(await archive.stored(tenant, order)) == []
     assert [entry.action for entry in await trail_of(archive.database, tenant.id)].count("TENANT_PURGED") == 1
+
+
+@pytest.mark.own_account
+@pytest.mark.parametrize(("judged", "status"), [({}, "PENDING"), ({"state": "VERIFIED"}, "SUCCEEDED")])
+async def test_notice_that_comes_while_the_tenant_is_forgotten_is_erased(
+    archive: Archive, judged: dict[str, Any], status: str
+) -> None:
+    """PayFast repeats notices for hours: the round that ends a purge looks at all of it once more."""
+    tenant, order = await archive.customer()
+    operation = await archive.order_purge(tenant)
+
+    def forgets(write: Write) -> bool:
+        return isinstance(write, Update) and "purgedAt" in write.changes
+
+    with meanwhile(partial(archive.notice, order, **judged), before=forgets):
+        await archive.services.tenant_records.purge_due()
+    done = await archive.services.operations.get(operation.id)
+    assert done.status == status
+    assert (_personal(await archive.stored(tenant, order)) == []) == (status == "SUCCEEDED")
 
 
 async def test_purge_under_way_is_nobody_elses_until_its_lease_ends(archive: Archive) -> None:
