@@ -8,7 +8,8 @@ from click.testing import CliRunner
 
 from bbws import __version__
 from bbws.cli.app import cli
-from tests.cli.support import NOBODY, invoke, one_line
+from bbws.shared.settings import Settings
+from tests.cli.support import NOBODY, invoke, json_of, one_line
 from tests.support.commands import bbws
 
 
@@ -66,3 +67,12 @@ def test_an_aws_that_cannot_be_reached_isone_line(command: str) -> None:
 def test_the_version_is_told() -> None:
     """A bug report starts with it."""
     assert __version__ in invoke("--version").output
+
+
+@pytest.mark.needs("dynamodb")
+@pytest.mark.parametrize(
+    "command", ["tenants list", "tenants list --email a@b.example", "users list", "audit list platform"]
+)
+def test_nothing_found_is_json_too(command: str, provisioned: Settings) -> None:
+    """A script reads an empty list; no output at all is an error in every JSON parser."""
+    assert json_of(bbws(*command.split(), "--json", environment=provisioned.as_environment())) == []

@@ -72,3 +72,25 @@ async def test_dead_letters_are_archived_in_a_bucket_or_a_file(aws: Aws, provisi
         (listed,) = (await s3.list_objects_v2(Bucket=bucket, Prefix="dead-letters/order-pdf/"))["Contents"]
         stored = await s3.get_object(Bucket=bucket, Key=listed["Key"])
         assert json.loads(await stored["Body"].read())["queue"] == "order-pdf-dlq"
+
+
+async def test_the_same_choice_is_meant_by_every_deed(aws: Aws, provisioned: Settings, tmp_path: Path) -> None:
+    """Whoever looks first, or asks for a dry run, must see what the deed will take, and nothing else."""
+    async with aws.client("sqs") as sqs:
+        url = (await sqs.get_queue_url(QueueName="order-pdf-dlq"))["QueueUrl"]
+        for body in ("one", "two", "three", "four"):
+            attributes = {"dead-letter-reason": {"DataType": "String", "StringValue": f"Conflict: {body}"}}
+            await sqs.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=attributes)
+    account = account_of(aws)
+    letters = {each["body"]: each["id"] for each in json_of(bbws("dlq", "show", "order-pdf", environment=account))}
+    for choice, body in ((("--reason", "TWO"), "two"), (("--id", letters["one"]), "one")):
+        (shown,) = json_of(bbws("dlq", "show", "order-pdf", *choice, environment=account))
+        dry = bbws("dlq", "redrive", "order-pdf", *choice, "--dry-run", environment=account)
+        told = f"{letters[body]}  Conflict: {body}\nwould be redriven: 1\n"
+        assert (shown["id"], dry.stdout) == (letters[body], told)
+    archived = bbws("dlq", "archive", "order-pdf", "--reason", "three", environment=account)
+    dropped = bbws("dlq", "drop", "order-pdf", "--yes", "--reason", "four", environment=account)
+    redriven = bbws("dlq", "redrive", "order-pdf", "--reason", "two", environment=account)
+    assert [archived.stdout, dropped.stdout, redriven.stdout] == ["archived: 1\n", "dropped: 1\n", "redriven: 1\n"]
+    (left,) = json_of(bbws("dlq", "show", "order-pdf", environment=account))
+    assert left["id"] == letters["one"]

@@ -10,6 +10,7 @@ from bbws.gateway import auth
 from bbws.gateway.app import create_app
 from bbws.gateway.auth import Authorizer
 from bbws.gateway.keys import AUTHORIZER
+from bbws.gateway.routes import ROUTES
 from bbws.shared.bootstrap import bootstrap
 from bbws.shared.contracts.pages import PageRequest
 from bbws.shared.contracts.tenancy.users import TenantRole
@@ -185,6 +186,19 @@ async def test_role_that_is_lowered_changes_nothing_any_more(api: Api) -> None:
     await assign(api, tenant.id, "VIEWER", user_id)
     assert (await lowered.post(f"/v1.0/tenants/{tenant.id}/park", {"reason": "spite"})).status == 403
     assert (await lowered.get(f"/v1.0/tenants/{tenant.id}/audit")).status == 403
+
+
+async def test_every_method_that_changes_asks_for_the_role_of_this_moment(api: Api) -> None:
+    """Whoever was just removed may read for half a minute what they have read before, and change nothing at all."""
+    tenant = await api.a_tenant()
+    changing = {route.method: route for route in ROUTES if route.scope == "tenant" and route.method != "GET"}
+    assert {"POST", "PATCH", "DELETE"} <= changing.keys()
+    for method, route in changing.items():
+        removed = api.by(user_id=(user_id := await assign(api, tenant.id, "OWNER")))
+        assert (await removed.get(orders_path(tenant))).status == 200
+        await assign(api, tenant.id, None, user_id)
+        path = route.address(**dict.fromkeys(route.path_names, tenant.id))
+        assert (await removed.call(method, path)).status == 404, method
 
 
 async def test_memory_of_roles_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

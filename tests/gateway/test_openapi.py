@@ -166,3 +166,25 @@ def test_page_names_no_other_host() -> None:
         text = (templates_dir() / "docs" / name).read_text(encoding="utf-8")
         assert set(re.findall(r"https?://([^/\"'`\s]+)", text)) <= {"bbws.example"}
         assert "innerHTML" not in text
+
+
+def test_what_an_operation_insists_on_is_described_as_required() -> None:
+    """A generated client leaves out what need not be sent, and is refused for it: 428 without If-Match, 400 without a
+    key."""
+    required = {
+        route.operation_id: {
+            each["name"]
+            for each in DESCRIPTION["paths"][route.path][route.method.lower()]["parameters"]
+            if each["required"]
+        }
+        for route in ROUTES
+        if not route.page
+    }
+    insisted = {
+        route.operation_id: {*route.path_names}
+        | ({"If-Match"} if route.if_match else set())
+        | ({"Idempotency-Key"} if route.idempotency == "required" else set())
+        for route in ROUTES
+        if not route.page
+    }
+    assert required == insisted

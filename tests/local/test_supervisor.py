@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -120,3 +121,45 @@ async def test_what_is_not_ready_in_time_is_named(supervisor: Supervisor, monkey
     _run(supervisor, "one", SLEEP)
     with pytest.raises(UpFailed, match="one was not ready within"):
         await supervisor.until_ready("one")
+
+
+class _ShortOrLong:
+    """A process that has ended as soon as anybody waits for it, after `lived_s` of the test's clock."""
+
+    def __init__(self, clock: list[float], lived_s: float) -> None:
+        self.stdout = asyncio.StreamReader()
+        self.stdout.feed_eof()
+        self.returncode: int | None = None
+        self._clock = clock
+        self._lived_s = lived_s
+
+    async def wait(self) -> int:
+        self._clock[0] += self._lived_s
+        self.returncode = 3
+        return 3
+
+    def send_signal(self, signal: int) -> None:
+        raise AssertionError("it has ended")
+
+
+@pytest.mark.parametrize(("lives", "given_up"), [((1, 1, 1, 1, 9) * 3, False), ((1, 1, 1, 9) + (1,) * 5, True)])
+async def test_only_short_lives_in_a_row_count(
+    lives: tuple[float, ...], given_up: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that ran well for a day in between has proved its settings."""
+    monkeypatch.setattr(supervising, "RESTART_AFTER_S", 0)
+    clock, left = [0.0], list(lives)
+    all_lived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    monkeypatch.setattr(supervising, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    async def spawn(command: Sequence[str], environment: Mapping[str, str]) -> _ShortOrLong:
+        if not left:
+            all_lived.set_result(None)
+            await asyncio.Event().wait()
+        return _ShortOrLong(clock, left.pop(0))
+
+    supervisor = Supervisor(lambda name, line: None, spawn=spawn)
+    supervisor.launch("one", (), {})
+    await asyncio.wait({supervisor.failed, all_lived}, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+    assert (supervisor.failed.done(), left) == (given_up, [])
+    await supervisor.stop(last=())

@@ -185,3 +185,18 @@ async def test_a_receipt_names_amount_moment_and_reference(pdf: PdfRenderer) -> 
     [text] = await pages(pdf, "receipts/receipt.html", a_context("receipts/receipt.html"))
     assert re.search(r"AMOUNT RECEIVED R 249\.00 ?R 32\.48 VAT \(15 %\) is included", text)
     assert "Paid 21 November 2026, 19:34 SAST Method PayFast Reference 1089250" in text
+
+
+@pytest.mark.parametrize("name", PAPERS)
+async def test_the_whole_address_is_printed(name: str) -> None:
+    """A tax invoice without the recipient's address and VAT number is none, and post needs the second line."""
+    address = a_billing_address(
+        name="Nkosi and Sons", line1="Unit 7", line2="The Old Mill", city="Gaborone", postal_code="0083", country="BW",
+        vat_number="4987654321",
+    )  # fmt: skip
+    order = a_paid_order(billing_address=address, customer_email="thandi@nkosi.example")
+    html = await TEMPLATES.render(name, a_context(name, order))
+    for said in (*address.model_dump(mode="json").values(), order.customer_email):
+        assert said in html, said
+    at_home = a_paid_order(billing_address=a_billing_address())
+    assert "South Africa" in (await TEMPLATES.render(name, a_context(name, at_home))).replace(", South Africa", "")

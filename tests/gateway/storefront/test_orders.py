@@ -344,3 +344,27 @@ async def test_finished_order_shows_its_documents_and_stops_watching(shop: Shop)
     for link in ("invoice", "receipt", "printable"):
         document = await shop.client.get(page.one("a", id=link)["href"])
         assert document.status == 200
+
+
+async def test_every_page_of_an_order_shows_what_will_be_paid_and_by_whom(shop: Shop) -> None:
+    """The last look before the money goes: amounts after the discount, VAT, and the address as it was entered."""
+    product = await shop.a_product(price_cents=249_00)
+    await shop.a_campaign(product, code="SUMMER10")
+    entered = {"line2": "The Old Mill", "vat_number": "4987654321", "country": "BW", "campaign": "summer10"}
+    order = await shop.order_of(await shop.post(await shop.form(product, **entered, quantity="2")))
+    for page in (await shop.get(page_of(order, "/checkout")), await shop.get(page_of(order))):
+        assert page.text.count("Pay R 448.20 now") == 1
+        assert "To pay R 448.20" in page.text
+        for said in (
+            "Discount SUMMER10: −R 49.80",
+            "Without VATR 389.74",
+            "VAT (15 %)R 58.46",
+            "TotalR 448.20",
+            "The Old Mill",
+            "Botswana",
+            "VAT no. 4987654321",
+            order.customer_email,
+            f"Reference{order.id}",
+        ):
+            assert said in page.text, said
+        assert dict(page.hidden)["amount"] == "448.20"

@@ -135,6 +135,25 @@ async def test_the_last_owner_stays(shared_market: Market) -> None:
         await users.remove(tenant.id, other.user_id, version=1, actor=ACTOR)
 
 
+async def test_whoever_becomes_owner_and_whoever_stops_being_one_is_counted(shared_market: Market) -> None:
+    """A role changes in four ways; one of them not counted, and a tenant keeps an owner who left, or loses its last."""
+    users, tenant = shared_market.services.users, await shared_market.tenant()
+    first = await assigned(shared_market, tenant, "OWNER")
+    second = await assigned(shared_market, tenant, "MEMBER")
+    await users.change_role(tenant.id, second.user_id, "OWNER", version=1, actor=ACTOR)
+    await users.change_role(tenant.id, first.user_id, "VIEWER", version=1, actor=ACTOR)
+    with pytest.raises(Conflict, match="last owner"):
+        await users.change_role(tenant.id, second.user_id, "MEMBER", version=2, actor=ACTOR)
+    await users.change_role(tenant.id, first.user_id, "OWNER", version=2, actor=ACTOR)
+    await users.remove(tenant.id, second.user_id, version=2, actor=ACTOR)
+    with pytest.raises(Conflict, match="last owner"):
+        await users.remove(tenant.id, first.user_id, version=3, actor=ACTOR)
+    third = await assigned(shared_market, tenant, "OWNER")
+    await users.remove(tenant.id, first.user_id, version=3, actor=ACTOR)
+    with pytest.raises(Conflict, match="last owner"):
+        await users.remove(tenant.id, third.user_id, version=1, actor=ACTOR)
+
+
 @pytest.mark.parametrize("round_", range(3))
 async def test_owners_who_all_go_at_once_leave_one(shared_market: Market, round_: int) -> None:
     """Each of them sees the others stay; only a count in the same transaction knows better."""
