@@ -123,23 +123,27 @@ async def test_what_is_not_ready_in_time_is_named(supervisor: Supervisor, monkey
         await supervisor.until_ready("one")
 
 
-class _ShortOrLong:
-    """A process that has ended as soon as anybody waits for it, after `lived_s` of the test's clock."""
+class _Life:
+    """A process that lives for `lasts_s` of the test's clock, or until it is told to end."""
 
-    def __init__(self, clock: list[float], lived_s: float) -> None:
+    def __init__(self, clock: list[float], lasts_s: float | None) -> None:
         self.stdout = asyncio.StreamReader()
         self.stdout.feed_eof()
         self.returncode: int | None = None
         self._clock = clock
-        self._lived_s = lived_s
+        self._lasts_s = lasts_s
+        self._told = asyncio.Event()
 
     async def wait(self) -> int:
-        self._clock[0] += self._lived_s
+        if self._lasts_s is None:
+            await self._told.wait()
+        else:
+            self._clock[0] += self._lasts_s
         self.returncode = 3
         return 3
 
     def send_signal(self, signal: int) -> None:
-        raise AssertionError("it has ended")
+        self._told.set()
 
 
 @pytest.mark.parametrize(("lives", "given_up"), [((1, 1, 1, 1, 9) * 3, False), ((1, 1, 1, 9) + (1,) * 5, True)])
@@ -148,18 +152,17 @@ async def test_only_short_lives_in_a_row_count(
 ) -> None:
     """A process that ran well for a day in between has proved its settings."""
     monkeypatch.setattr(supervising, "RESTART_AFTER_S", 0)
-    clock, left = [0.0], list(lives)
-    all_lived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    clock, left, last = [0.0], list(lives), asyncio.get_running_loop().create_future()
     monkeypatch.setattr(supervising, "time", SimpleNamespace(monotonic=lambda: clock[0]))
 
-    async def spawn(command: Sequence[str], environment: Mapping[str, str]) -> _ShortOrLong:
-        if not left:
-            all_lived.set_result(None)
-            await asyncio.Event().wait()
-        return _ShortOrLong(clock, left.pop(0))
+    async def spawn(command: Sequence[str], environment: Mapping[str, str]) -> _Life:
+        if left:
+            return _Life(clock, left.pop(0))
+        last.set_result(None)
+        return _Life(clock, None)
 
     supervisor = Supervisor(lambda name, line: None, spawn=spawn)
     supervisor.launch("one", (), {})
-    await asyncio.wait({supervisor.failed, all_lived}, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({supervisor.failed, last}, timeout=10, return_when=asyncio.FIRST_COMPLETED)
     assert (supervisor.failed.done(), left) == (given_up, [])
     await supervisor.stop(last=())
