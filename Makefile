@@ -35,7 +35,7 @@ up: setup
 
 # Three processes on two cores: some tests wait for a message or a process, and leave a core to others.
 test: setup
-	@$(BIN)/pytest -n 3 --dist loadfile --durations=10
+	@$(BIN)/pytest -n 4 --dist loadfile --durations=10
 
 quick: setup
 	@$(BIN)/pytest -n 2 -m quick
