@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from decimal import Decimal
 from io import BytesIO
 
@@ -33,6 +34,7 @@ from tests.support.documents import PAPERS, a_context
 MARGIN_PT = 16 / 25.4 * 72
 INVOICE = "invoices/invoice.html"
 TEMPLATES = Templates(PackagedTemplates())
+ROW = re.compile(r'<th scope="row"[^>]*>(.*?)</th><td[^>]*>(.*?)</td>')
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -200,3 +202,61 @@ async def test_the_whole_address_is_printed(name: str) -> None:
         assert said in html, said
     at_home = a_paid_order(billing_address=a_billing_address())
     assert "South Africa" in (await TEMPLATES.render(name, a_context(name, at_home))).replace(", South Africa", "")
+
+
+@pytest.mark.parametrize("name", PAPERS)
+async def test_each_row_says_its_own_fact(name: str) -> None:
+    """Ordered, paid and changed on three days: whoever books a paper reads one row and trusts it."""
+    order = discounted_order()
+    details, campaign = order.payment_details, order.campaign
+    assert details
+    assert campaign
+    order = order.replace(
+        payment_details=details.replace(paid_at=PAID_AT + timedelta(days=1)),
+        date_last_updated=PAID_AT + timedelta(days=2),
+        last_updated_by="order-record",
+    )
+    html = await TEMPLATES.render(name, a_context(name, order))
+    found = [[" ".join(re.sub("<[^>]+>", " ", part).split()) for part in row] for row in ROW.findall(html)]
+    facts = {
+        "receipts/receipt": [
+            ["Paid", "22 November 2026, 19:34 SAST"],
+            ["Method", "PayFast"],
+            ["Reference", "1089250"],
+            ["Order", order.id],
+        ],
+        "receipts/order": [
+            ["Order date", "21 November 2026"],
+            ["Status", "Paid"],
+            ["Paid", "22 November 2026, PayFast 1089250"],
+            ["Online", f"https://bbws.example/orders/{order.id}"],
+        ],
+        "invoices/invoice": [
+            ["Invoice no.", "INV-000042"],
+            ["Date of issue", "21 November 2026"],
+            ["Order", order.id],
+            ["Order date", "21 November 2026"],
+        ],
+    }
+    sums = [
+        ["Value excl. VAT", "R 465.00"],
+        ["VAT 15 %", "R 69.75"],
+        ["Total incl. VAT", "R 534.75"],
+        ["You saved", "R 62.25"],
+    ]
+    books = [
+        ["Tenant", order.tenant_id],
+        ["Order", f"{order.id}, PAID, version 2"],
+        ["Placed", "21 November 2026, 19:30 SAST"],
+        ["Changed", "23 November 2026, 19:34 SAST by order-record"],
+        ["Customer", "thandi@protea.example"],
+        ["Payment", details.payment_id],
+        ["PayFast", "1089250, 22 November 2026, 19:34 SAST"],
+        ["Campaign", f"SUMMER10, {campaign.id}"],
+    ]
+    document = name.removesuffix(".html").removesuffix("_internal")
+    assert found == [
+        *facts[document],
+        *([] if document == "receipts/receipt" else sums),
+        *(books if "_internal" in name else []),
+    ]

@@ -123,3 +123,14 @@ async def test_campaign_is_found_by_its_code(api: Api) -> None:
 async def test_what_is_no_campaign_code_names_no_campaign(api: Api, code: str) -> None:
     """A mistyped or hostile address is a 404 like any other, not a failure of ours that wakes somebody."""
     assert (await api.get(f"/v1.0/campaigns/{code}")).status == 404
+
+
+async def test_a_page_names_itself_as_it_was_asked_for(api: Api) -> None:
+    """A client that keeps `self` comes back to this page, and not to the first one of another length."""
+    for _ in range(3):
+        await api.a_product()
+    here = "/v1.0/products?limit=1"
+    first = (await api.get(here)).json["_links"]
+    assert first["self"]["href"] == here
+    second = (await api.get(first["next"]["href"])).json["_links"]
+    assert second["self"]["href"] == first["next"]["href"] != here
