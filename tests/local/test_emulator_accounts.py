@@ -16,7 +16,7 @@ from bbws.shared.integrations.cognito import find_app_client, find_pool_id
 from bbws.shared.topology import Topology
 from tests.support.builders import order_created
 from tests.support.emulator import Aws, Target, new_account
-from tests.support.system import provisioned_account, settings_for
+from tests.support.system import let_expire, provisioned_account, settings_for
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.needs("accounts")
@@ -26,7 +26,9 @@ QUEUE = "order-record"
 @pytest_asyncio.fixture
 async def original(aws: Aws, emulator: Target) -> Aws:
     """Provisioned, and used; a copy itself, as every account of the tests."""
-    return await provisioned_account(emulator)
+    account = await provisioned_account(emulator)
+    await let_expire(account)
+    return account
 
 
 async def _copy_of(original: Aws, emulator: Target) -> Aws:

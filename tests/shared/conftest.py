@@ -14,8 +14,8 @@ from bbws.shared.topology import Topology
 
 @pytest_asyncio.fixture
 async def database(settings: Settings, clients: AwsClients) -> Database:
-    """The tables `orders` and `idempotency` are there."""
+    """The tables `orders` and `idempotency` are there, and keep what has expired (`provision` of tests says why)."""
     topology = Topology.for_settings(settings)
     for name in ("orders", "idempotency"):
-        await make_table(clients, topology.table(name))
+        await make_table(clients, topology.table(name).replace(ttl=None))
     return Database(partial(clients.get, "dynamodb"), CursorSigner("a key of this test"))

@@ -35,14 +35,15 @@ def settings_for(aws: Aws) -> Settings:
 
 
 async def provisioned_account(emulator: Target) -> Aws:
-    """A new account with everything that topology declares."""
+    """A new account with everything that topology declares, but for what `provision` leaves out."""
     aws = new_account(emulator)
     await provision(aws, emulator)
     return aws
 
 
 async def provision(aws: Aws, emulator: Target) -> None:
-    """The account, which has nothing yet, has everything that topology declares.
+    """The account, which has nothing yet, has everything that topology declares, and keeps what has expired: tests
+    write at dates of their own, and the emulator looks each minute by the real time.
 
     Provisioning takes most of a second. Where the target can, it is done once, and other accounts begin as copies.
     """
@@ -56,10 +57,24 @@ async def provision(aws: Aws, emulator: Target) -> None:
     await aws.begin_as(emulator.template)
 
 
+async def let_expire(aws: Aws) -> None:
+    """Turn on what `provision` leaves out: the account differs in nothing from what is declared."""
+    await _set_time_to_live(aws, enabled=True)
+
+
 async def _apply(aws: Aws) -> None:
     settings = settings_for(aws)
     async with aws_clients(settings) as clients:
         await Provisioner(clients, settings, Topology.for_settings(settings)).apply()
+    await _set_time_to_live(aws, enabled=False)
+
+
+async def _set_time_to_live(aws: Aws, *, enabled: bool) -> None:
+    tables = [table for table in Topology.for_settings(settings_for(aws)).tables if table.ttl]
+    async with aws.client("dynamodb") as dynamodb:
+        for table in tables:
+            specification = {"Enabled": enabled, "AttributeName": table.ttl}
+            await dynamodb.update_time_to_live(TableName=table.name, TimeToLiveSpecification=specification)
 
 
 @pytest.fixture
@@ -77,7 +92,7 @@ async def clients(settings: Settings) -> AsyncIterator[AwsClients]:
 
 @pytest_asyncio.fixture
 async def provisioned(settings: Settings, aws: Aws, emulator: Target) -> Settings:
-    """The same settings, once everything that topology declares is there."""
+    """The same settings, once everything that topology declares is there (`provision`)."""
     await provision(aws, emulator)
     return settings
 
@@ -85,11 +100,6 @@ async def provisioned(settings: Settings, aws: Aws, emulator: Target) -> Setting
 @pytest.fixture
 def topology(settings: Settings) -> Topology:
     return Topology.for_settings(settings)
-
-
-@pytest.fixture
-def provisioner(clients: AwsClients, provisioned: Settings, topology: Topology) -> Provisioner:
-    return Provisioner(clients, provisioned, topology)
 
 
 @pytest_asyncio.fixture
