@@ -19,7 +19,7 @@ import pytest
 import pytest_asyncio
 
 from bbws.local.emulator_process import Emulator
-from bbws.shared.integrations.aws import client_config, shared_session
+from bbws.shared.integrations.aws import client_config, shared_session, verification
 
 REGION = "af-south-1"
 # With this one the embedded emulator accepts presigned links.
@@ -90,6 +90,7 @@ class Aws:
             service,
             region_name=self.region,
             endpoint_url=self.endpoint_url,
+            verify=verification(self.endpoint_url),
             aws_access_key_id=self.access_key_id,
             aws_secret_access_key=self.secret_access_key,
             config=client_config(service, local=True),

@@ -9,6 +9,7 @@ import aiobotocore
 import botocore
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
+from botocore.utils import get_environ_proxies
 
 from .answers import read_quickly
 from .client import BotocoreClient
@@ -85,9 +86,16 @@ class Connection:
             service,
             region_name=region,
             endpoint_url=self.endpoint_url,
+            verify=self._verification(config),
             aws_access_key_id=self.aws_access_key_id,
             aws_secret_access_key=self.aws_secret_access_key,
             aws_session_token=self.aws_session_token,
             config=config,
         )
         return await self._stack.enter_async_context(created)
+
+    def _verification(self, config: AioConfig) -> bool | None:
+        """As configured (None), but where no certificate is ever seen: those of all authorities take 16 ms to load."""
+        if self.endpoint_url is None or not self.endpoint_url.startswith("http://"):
+            return None
+        return None if config.proxies or get_environ_proxies(self.endpoint_url) else False

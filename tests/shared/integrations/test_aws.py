@@ -8,7 +8,7 @@ from aiobotocore.session import AioSession
 from botocore.exceptions import ReadTimeoutError
 
 from bbws.shared.integrations import aws as integration
-from bbws.shared.integrations.aws import AwsClients, service_endpoint
+from bbws.shared.integrations.aws import AwsClients, service_endpoint, verification
 from bbws.shared.settings import Settings
 from tests.support.emulator import Aws
 
@@ -44,6 +44,25 @@ async def test_a_crowd_that_asks_for_a_client_shares_one(aws: Aws, monkeypatch: 
     async with AwsClients(aws.endpoint_url, aws.region) as clients:
         made = await asyncio.gather(*(clients.get("dynamodb") for _ in range(10)))
     assert len({id(client) for client in made}) == 1
+
+
+@pytest.mark.parametrize(
+    ("endpoint_url", "proxy", "expected"),
+    [
+        (None, "", None),
+        ("https://127.0.0.1:4566", "", None),
+        ("http://127.0.0.1:4566", "", False),
+        ("http://127.0.0.1:4566", "https://proxy.example:3128", None),
+    ],
+)
+def test_certificates_are_left_out_only_where_none_is_seen(
+    monkeypatch: pytest.MonkeyPatch, endpoint_url: str | None, proxy: str, expected: bool | None
+) -> None:
+    """A proxy has one of its own, whatever is behind it."""
+    for name in ("HTTP_PROXY", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", proxy)
+    assert verification(endpoint_url) is expected
 
 
 @pytest.mark.parametrize("service", SERVICES)

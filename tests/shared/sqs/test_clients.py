@@ -14,7 +14,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.credentials import AioRefreshableCredentials
 from aiobotocore.session import AioSession
 from botocore import UNSIGNED
-from botocore.exceptions import EndpointConnectionError, NoCredentialsError, SSLError
+from botocore.exceptions import EndpointConnectionError, NoCredentialsError, ProxyConnectionError, SSLError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -173,6 +173,23 @@ async def test_certificates_are_checked_as_configured(aws: Aws, name: ClientName
             await client.send(url, Outgoing("x"))
         await strange.close()
     assert between.calls.total() == calls
+
+
+@BOTH
+async def test_a_proxys_certificate_is_checked_where_the_target_has_none(
+    aws: Aws, name: ClientName, tmp_path: Path
+) -> None:
+    """Whoever stands in the proxy's place would read every message."""
+    async with network(aws, tls=own_certificate(tmp_path)) as (between, proxy):
+        target = replace(aws, endpoint_url="http://sqs.invalid:1234")
+        once = {"mode": "standard", "total_max_attempts": 1}
+        config = AioConfig(proxies={"http": proxy.endpoint_url}, retries=once)
+        proxied = connection(target, name, client_config=config)
+        client = await proxied.open(max_connections=2)
+        with pytest.raises((SSLError, ProxyConnectionError)):
+            await client.send("http://sqs.invalid:1234/q", Outgoing("x"))
+        await proxied.close()
+    assert between.calls.total() == 0
 
 
 def own_certificate(folder: Path) -> ssl.SSLContext:
