@@ -23,6 +23,7 @@ _IMPORTED = (
     *(f"bbws.commands.{name}" for name in _COMMANDS),
     *(f"bbws.{name}" for name in _PROCESSES),
     "tests.shared.sqs.mortal",
+    "tests.support.aws_models",
 )
 FORKS.set_forkserver_preload(list(_IMPORTED))
 
