@@ -8,6 +8,7 @@ from typing import Any
 
 from aiobotocore.session import AioSession
 
+from bbws.shared.integrations.aws import verification
 from bbws.shared.sqs import SQSBroker, SQSQueue, TestSQSBroker
 from bbws.shared.sqs.client import Client
 from bbws.shared.sqs.memory import MemoryService
@@ -26,6 +27,7 @@ def sqs_of(aws: Aws) -> AbstractAsyncContextManager[Any]:
         "sqs",
         region_name=aws.region,
         endpoint_url=aws.endpoint_url,
+        verify=verification(aws.endpoint_url),
         aws_access_key_id=aws.access_key_id,
         aws_secret_access_key=aws.secret_access_key,
     )
