@@ -143,7 +143,7 @@ async def test_a_sealer_that_another_overtakes_leaves_the_rest_to_it(
     trail = await trails.write(3)
     with meanwhile(trails.seal):
         assert await trails.seal() == 0
-    assert "cannot be sealed" not in capsys.readouterr().out, "nobody need be called for it"
+    assert "due work failed" not in capsys.readouterr().out, "nobody need be called for it"
     assert await trails.sequences(trail) == [1, 2, 3]
     assert await trails.findings(trail) == []
 
