@@ -89,8 +89,8 @@ def readable(kind: type[ModelT], due: Iterable[Item]) -> list[ModelT]:
     return found
 
 
-async def each(due: Iterable[T], do: Callable[[T], Awaitable[bool]], *, name: Callable[[T], str]) -> int:
-    """Has each done; returns for how many `do` says so. What somebody else took is left to them.
+async def each(due: Iterable[T], do: Callable[[T], Awaitable[int]], *, name: Callable[[T], str]) -> int:
+    """Has each done; returns the sum of what `do` says was done. What somebody else took is left to them.
 
     One that fails for a reason of its own is logged, stays due, and keeps no other waiting. Raises Unavailable at the
     first sign of an outage: the next would only wait for the same time-out.

@@ -71,14 +71,8 @@ class AuditTrails:
         that would sign what somebody forged.
         """
         sealed = 0
-
-        async def seal(trail: tuple[str, Sequence[AuditEntry]]) -> bool:
-            nonlocal sealed
-            sealed += await self._seal(*trail)
-            return True
-
         async for page in self._trail.due(self._clock()):
-            await each(_by_trail(page), seal, name=itemgetter(0))
+            sealed += await each(_by_trail(page), self._seal, name=itemgetter(0))
         return sealed
 
     async def verify(
@@ -108,7 +102,9 @@ class AuditTrails:
         except BrokenItem:
             return None, True
 
-    async def _seal(self, tenant_id: str, entries: Sequence[AuditEntry]) -> int:
+    async def _seal(self, trail: tuple[str, Sequence[AuditEntry]]) -> int:
+        """Returns how many were sealed."""
+        tenant_id, entries = trail
         head, is_broken = await self._read_head(tenant_id)
         if is_broken or (head and not self._signer.holds(tenant_id, head)):
             log.error("audit trail is not sealed: the signature of its head does not hold", tenant_id=tenant_id)
