@@ -33,7 +33,7 @@ demo: setup
 up: setup
 	@$(BIN)/bbws up
 
-# Three processes on two cores: some tests wait for a message or a process, and leave a core to others.
+# Four processes on two cores: some tests wait for a message or a process, and leave a core to others.
 test: setup
 	@$(BIN)/pytest -n 4 --dist loadfile --durations=10
 

@@ -59,7 +59,7 @@ def test_a_missing_key_in_production_is_told() -> None:
 
 
 @pytest.mark.parametrize("command", ["provision --check", "dlq list"])
-def test_an_aws_that_cannot_be_reached_isone_line(command: str) -> None:
+def test_an_aws_that_cannot_be_reached_is_one_line(command: str) -> None:
     """The emulator is not running: that is no reason for forty lines of traceback."""
     assert NOBODY in one_line(bbws(*command.split(), environment={"AWS_ENDPOINT_URL": NOBODY}))
 

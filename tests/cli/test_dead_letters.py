@@ -12,7 +12,16 @@ from tests.support.commands import account_of, bbws
 from tests.support.emulator import Aws
 
 
-def test_an_unknown_queue_isone_line() -> None:
+async def _bury(aws: Aws, *bodies: str) -> None:
+    """Each is a dead letter of `order-pdf`, with its own reason."""
+    async with aws.client("sqs") as sqs:
+        url = (await sqs.get_queue_url(QueueName="order-pdf-dlq"))["QueueUrl"]
+        for body in bodies:
+            attributes = {"dead-letter-reason": {"DataType": "String", "StringValue": f"Conflict: {body}"}}
+            await sqs.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=attributes)
+
+
+def test_an_unknown_queue_is_one_line() -> None:
     """And it lists those that exist."""
     assert "no queue nosuch; there are customer-notify" in one_line(
         bbws("dlq", "show", "nosuch", environment={"AWS_ENDPOINT_URL": NOBODY})
@@ -24,11 +33,7 @@ async def test_dead_letters_can_be_listed_shown_mended_redriven_and_dropped(
     aws: Aws, provisioned: Settings, tmp_path: Path
 ) -> None:
     """The way an operator goes; what programs read is JSON and nothing else."""
-    async with aws.client("sqs") as sqs:
-        url = (await sqs.get_queue_url(QueueName="order-pdf-dlq"))["QueueUrl"]
-        for body in ("one", "two"):
-            attributes = {"dead-letter-reason": {"DataType": "String", "StringValue": f"Conflict: {body}"}}
-            await sqs.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=attributes)
+    await _bury(aws, "one", "two")
     account = account_of(aws)
     assert "order-pdf-dlq                  2, oldest from" in bbws("dlq", "list", environment=account).stdout
     (listed,) = [entry for entry in json_of(bbws("dlq", "list", "--json", environment=account)) if entry["depth"]]
@@ -76,11 +81,7 @@ async def test_dead_letters_are_archived_in_a_bucket_or_a_file(aws: Aws, provisi
 
 async def test_the_same_choice_is_meant_by_every_deed(aws: Aws, provisioned: Settings, tmp_path: Path) -> None:
     """Whoever looks first, or asks for a dry run, must see what the deed will take, and nothing else."""
-    async with aws.client("sqs") as sqs:
-        url = (await sqs.get_queue_url(QueueName="order-pdf-dlq"))["QueueUrl"]
-        for body in ("one", "two", "three", "four"):
-            attributes = {"dead-letter-reason": {"DataType": "String", "StringValue": f"Conflict: {body}"}}
-            await sqs.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=attributes)
+    await _bury(aws, "one", "two", "three", "four")
     account = account_of(aws)
     letters = {each["body"]: each["id"] for each in json_of(bbws("dlq", "show", "order-pdf", environment=account))}
     for choice, body in ((("--reason", "TWO"), "two"), (("--id", letters["one"]), "one")):

@@ -21,7 +21,7 @@ def test_an_unknown_consumer_is_told_with_those_that_exist() -> None:
 @pytest.mark.parametrize(
     "command", ["gateway", "stand-in payfast --port {port}", "up --gateway-port {port} --home {home}"]
 )
-def test_a_port_that_is_taken_isone_line(command: str, aws: Aws, tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_one_line(command: str, aws: Aws, tmp_path: Path) -> None:
     """The second `bbws up` on a machine says which port, and stops."""
     port = aws.endpoint_url.rsplit(":", 1)[-1]
     arguments = command.format(port=port, home=tmp_path).split()
