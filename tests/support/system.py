@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from bbws.provision.dynamodb import make_table
 from bbws.provision.provisioner import Provisioner
 from bbws.shared.bootstrap import Services, aws_clients, bootstrap
 from bbws.shared.integrations.aws import AwsClients
@@ -57,24 +58,20 @@ async def provision(aws: Aws, emulator: Target) -> None:
     await aws.begin_as(emulator.template)
 
 
-async def let_expire(aws: Aws) -> None:
-    """Turn on what `provision` leaves out: the account differs in nothing from what is declared."""
-    await _set_time_to_live(aws, enabled=True)
-
-
 async def _apply(aws: Aws) -> None:
     settings = settings_for(aws)
+    topology = Topology.for_settings(settings)
+    lasting = topology.replace(tables=tuple(table.replace(ttl=None) for table in topology.tables))
     async with aws_clients(settings) as clients:
-        await Provisioner(clients, settings, Topology.for_settings(settings)).apply()
-    await _set_time_to_live(aws, enabled=False)
+        await Provisioner(clients, settings, lasting).apply()
 
 
-async def _set_time_to_live(aws: Aws, *, enabled: bool) -> None:
-    tables = [table for table in Topology.for_settings(settings_for(aws)).tables if table.ttl]
-    async with aws.client("dynamodb") as dynamodb:
-        for table in tables:
-            specification = {"Enabled": enabled, "AttributeName": table.ttl}
-            await dynamodb.update_time_to_live(TableName=table.name, TimeToLiveSpecification=specification)
+async def let_expire(aws: Aws) -> None:
+    """Turn on what `provision` leaves out: the account differs in nothing from what is declared."""
+    settings = settings_for(aws)
+    async with aws_clients(settings) as clients:
+        for table in Topology.for_settings(settings).tables:
+            await make_table(clients, table)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from faststream.asgi import AsgiFastStream, make_ping_asgi
 
 from bbws.shared.sqs import SQSBroker
-from tests.shared.sqs.worlds import broker_on, counts, sqs_of, started
+from tests.shared.sqs.worlds import broker_on, counts, started
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually
 
@@ -73,7 +73,7 @@ async def faststream(folder: Path, *arguments: str, aws: Aws) -> AsyncIterator[a
 
 async def answers(aws: Aws) -> list[dict[str, int]]:
     """What the application has published since the last question."""
-    async with sqs_of(aws) as sqs:
+    async with aws.client("sqs") as sqs:
         try:
             url = (await sqs.get_queue_url(QueueName="done"))["QueueUrl"]
         except sqs.exceptions.QueueDoesNotExist:
@@ -156,7 +156,7 @@ async def test_the_health_route_tells_whether_queues_answer(aws: Aws) -> None:
 
     app = AsgiFastStream(broker, asgi_routes=[("/health", make_ping_asgi(broker, timeout=5))])
     assert await status(app, "/health") == 500
-    async with started(broker), sqs_of(aws) as sqs:
+    async with started(broker), aws.client("sqs") as sqs:
         assert await status(app, "/health") == 204
         url = (await sqs.get_queue_url(QueueName="alive"))["QueueUrl"]
         await sqs.delete_queue(QueueUrl=url)

@@ -9,7 +9,7 @@ from aiobotocore.config import AioConfig
 from faststream.exceptions import NackMessage, SetupError
 
 from bbws.shared.sqs import Backoff, SettlementError, SQSMessage, SQSQueue
-from tests.shared.sqs.worlds import broker_on, counts, is_empty, messages_in, sqs_of, started
+from tests.shared.sqs.worlds import broker_on, counts, is_empty, messages_in, started
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually
 
@@ -204,7 +204,7 @@ class TestNack:
 
         @broker.subscriber("stolen", wait_time=0)
         async def handle(message: SQSMessage) -> None:
-            async with sqs_of(aws) as sqs:
+            async with aws.client("sqs") as sqs:
                 await sqs.purge_queue(QueueUrl=(await sqs.get_queue_url(QueueName="stolen"))["QueueUrl"])
             with pytest.raises(SettlementError) as caught:
                 await message.ack()
@@ -248,7 +248,7 @@ class TestBurying:
             await eventually(lambda: messages_in(aws, "orders-dlq"), what="the dead letter")
             before = len(receives)
             await aws.inject("sqs", operation="SendMessage", status=400, code="KmsThrottled", times=3)
-            async with sqs_of(aws) as sqs:
+            async with aws.client("sqs") as sqs:
                 url = (await sqs.get_queue_url(QueueName="orders"))["QueueUrl"]
                 await sqs.send_message_batch(QueueUrl=url, Entries=[{"Id": "0", "MessageBody": "y"}])
             await eventually(lambda: len(receives) > before + 1, what="another attempt after the failed copy")

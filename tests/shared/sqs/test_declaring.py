@@ -5,7 +5,7 @@ from typing import Any
 
 from bbws.shared.sqs import SNSTopic, SQSQueue, TopicLink
 from bbws.shared.sqs.declare import declare, queue_policy
-from tests.shared.sqs.worlds import broker_on, sqs_of, started
+from tests.shared.sqs.worlds import broker_on, started
 from tests.support.emulator import Aws
 
 POLICY = {"type": ["PAID", {"prefix": "SITE_"}]}
@@ -29,7 +29,7 @@ async def test_everything_named_is_made_and_made_once(aws: Aws) -> None:
         broker.publisher(topic="alone")
         async with started(broker):
             pass
-    async with sqs_of(aws) as sqs, aws.client("sns") as sns:
+    async with aws.client("sqs") as sqs, aws.client("sns") as sns:
         url = (await sqs.get_queue_url(QueueName="orders"))["QueueUrl"]
         attributes = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]))["Attributes"]
         tags = (await sqs.list_queue_tags(QueueUrl=url))["Tags"]
@@ -59,7 +59,7 @@ async def test_changed_settings_reach_a_queue_that_exists(aws: Aws) -> None:
         broker.publisher(SQSQueue("changing", visibility_timeout=timeout))
         async with started(broker):
             pass
-    async with sqs_of(aws) as sqs:
+    async with aws.client("sqs") as sqs:
         url = (await sqs.get_queue_url(QueueName="changing"))["QueueUrl"]
         attributes = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]))["Attributes"]
     assert attributes["VisibilityTimeout"] == "20"
@@ -68,7 +68,7 @@ async def test_changed_settings_reach_a_queue_that_exists(aws: Aws) -> None:
 async def test_a_queue_without_topics_keeps_its_policy(aws: Aws) -> None:
     """Whoever let others send to it by hand must not find them locked out after a start."""
     policy = queue_policy("arn:aws:sqs:af-south-1:1:own", ["arn:aws:sns:af-south-1:1:by-hand"])
-    async with sqs_of(aws) as sqs:
+    async with aws.client("sqs") as sqs:
         url = (await sqs.create_queue(QueueName="own", Attributes={"Policy": policy}))["QueueUrl"]
         broker = broker_on(aws)
         broker.publisher(SQSQueue("own", visibility_timeout=5))
@@ -110,7 +110,7 @@ async def test_nothing_is_made_unless_asked(aws: Aws) -> None:
     broker.publisher(SQSQueue("made", declare=True))
     declaring = broker_on(aws)
     declaring.publisher(SQSQueue("not-made-either", declare=False))
-    async with started(broker), started(declaring), sqs_of(aws) as sqs:
+    async with started(broker), started(declaring), aws.client("sqs") as sqs:
         urls = (await sqs.list_queues()).get("QueueUrls", [])
     assert [url.rsplit("/", 1)[1] for url in urls] == ["made"]
 

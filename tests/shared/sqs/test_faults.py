@@ -13,7 +13,7 @@ from bbws.shared.sqs import Backoff, PartialPublishError, SQSQueue
 from bbws.shared.sqs.client import AWS_ERRORS
 from bbws.shared.sqs.subscriber import batching, poller
 from tests.shared.sqs.faulty import Fault, network
-from tests.shared.sqs.worlds import broker_on, is_empty, sqs_of, started
+from tests.shared.sqs.worlds import broker_on, is_empty, started
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually
 
@@ -37,7 +37,7 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def fill(aws: Aws, queue: str, numbers: range) -> None:
-    async with sqs_of(aws) as sqs:
+    async with aws.client("sqs") as sqs:
         url = (await sqs.get_queue_url(QueueName=queue))["QueueUrl"]
         for start in numbers[::10]:
             entries = [

@@ -9,7 +9,7 @@ from aiobotocore.config import AioConfig
 
 from bbws.shared.sqs import SQSQueue
 from bbws.shared.sqs.subscriber import poller
-from tests.shared.sqs.worlds import broker_on, sqs_of, started
+from tests.shared.sqs.worlds import broker_on, started
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually
 
@@ -69,7 +69,7 @@ async def test_a_queue_that_is_made_anew_is_found(aws: Aws, caplog: pytest.LogCa
         await eventually(lambda: errors(caplog), what="the missing queue is logged")
         assert not await broker.ping()
         for number in (1, 2):
-            async with sqs_of(aws) as sqs:
+            async with aws.client("sqs") as sqs:
                 url = (await sqs.create_queue(QueueName="late"))["QueueUrl"]
                 await sqs.send_message(QueueUrl=url, MessageBody=str(number))
                 await eventually(partial(got.count, number), what="it is handled")

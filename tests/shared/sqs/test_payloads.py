@@ -17,7 +17,7 @@ from bbws.shared.sqs import (
     TopicLink,
 )
 from bbws.shared.sqs.limits import MAX_SQS_MESSAGE_BYTES
-from tests.shared.sqs.worlds import Emulated, Memory, World, broker_on, counts, sqs_of, started
+from tests.shared.sqs.worlds import Emulated, Memory, World, broker_on, counts, started
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually
 
@@ -67,7 +67,7 @@ async def test_the_format_is_that_of_the_extended_client(aws: Aws, bucket: str) 
     """Java's library reads what we send: pointer, attribute and object have its form."""
     async with (
         started(broker_on(aws, payload_bucket=PayloadBucket(bucket, prefix="orders/"))) as broker,
-        sqs_of(aws) as sqs,
+        aws.client("sqs") as sqs,
     ):
         broker.publisher("wire")
         await broker.start()
@@ -106,7 +106,7 @@ async def test_what_the_extended_client_sent_is_read(
     async def handle(number: int, message: SQSMessage) -> None:
         seen.append((number, message.body))
 
-    async with started(broker), sqs_of(aws) as sqs, aws.client("s3") as s3:
+    async with started(broker), aws.client("sqs") as sqs, aws.client("s3") as s3:
         await s3.put_object(Bucket=bucket, Key="k-1", Body=b" 42 ")
         url = (await sqs.get_queue_url(QueueName="java"))["QueueUrl"]
         await sqs.send_message(
@@ -152,7 +152,7 @@ async def test_a_pointer_to_another_bucket_is_not_followed(aws: Aws, bucket: str
         return (await counts(aws, "guarded-dlq"))["visible"] == 1
 
     secrets = aws.unique("secrets")
-    async with started(broker), sqs_of(aws) as sqs, aws.client("s3") as s3:
+    async with started(broker), aws.client("sqs") as sqs, aws.client("s3") as s3:
         await s3.create_bucket(Bucket=secrets, CreateBucketConfiguration={"LocationConstraint": aws.region})
         await s3.put_object(Bucket=secrets, Key="k", Body=b"42")
         url = (await sqs.get_queue_url(QueueName="guarded"))["QueueUrl"]

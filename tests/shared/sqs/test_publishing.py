@@ -4,7 +4,7 @@ import pytest
 from faststream.exceptions import IncorrectState, SetupError
 
 from bbws.shared.sqs import MessageTooLarge, PartialPublishError, SNSTopic, SQSQueue, TopicLink
-from tests.shared.sqs.worlds import broker_on, counts, messages_in, sqs_of, started
+from tests.shared.sqs.worlds import broker_on, counts, messages_in, started
 from tests.support.emulator import Aws
 
 MIB = 1024 * 1024
@@ -87,7 +87,7 @@ async def test_destinations_may_be_urls_and_arns(aws: Aws) -> None:
     broker = broker_on(aws)
     broker.publisher(SQSQueue("named", topics=[TopicLink("news")]))
     async with started(broker):
-        async with sqs_of(aws) as sqs:
+        async with aws.client("sqs") as sqs:
             url = (await sqs.get_queue_url(QueueName="named"))["QueueUrl"]
         await broker.publish("by url", url)
         await broker.publish("by queue arn", f"arn:aws:sqs:{aws.region}:{aws.access_key_id}:named")

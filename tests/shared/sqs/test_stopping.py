@@ -7,7 +7,7 @@ from functools import partial
 from faststream.exceptions import StopConsume
 
 from bbws.shared.sqs import Backoff, SQSBroker, SQSMessage, SQSQueue
-from tests.shared.sqs.worlds import broker_on, counts, messages_in, sqs_of, started
+from tests.shared.sqs.worlds import broker_on, counts, messages_in, started
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually
 
@@ -82,7 +82,7 @@ async def test_a_poll_under_way_ends_by_itself_and_its_messages_go_back(aws: Aws
         await eventually(lambda: aws.calls("sqs", "ReceiveMessage"), what="the poll is under way")
         stopping = asyncio.create_task(broker.stop())
         await asyncio.sleep(0.1)
-        async with sqs_of(aws) as sqs:
+        async with aws.client("sqs") as sqs:
             url = (await sqs.get_queue_url(QueueName="polled"))["QueueUrl"]
             await sqs.send_message(QueueUrl=url, MessageBody="1")
         await stopping

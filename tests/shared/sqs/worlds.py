@@ -6,9 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 
-from aiobotocore.session import AioSession
-
-from bbws.shared.integrations.aws import verification
+from bbws.shared.integrations.aws import shared_session
 from bbws.shared.sqs import SQSBroker, SQSQueue, TestSQSBroker
 from bbws.shared.sqs.client import Client
 from bbws.shared.sqs.memory import MemoryService
@@ -17,26 +15,15 @@ from bbws.shared.sqs.parser import SQSParser
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually
 
-# One for all: a session reads AWS's service descriptions once, which takes longer than most tests.
-_SESSION = AioSession()
-
-
-def sqs_of(aws: Aws) -> AbstractAsyncContextManager[Any]:
-    """A bare client to look at SQS with."""
-    client: AbstractAsyncContextManager[Any] = _SESSION.create_client(
-        "sqs",
-        region_name=aws.region,
-        endpoint_url=aws.endpoint_url,
-        verify=verification(aws.endpoint_url),
-        aws_access_key_id=aws.access_key_id,
-        aws_secret_access_key=aws.secret_access_key,
-    )
-    return client
-
 
 def broker_on(aws: Aws, **options: Any) -> SQSBroker:
     """A broker in the test's account that makes what it names and logs nothing."""
-    settings: dict[str, Any] = {"session": _SESSION, "declare": True, "graceful_timeout": 5.0, "logger": None} | options
+    settings: dict[str, Any] = {
+        "session": shared_session(),
+        "declare": True,
+        "graceful_timeout": 5.0,
+        "logger": None,
+    } | options
     return SQSBroker(
         aws.endpoint_url,
         region_name=aws.region,
@@ -58,7 +45,7 @@ async def started(broker: SQSBroker) -> AsyncIterator[SQSBroker]:
 
 async def counts(aws: Aws, queue: str) -> dict[str, int]:
     """Messages of a queue: `visible`, `held` (in flight or given back for later) and `delayed`."""
-    async with sqs_of(aws) as sqs:
+    async with aws.client("sqs") as sqs:
         url = (await sqs.get_queue_url(QueueName=queue))["QueueUrl"]
         attributes = (await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]))["Attributes"]
     names = {"visible": "", "held": "NotVisible", "delayed": "Delayed"}
@@ -75,7 +62,7 @@ async def none_visible(aws: Aws, queue: str) -> bool:
 
 async def messages_in(aws: Aws, queue: str) -> list[SQSMessage]:
     """What can be received from a queue now; it stays there and stays visible."""
-    async with sqs_of(aws) as sqs:
+    async with aws.client("sqs") as sqs:
         url = (await sqs.get_queue_url(QueueName=queue))["QueueUrl"]
         answer = await sqs.receive_message(
             QueueUrl=url,
