@@ -1,95 +1,16 @@
 """ITNs: what PayFast really said of a payment counts once, what anybody else says changes nothing (C-29)."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from bbws.shared.bootstrap import bootstrap
 from bbws.shared.clock import iso
-from bbws.shared.contracts.sales.order_events import OrderCreated
-from bbws.shared.contracts.sales.orders import Checkout, Order
-from bbws.shared.contracts.sales.payment_notices import PaymentNotice
-from bbws.shared.dynamo.database import Update, Write
-from bbws.shared.errors import Unavailable
 from bbws.shared.ids import new_id
-from bbws.shared.integrations import payfast_sources
-from bbws.shared.integrations.payfast import Itn, parse_itn
-from bbws.shared.sales.repositories.payment_notices import PaymentNoticeRepository
-from bbws.shared.sales.services.payment_notices import PaymentNotices
-from bbws.shared.settings import Settings
-from tests.support.emulator import Aws, Target
-from tests.support.market import Market, MovedClock
-from tests.support.meanwhile import meanwhile
-from tests.support.payfast import PASSPHRASE, PayfastWorld, payfast_world, signed
-from tests.support.system import provisioned_account, settings_for
-from tests.support.waiting import eventually
-
-PAYFAST = "127.0.0.1"
-STRANGER = "198.51.100.7"
-
-
-@dataclass(frozen=True)
-class Till(Market):
-    """A market that takes money: with PayFast's stand-in, and a clock that tests move."""
-
-    payfast: PayfastWorld
-    clock: MovedClock
-
-    def checkout(self, order: Order) -> Checkout:
-        return self.services.orders.checkout(order)
-
-    async def paid(self, order: Order, **behaviour: Any) -> bytes:
-        return await self.payfast.pay(self.checkout(order), **behaviour)
-
-    async def receive(self, raw_body: bytes, source: str = PAYFAST) -> tuple[str, str | None]:
-        notice = await self.judged(raw_body, source)
-        return notice.state, notice.reason
-
-    async def judged(self, raw_body: bytes, source: str = PAYFAST) -> PaymentNotice:
-        """Received and judged, as the gateway does one after the other."""
-        notices = self.services.payment_notices
-        received = await notices.receive(raw_body, source)
-        return await notices.judge(received.notice, received.itn) if received.itn else received.notice
-
-    async def events_of(self, order: Order) -> list[OrderCreated]:
-        return [event for event in await self.published("order-record") if event.data.order.id == order.id]
-
-    async def notices_of(self, order: Order) -> list[dict[str, Any]]:
-        return [item for item in await self.items_beside(order) if item["SK"].startswith("ITN#")]
-
-    async def is_untouched(self, order: Order) -> bool:
-        now = await self.services.orders.get(order.tenant_id, order.id)
-        return now == order and await self.events_of(order) == []
-
-
-@asynccontextmanager
-async def _till(aws: Aws, **changes: Any) -> AsyncIterator[Till]:
-    clock = MovedClock()
-    async with payfast_world() as payfast:
-        addresses = {"payfast_url": payfast.url, "public_base_url": payfast.shop_url}
-        given = settings_for(aws).model_dump(exclude_unset=True) | addresses
-        settings = Settings(**given | {"payfast_passphrase": PASSPHRASE, "payfast_validate_timeout_s": 5} | changes)
-        async with bootstrap(settings, clock=clock) as services:
-            yield Till(aws, services, payfast, clock)
-
-
-@pytest.fixture
-async def till(shared_aws: Aws) -> AsyncIterator[Till]:
-    async with _till(shared_aws) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def own_till(emulator: Target) -> AsyncIterator[Till]:
-    """In an account of the test's own, where nothing else is due and faults hurt nobody."""
-    aws = await provisioned_account(emulator)
-    async with _till(aws) as opened:
-        yield opened
-    await aws.heal()
+from bbws.shared.integrations.payfast import parse_itn
+from tests.support.emulator import Aws
+from tests.support.payfast import signed
+from tests.support.till import PAYFAST, STRANGER, Till, open_till
 
 
 async def test_genuine_notice_makes_one_event(till: Till) -> None:
@@ -178,7 +99,7 @@ async def test_foreign_source_is_refused(till: Till) -> None:
 
 async def test_foreign_source_is_flagged_where_settings_say_so(shared_aws: Aws) -> None:
     """`flag`: PayFast's addresses change, so all other checks together may outweigh the source; it is marked."""
-    async with _till(shared_aws, payfast_source_check="flag") as till:
+    async with open_till(shared_aws, payfast_source_check="flag") as till:
         order = await till.order()
         notice = await till.judged(await till.paid(order), STRANGER)
         assert (notice.state, notice.flags) == ("VERIFIED", ("foreign-source",))
@@ -244,38 +165,6 @@ async def test_flood_of_junk_stays_small_and_goes_away(till: Till) -> None:
     assert item["expiresAt"] > notice.received_at.timestamp()
 
 
-@pytest.mark.parametrize("amount", ["-5.00", "999999999999.99"])
-async def test_absurd_amount_blocks_nobody(own_till: Till, amount: str) -> None:
-    """A stored notice is read again, by its repeat and by the sweeper: no amount may make it unreadable."""
-    order = await own_till.order()
-    genuine = await own_till.paid(order, validate="unreachable")
-    absurd = signed({**dict(parse_itn(genuine).fields), "amount_gross": amount}, PASSPHRASE)
-    await own_till.aws.inject("dynamodb", operation="UpdateItem")
-    for raw_body in (absurd, genuine):
-        with pytest.raises(Unavailable):
-            await own_till.receive(raw_body)
-    await own_till.aws.heal()
-    await own_till.payfast.behave()
-    assert (await own_till.receive(absurd))[0] == "RECEIVED"
-    own_till.clock.advance(31)
-    assert await own_till.services.payment_notices.judge_due() == 2
-    assert len(await own_till.events_of(order)) == 1
-
-
-async def test_notice_that_cannot_be_read_blocks_nobody(own_till: Till) -> None:
-    """A newer version's, or broken by hand: the payments of all customers would wait for it."""
-    order = await own_till.order()
-    strange = PaymentNotice(sha256="0" * 64, raw_body="x", source_address=PAYFAST, received_at=own_till.clock())
-    await PaymentNoticeRepository(own_till.services.database).store(strange, own_till.clock())
-    key = (f"ITN#{iso(strange.received_at)[:10]}", f"ITN#{strange.sha256}")
-    await own_till.services.database.write(Update("orders", key, {"state": "SUSPECTED"}))
-    assert (await own_till.receive(await own_till.paid(order, validate="unreachable")))[0] == "UNVERIFIED"
-    await own_till.payfast.behave()
-    own_till.clock.advance(31)
-    assert await own_till.services.payment_notices.judge_due() == 1
-    assert len(await own_till.events_of(order)) == 1
-
-
 async def test_notice_refused_for_its_sender_alone_is_judged_again_when_payfast_repeats_it(till: Till) -> None:
     """A proxy that was forgotten in the settings, or a new address of PayFast, must not cost a payment for good."""
     order = await till.order()
@@ -326,159 +215,6 @@ async def test_lying_tenant_is_not_believed(till: Till) -> None:
     assert len(await till.notices_of(order)) == 1
 
 
-async def test_unreachable_payfast_is_asked_again(own_till: Till) -> None:
-    """Stored and answered 200 as UNVERIFIED; the sweeper asks at growing intervals, and decides exactly once."""
-    order, notices = await own_till.order(), own_till.services.payment_notices
-    raw_body = await own_till.paid(order, validate="unreachable")
-    assert (await own_till.receive(raw_body))[0] == "UNVERIFIED"
-    assert await notices.judge_due() == 0
-    own_till.clock.advance(31)
-    assert await notices.judge_due() == 0
-    assert own_till.payfast.asked == 2
-    await own_till.payfast.behave()
-    own_till.clock.advance(31)
-    assert (await notices.judge_due(), own_till.payfast.asked) == (0, 2), "the second interval is twice as long"
-    own_till.clock.advance(31)
-    assert sum(await asyncio.gather(*(notices.judge_due() for _ in range(3)))) == 1
-    own_till.clock.advance(100_000)
-    assert await notices.judge_due() == 0
-    assert len(await own_till.events_of(order)) == 1
-
-
-async def test_payfast_that_is_out_for_a_day_is_asked_every_hour(own_till: Till) -> None:
-    """Intervals that double without an end would ask again in a week, and the customer has paid."""
-    order, notices = await own_till.order(), own_till.services.payment_notices
-    await own_till.receive(await own_till.paid(order, validate="unreachable"))
-    for hour in range(1, 13):
-        own_till.clock.advance(3601)
-        assert await notices.judge_due() == 0
-        assert own_till.payfast.asked == hour + 1
-    own_till.clock.advance(1800)
-    await notices.judge_due()
-    assert own_till.payfast.asked == 13, "an outage of a day must not be hammered"
-    await own_till.payfast.behave()
-    own_till.clock.advance(1801)
-    assert await notices.judge_due() == 1
-
-
-@pytest.fixture
-async def nameless_till(emulator: Target, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Till]:
-    """PayFast is known by the name of a host alone, and no name server answers."""
-
-    async def no_answer(host: str) -> list[str]:
-        raise OSError(f"nobody knows {host}")
-
-    monkeypatch.setattr(payfast_sources, "RESOLVE_AGAIN_AFTER_S", -1)
-    monkeypatch.setattr(payfast_sources, "resolve_host", no_answer)
-    aws = await provisioned_account(emulator)
-    async with _till(aws, payfast_source_ranges="", payfast_source_hosts="payfast.example") as opened:
-        yield opened
-
-
-async def test_source_that_cannot_be_looked_up_for_a_day_is_a_foreign_one(nameless_till: Till) -> None:
-    """A name that is wrong in the settings never comes back: asked for ever, each notice would wait for ever."""
-    order, notices = await nameless_till.order(), nameless_till.services.payment_notices
-    assert (await nameless_till.receive(await nameless_till.paid(order)))[0] == "UNVERIFIED"
-    checks = 1
-    while not await notices.judge_due():
-        checks += 1
-        assert checks < 50, "without an end"
-        nameless_till.clock.advance(3601)
-    assert 20 < checks < 30, "for most of a day, in which name servers come back"
-    (stored,) = await nameless_till.notices_of(order)
-    assert (stored["state"], stored["flags"]) == ("REJECTED", ["foreign-source"])
-    assert nameless_till.payfast.asked == 0
-    assert await nameless_till.is_untouched(order)
-
-
-async def test_source_that_can_be_looked_up_again_is_judged_by_what_it_is(
-    nameless_till: Till, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Name servers were out for an hour: the customer's payment counts, and nobody had to mend anything."""
-    order, sources = await nameless_till.order(), nameless_till.services.payfast_sources
-    assert (await nameless_till.receive(await nameless_till.paid(order)))[0] == "UNVERIFIED"
-
-    async def answer(_: str) -> list[str]:
-        return [PAYFAST]
-
-    monkeypatch.setattr(sources, "_resolve", answer)
-    nameless_till.clock.advance(31)
-    assert await nameless_till.services.payment_notices.judge_due() == 1
-    assert len(await nameless_till.events_of(order)) == 1
-
-
-async def test_notice_that_cannot_be_judged_holds_up_no_other(own_till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mistake of ours in one of them must not keep a hundred customers waiting for what they paid."""
-    orders, notices = [await own_till.order() for _ in range(3)], own_till.services.payment_notices
-    for order in orders:
-        await notices.receive(await own_till.paid(order), PAYFAST)
-    judge, failed = PaymentNotices.judge, list[str]()
-
-    async def fails_once(service: PaymentNotices, notice: PaymentNotice, itn: Itn) -> PaymentNotice:
-        if not failed:
-            failed.append(notice.sha256)
-            raise RuntimeError("nobody foresaw this")
-        return await judge(service, notice, itn)
-
-    own_till.clock.advance(31)
-    with monkeypatch.context() as patched:
-        patched.setattr(PaymentNotices, "judge", fails_once)
-        assert await notices.judge_due() == 2
-    assert await notices.judge_due() == 1
-
-
-async def test_sweep_ends_at_the_first_sign_of_an_outage(own_till: Till) -> None:
-    """Each of the others would wait for the same time-out, and the loop would tell nobody that something is out."""
-    notices = own_till.services.payment_notices
-    for _ in range(2):
-        await notices.receive(await own_till.paid(await own_till.order()), PAYFAST)
-    own_till.clock.advance(31)
-    await own_till.aws.inject("dynamodb", operation="TransactWriteItems")
-    with pytest.raises(Unavailable):
-        await notices.judge_due()
-    assert own_till.payfast.asked == 1
-    await own_till.aws.heal()
-    assert await notices.judge_due() == 2
-
-
-@pytest.mark.parametrize("answer", ["VALID", "INVALID", "unreachable"])
-async def test_notice_that_another_judges_at_this_moment_is_judged_once(till: Till, answer: str) -> None:
-    """Gateway and housekeeping are at it together: the slower one's judgement changes nothing, and is no error."""
-    order, notices = await till.order(), till.services.payment_notices
-    raw_body = await till.paid(order)
-    received = await notices.receive(raw_body, PAYFAST)
-    assert received.itn is not None
-    itn = received.itn
-
-    async def judged_by_another() -> None:
-        await till.payfast.behave()
-        assert (await notices.judge(received.notice, itn)).state == "VERIFIED"
-
-    await till.payfast.behave(**({} if answer == "VALID" else {"validate": answer}))
-    with meanwhile(judged_by_another):
-        await notices.judge(received.notice, itn)
-    (stored,) = await till.notices_of(order)
-    assert (stored["state"], "dueKey" in stored) == ("VERIFIED", False)
-    assert len(await till.events_of(order)) == 1
-
-
-async def test_notice_that_another_opens_at_this_moment_is_left_to_it(till: Till) -> None:
-    """PayFast's repeats come to two gateways: one opens the refused notice again and judges it, the other says 200."""
-    order, notices = await till.order(), till.services.payment_notices
-    raw_body = await till.paid(order)
-    assert (await till.receive(raw_body, STRANGER))[0] == "REJECTED"
-
-    def opens(write: Write) -> bool:
-        return isinstance(write, Update)
-
-    with meanwhile(lambda: till.receive(raw_body), before=opens):
-        late = await notices.receive(raw_body, PAYFAST)
-    assert late.itn is None, "nobody need judge it"
-    (stored,) = await till.notices_of(order)
-    assert stored["state"] == "VERIFIED"
-    assert len(await till.events_of(order)) == 1
-
-
 async def test_what_was_refused_is_refused_again_and_nothing_more(till: Till) -> None:
     """Whoever floods us repeats themselves: no error, no second item, and no second chance from the same address."""
     order, notices = await till.order(), till.services.payment_notices
@@ -507,55 +243,3 @@ async def test_charges_of_a_subscription_are_payments_of_their_own(till: Till) -
     other = till.payfast.rewritten(raw_body, pf_payment_id="", token=new_id(), billing_date="2027-01-01")
     assert (await till.receive(other))[0] == "VERIFIED"
     assert len(await till.events_of(order)) == 3
-
-
-async def test_repeat_of_an_unverified_notice_is_judged_at_once(till: Till) -> None:
-    """PayFast's own repeat is as good an occasion as the sweeper's turn."""
-    order = await till.order()
-    raw_body = await till.paid(order, validate="unreachable")
-    assert (await till.receive(raw_body))[0] == "UNVERIFIED"
-    await till.payfast.behave()
-    assert (await till.receive(raw_body))[0] == "VERIFIED"
-    assert len(await till.events_of(order)) == 1
-
-
-async def test_crash_after_storing_is_taken_up(own_till: Till) -> None:
-    """The process dies while it asks PayFast: the notice stands as RECEIVED, and the sweeper judges it once."""
-    order = await own_till.order()
-    raw_body = await own_till.paid(order, validate="slow")
-    dying = asyncio.create_task(own_till.receive(raw_body))
-    await eventually(lambda: own_till.payfast.asked, what="PayFast is being asked")
-    dying.cancel()
-    (notice,) = await own_till.notices_of(order)
-    assert notice["state"] == "RECEIVED"
-    await own_till.payfast.behave()
-    assert await own_till.services.payment_notices.judge_due() == 0, "the process may still be at it"
-    own_till.clock.advance(31)
-    assert await own_till.services.payment_notices.judge_due() == 1
-    assert len(await own_till.events_of(order)) == 1
-
-
-async def test_what_is_not_stored_is_not_accepted(own_till: Till) -> None:
-    """Unavailable becomes 503, and PayFast sends the notice again: a 200 would lose the payment."""
-    order = await own_till.order()
-    raw_body = await own_till.paid(order)
-    await own_till.aws.inject("dynamodb")
-    with pytest.raises(Unavailable):
-        await own_till.receive(raw_body)
-    await own_till.aws.heal()
-    assert await own_till.notices_of(order) == []
-    assert await own_till.receive(raw_body) == ("VERIFIED", None)
-
-
-async def test_event_bus_outage_loses_no_event(own_till: Till) -> None:
-    """The notice is VERIFIED and answered 200; its event waits in the outbox for housekeeping (C-25)."""
-    order = await own_till.order()
-    raw_body = await own_till.paid(order)
-    await own_till.aws.inject("events")
-    assert await own_till.receive(raw_body) == ("VERIFIED", None)
-    await own_till.aws.heal()
-    assert await own_till.events_of(order) == []
-    own_till.clock.advance(11)
-    assert await own_till.services.outbox.sweep() == 1
-    assert await own_till.services.outbox.sweep() == 0
-    assert len(await own_till.events_of(order)) == 1

@@ -11,10 +11,9 @@ from bbws.shared.core.audit import acting
 from bbws.shared.errors import Conflict, PreconditionFailed
 from bbws.shared.ids import new_id
 from bbws.shared.logging import bound
-from tests.shared.sales.services.test_payment_notices import PAYFAST, STRANGER, Till, till
 from tests.support.market import CUSTOMER, OPERATOR, Market, campaign_draft, order_draft, paid, product_draft
+from tests.support.till import PAYFAST, STRANGER, Till
 
-__all__ = ["till"]
 SOURCE = "203.0.113.9"
 FLOW = "the-request"
 
