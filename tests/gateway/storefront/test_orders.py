@@ -23,6 +23,7 @@ from tests.support.emulator import Aws
 SCRIPT = '"><script>alert(1)</script>'
 
 
+@pytest.mark.own_account
 async def test_form_places_an_order_and_leads_to_payfast(shop: Shop) -> None:
     """The main path without JavaScript: form, order, checkout with every signed field that PayFast expects."""
     product = await shop.a_product()

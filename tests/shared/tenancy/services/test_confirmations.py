@@ -57,6 +57,7 @@ async def _actions(market: Market, tenant: Tenant) -> list[str]:
     return sorted(entry.action for entry in entries.items)
 
 
+@pytest.mark.own_account
 async def test_a_link_makes_a_registered_tenant_with_an_owner_who_signs_in(market: Market) -> None:
     """UNVALIDATED, VALIDATED, REGISTERED: each step an event and an audit entry, and then a password that works."""
     tenant = await market.tenant()

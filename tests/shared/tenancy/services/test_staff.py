@@ -84,6 +84,7 @@ async def test_a_group_that_is_no_role_of_ours_stays(services: Services) -> None
     assert await _groups(services, email) == {"Admin", group}
 
 
+@pytest.mark.own_account
 async def test_nobody_is_granted_a_role_that_they_could_not_use(services: Services) -> None:
     """A typing error in the address must not make a colleague who does not exist."""
     with pytest.raises(NotFound, match="password"):
