@@ -55,6 +55,10 @@ class BatchResult:
 class Client(Protocol):
     """What the broker needs of SQS and SNS. Batch calls take at most ten entries and report by index."""
 
+    @property
+    def region(self) -> str | None:
+        """Where it works; None where that makes no difference."""
+
     async def receive(
         self, queue_url: str, *, max_messages: int, wait_s: int, visibility_timeout_s: int | None
     ) -> list[dict[str, Any]]:
@@ -109,7 +113,7 @@ class BotocoreClient:
         self.sqs = sqs
         self.sns = sns
         self._sts = sts
-        self._region = region
+        self.region: str | None = region
         self._topic_prefix: str | None = None
 
     async def receive(
@@ -180,7 +184,7 @@ class BotocoreClient:
         if self._topic_prefix is None:
             identity = await self._sts.get_caller_identity()
             partition = identity["Arn"].split(":")[1]
-            self._topic_prefix = f"arn:{partition}:sns:{self._region}:{identity['Account']}:"
+            self._topic_prefix = f"arn:{partition}:sns:{self.region}:{identity['Account']}:"
         return self._topic_prefix + name
 
     async def reachable(self) -> bool:

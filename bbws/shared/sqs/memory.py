@@ -91,6 +91,8 @@ class _Queue:
 class MemoryService:
     """`Client` without AWS. `clock` gives the time in seconds; without one time stands still until `set_time`."""
 
+    region = None
+
     def __init__(self, clock: Callable[[], float] | None = None) -> None:
         self._queues: dict[str, _Queue] = {}
         self._links: list[tuple[str, str, TopicLink]] = []

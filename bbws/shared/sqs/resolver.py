@@ -3,10 +3,19 @@
 import json
 from dataclasses import dataclass
 
+from botocore.exceptions import BotoCoreError
+
 from .client import Client
 from .schemas import is_plain_name
 
 _DEFAULT_VISIBILITY_S = 30
+_ARN_PARTS = 6
+
+
+class ForeignQueue(BotoCoreError):  # type: ignore[misc]
+    """An ARN that this client cannot reach: asked by its name alone, another queue could answer."""
+
+    fmt = "{arn} is no queue in {region}, where this broker works"
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,11 @@ class Resolver:
     async def _look_up(self, queue: str) -> str:
         if not queue.startswith("arn:"):
             return await self._client.queue_url(queue, None)
-        *_, account, name = queue.split(":")
+        parts = queue.split(":")
+        here = self._client.region
+        if len(parts) != _ARN_PARTS or parts[2] != "sqs" or (here and parts[3] != here):
+            raise ForeignQueue(arn=queue, region=here)
+        *_, account, name = parts
         return await self._client.queue_url(name, account)
 
     async def facts(self, queue: str) -> QueueFacts:

@@ -56,6 +56,29 @@ def tracing(trace: Trace, name: str, *, swallows: bool = False) -> Any:
     return Tracing
 
 
+def unusual(trace: Trace) -> Any:
+    """As many are written: `__aenter__` returns nothing, and the scopes are set on the instance."""
+
+    class Unusual(BaseMiddleware[Any, Any]):
+        def __init__(self, msg: Any, /, *, context: Any) -> None:
+            super().__init__(msg, context=context)
+
+            async def consume(call_next: Any, msg: Any) -> Any:
+                trace.append("the instance consumes")
+                return await call_next(msg)
+
+            async def publish(call_next: Any, cmd: Any) -> Any:
+                trace.append(f"the instance publishes {cmd.body}")
+
+            self.consume_scope = consume  # type: ignore[method-assign]
+            self.publish_scope = publish  # type: ignore[method-assign]
+
+        async def __aenter__(self) -> None:  # type: ignore[override]
+            trace.append("entered")
+
+    return Unusual
+
+
 class Logged(logging.Handler):
     """Lines of the log stand in the trace, where they were written."""
 
@@ -113,6 +136,13 @@ def wrong_answer(trace: Trace, broker: SQSBroker, **options: Any) -> None:
         return "not a number"  # type: ignore[return-value]
 
 
+def answering(trace: Trace, broker: SQSBroker, **options: Any) -> None:
+    @broker.subscriber("q", **options)
+    @broker.publisher("next")
+    async def handle(order: Order) -> int:
+        return order.id
+
+
 def filtered(trace: Trace, broker: SQSBroker, **options: Any) -> None:
     subscriber = broker.subscriber("q", **options)
 
@@ -155,7 +185,7 @@ async def trace_of(
 ) -> tuple[Trace, Any]:
     """What happened to one message, and what came out."""
     trace: Trace = []
-    users = [tracing(trace, "outer", swallows=True), tracing(trace, "inner")][:middlewares]
+    users = [tracing(trace, "outer", swallows=True), tracing(trace, "inner"), unusual(trace)][:middlewares]
     logger = logging.Logger("pipeline")
     logger.addHandler(Logged(trace))
     broker = SQSBroker("http://nowhere.invalid", logger=logger, middlewares=users if ours else [Witness, *users])
@@ -191,6 +221,21 @@ async def test_it_is_faststreams_way(
         ours = await trace_of(handler, body, policy, middlewares, monkeypatch, ours=True)
         theirs = await trace_of(handler, body, policy, middlewares, monkeypatch, ours=False)
         assert ours == theirs, body
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("handler", [*HANDLERS, "answering"])
+async def test_it_is_faststreams_way_with_unusual_middlewares(
+    handler: str, policy: AckPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `__aenter__` returns is the middleware's own affair, and an instance may have scopes of its own."""
+    monkeypatch.setitem(HANDLERS, "answering", answering)
+    for body in BODIES.values():
+        ours = await trace_of(handler, body, policy, 3, monkeypatch, ours=True)
+        theirs = await trace_of(handler, body, policy, 3, monkeypatch, ours=False)
+        assert ours == theirs, body
+        assert "entered" in ours[0]
+        assert ("the instance publishes 7" in ours[0]) is (handler == "answering" and body == BODIES["good"])
 
 
 async def test_the_comparison_compares_something(monkeypatch: pytest.MonkeyPatch) -> None:

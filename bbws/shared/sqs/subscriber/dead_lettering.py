@@ -10,15 +10,16 @@ from .. import limits, wire
 from ..dead_letters import EXCEPTION, FIRST_SEEN, HANDLER, MESSAGE_ID, QUEUE, REASON, RECEIVE_COUNT, TRACE_ID
 from ..message import ReceivedMessage
 from ..outgoing import Outgoing
+from ..signals import leaves
 from ..wire import Attribute
 
 _TEXT_LENGTH = 1000
 
 
 def describe(error: BaseException | None) -> str:
-    """Type and text of what went wrong; of `RejectMessage` and its like, of what they were raised from."""
+    """Type and text of what went wrong, in a group of each; of `RejectMessage` and its like, of their cause."""
     wrong = error.__cause__ if isinstance(error, HandlerException) else error
-    return "" if wrong is None else f"{type(wrong).__name__}: {wrong}"
+    return "" if wrong is None else "; ".join(f"{type(one).__name__}: {one}" for one in leaves(wrong))
 
 
 def dead_letter(raw: ReceivedMessage, *, reason: str, handler: str, fifo: bool) -> Outgoing:

@@ -6,13 +6,13 @@ has no middleware; and, as long as nothing fails, FastStream's own middlewares (
 tests/shared/sqs/test_pipeline.py compares it with FastStream's own.
 """
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from contextvars import Token
-from itertools import chain
 from typing import Any, Protocol
 
-from faststream.exceptions import SubscriberNotFound
+from faststream.exceptions import IgnoredException, SubscriberNotFound
 from faststream.message import AckStatus, SourceType, StreamMessage
 from faststream.middlewares import AcknowledgementMiddleware, AckPolicy
 from faststream.middlewares.logging import CriticalLogMiddleware
@@ -21,6 +21,7 @@ from faststream.response import Response, ensure_response
 from .._internal import BaseMiddleware, BrokerMiddleware, CallsCollection, HandlerItem, PublisherProto
 from ..broker.config import SQSBrokerConfig
 from ..message import ReceivedBatch, ReceivedMessage, SQSMessage
+from ..signals import leaves, ordinary, signal_in
 
 Middlewares = Sequence[BaseMiddleware[Any, Any]]
 Message = StreamMessage[ReceivedMessage]
@@ -105,6 +106,7 @@ class Pipeline:
 
     async def _fail(self, msg: ReceivedMessage, message: Message | None, error: BaseException) -> None:
         """Raise it where FastStream's middlewares log it and settle the message; return when one of them took it."""
+        error = self._signal_in(error)
         self._on_handled(msg, error)
         log = self._log(msg, context=self._context)
         if self._is_manual:
@@ -132,7 +134,9 @@ class Pipeline:
         entered: list[BaseMiddleware[Any, Any]] = []
         async with AsyncExitStack() as stack:
             for build in self._middlewares:
-                middleware = await stack.enter_async_context(build(msg, context=self._context))
+                middleware = build(msg, context=self._context)
+                # What __aenter__ returns is the middleware's own affair; often nothing.
+                await stack.enter_async_context(middleware)
                 entered.append(middleware)
             return await self._handle(msg, scope, entered)
         # One of them has dealt with the error.
@@ -161,19 +165,56 @@ class Pipeline:
         raise SubscriberNotFound(f"There is no suitable handler for {msg=}")
 
     async def _call(self, item: HandlerItem[ReceivedMessage], message: Message, entered: Middlewares) -> Response:
-        scopes = [m.consume_scope for m in reversed(entered) if not _passes_on(m)]
+        scopes = [scope for m in reversed(entered) if not _passes_on(scope := m.consume_scope)]
+        if scopes:
+            # The middlewares see what the handler means.
+            scopes.insert(0, self._out_of_groups)
         response = ensure_response(await item.call(message=message, _extra_middlewares=scopes))
         if not response.correlation_id:
             response.correlation_id = message.correlation_id
-        for publisher in chain(self._reply_to(message), item.handler._publishers):  # noqa: SLF001
-            await publisher._publish(  # noqa: SLF001 - how FastStream itself sends a handler's answer
-                response.as_publish_command(), _extra_middlewares=(m.publish_scope for m in reversed(entered))
-            )
+        for reply in self._reply_to(message):
+            await self._reply(reply, response, message, entered)
+        for publisher in item.handler._publishers:  # noqa: SLF001
+            await _publish(publisher, response, entered)
         return response
 
+    async def _reply(
+        self, publisher: PublisherProto[Any], response: Response, message: Message, entered: Middlewares
+    ) -> None:
+        """Whoever asked chose the queue: what is wrong with it is no failure of the work."""
+        try:
+            await _publish(publisher, response, entered)
+        except IgnoredException:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the work is done
+            text = f"the answer could not be sent to {message.reply_to!r}: {type(error).__name__}: {error}"
+            self._logger.log(text, logging.ERROR, extra=self._context.get_local("log_context", {}))
 
-def _passes_on(middleware: BaseMiddleware[Any, Any]) -> bool:
-    return type(middleware).consume_scope is BaseMiddleware.consume_scope
+    async def _out_of_groups(self, call_next: Callable[[Any], Awaitable[Any]], msg: Any) -> Any:
+        try:
+            return await call_next(msg)
+        except BaseExceptionGroup as group:
+            raise self._signal_in(group)  # noqa: B904 - it has a cause of its own
+
+    def _signal_in(self, error: BaseException) -> BaseException:
+        """What a group means; the errors that it holds beside are logged, because nobody else will."""
+        signal = signal_in(error)
+        if signal is not error and (hidden := ordinary(error)):
+            text = "; ".join(f"{type(one).__name__}: {one}" for one in leaves(hidden))
+            extra = self._context.get_local("log_context", {})
+            self._logger.log(f"beside {type(signal).__name__}: {text}", logging.ERROR, extra=extra, exc_info=hidden)
+        return signal
+
+
+async def _publish(publisher: PublisherProto[Any], response: Response, entered: Middlewares) -> None:
+    await publisher._publish(  # noqa: SLF001 - how FastStream itself sends a handler's answer
+        response.as_publish_command(), _extra_middlewares=(m.publish_scope for m in reversed(entered))
+    )
+
+
+def _passes_on(consume_scope: Callable[..., Any]) -> bool:
+    """Whether it is the one that BaseMiddleware has: it changes nothing."""
+    return getattr(consume_scope, "__func__", None) is BaseMiddleware.consume_scope
 
 
 async def _no_further(_: Any) -> None:
