@@ -22,6 +22,7 @@ class UnreadableAnswer(BotoCoreError):  # type: ignore[misc]
     fmt = "AWS answered without saying what it did: {missing} missing"
 
 
+RECEIVE = "receive_message"
 _SYSTEM_ATTRIBUTES = [
     "ApproximateFirstReceiveTimestamp",
     "ApproximateReceiveCount",
@@ -107,10 +108,14 @@ def is_refusal(error: BaseException) -> bool:
 
 
 class BotocoreClient:
-    """`Client` on aiobotocore; keeps its service clients open from `connect` to `close`."""
+    """`Client` on aiobotocore; keeps its service clients open from `connect` to `close`.
 
-    def __init__(self, sqs: Any, sns: Any, sts: Any, *, region: str) -> None:
+    `polls` is a second client for SQS: what waits for messages must not keep the connections of what settles them.
+    """
+
+    def __init__(self, sqs: Any, polls: Any, sns: Any, sts: Any, *, region: str) -> None:
         self.sqs = sqs
+        self.polls = polls
         self.sns = sns
         self._sts = sts
         self.region: str | None = region
@@ -128,7 +133,7 @@ class BotocoreClient:
             "MessageAttributeNames": ["All"],
             **lease,
         }
-        return (await self._call("receive_message", arguments)).get("Messages") or []
+        return (await self._call(RECEIVE, arguments)).get("Messages") or []
 
     async def delete_batch(self, queue_url: str, receipt_handles: Sequence[str]) -> Sequence[Failure]:
         # Ids are positions: a message received twice may stand twice in one call.
@@ -162,7 +167,8 @@ class BotocoreClient:
 
     async def _call(self, method: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """One of SQS's hot calls, by aiobotocore's name of it."""
-        answer: dict[str, Any] = await getattr(self.sqs, method)(**arguments)
+        sqs = self.polls if method == RECEIVE else self.sqs
+        answer: dict[str, Any] = await getattr(sqs, method)(**arguments)
         return answer
 
     async def _entries(self, method: str, queue_url: str, entries: Sequence[dict[str, Any]]) -> Sequence[Failure]:

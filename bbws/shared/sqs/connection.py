@@ -22,6 +22,7 @@ ClientName = Literal["fast", "botocore"]
 # Longer than a long poll may take, or every quiet poll would fail and be repeated.
 _READ_TIMEOUT_S = MAX_WAIT_TIME_S + 20
 _CONNECT_TIMEOUT_S = 5
+_UNLIMITED = 1_000_000
 _USER_AGENT = f"faststream-sqs aiobotocore/{aiobotocore.__version__} Botocore/{botocore.__version__}"
 
 
@@ -40,14 +41,17 @@ class Connection:
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack, init=False, repr=False)
 
     async def open(self, *, max_connections: int) -> BotocoreClient:
-        """Clients for SQS, SNS and STS, which stay open until `close`."""
+        """Clients for SQS, SNS and STS, which stay open until `close`; long polls take no part in the limit."""
         session, region = self._place()
         config = self._transport(max_connections)
         sqs, sns, sts = [await self._client(session, service, region, config) for service in ("sqs", "sns", "sts")]
+        # The subscribers bound how many there are.
+        polls = await self._client(session, "sqs", region, config.merge(AioConfig(max_pool_connections=_UNLIMITED)))
         read_quickly(sqs)
+        read_quickly(polls)
         if self.client == "botocore":
-            return BotocoreClient(sqs, sns, sts, region=sqs.meta.region_name)
-        client = FastClient(sqs, sns, sts, region=sqs.meta.region_name)
+            return BotocoreClient(sqs, polls, sns, sts, region=sqs.meta.region_name)
+        client = FastClient(sqs, polls, sns, sts, region=sqs.meta.region_name)
         await client.connect()
         return client
 

@@ -16,10 +16,8 @@ from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
-from botocore.exceptions import HTTPClientError
-
 from .answers import read
-from .client import BotocoreClient
+from .client import RECEIVE, BotocoreClient
 from .http_transport import HttpTransport
 from .signing import Credentials, Signer
 
@@ -30,13 +28,12 @@ except ImportError:
 
 _SIGNATURE_VERSION = "v4"
 _OPERATIONS = {
-    "receive_message": "ReceiveMessage",
+    RECEIVE: "ReceiveMessage",
     "delete_message_batch": "DeleteMessageBatch",
     "change_message_visibility_batch": "ChangeMessageVisibilityBatch",
     "send_message": "SendMessage",
     "send_message_batch": "SendMessageBatch",
 }
-_RECEIVE = "receive_message"
 _OK = 200
 
 _outcome: ContextVar[list[Any] | None] = ContextVar("sqs_first_outcome", default=None)
@@ -84,7 +81,7 @@ class SignedConnection:
         return await self._credentials() if self._credentials is not None else None
 
     async def post(self, method: str, body: bytes, credentials: Credentials) -> Any:
-        """botocore's response object; raises botocore's HTTPClientError."""
+        """botocore's response object; raises what the session's `send` does."""
         headers = self._signer.sign(self._headers[method], body, credentials)
         headers["user-agent"] = self._user_agent
         return await self._transport.post(headers, body)
@@ -94,26 +91,27 @@ class FastClient(BotocoreClient):
     """`Client` whose five hot calls skip botocore while everything is well."""
 
     _connection: SignedConnection | None = None
+    _poll_connection: SignedConnection | None = None
 
     async def connect(self) -> None:
-        """Find out where and how the aiobotocore client sends; without this every call goes through it."""
-        self._connection = await SignedConnection.of(self.sqs)
-        if self._connection is not None:
-            self.sqs.meta.events.register_first("before-send.sqs", _answer_first)
+        """Find out where and how the aiobotocore clients send; without this every call goes through them."""
+        self._connection = await _connected(self.sqs)
+        self._poll_connection = await _connected(self.polls)
 
     async def _call(self, method: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        credentials = await self._connection.credentials() if self._connection is not None else None
-        if self._connection is None or credentials is None:
+        connection = self._poll_connection if method == RECEIVE else self._connection
+        credentials = await connection.credentials() if connection is not None else None
+        if connection is None or credentials is None:
             return await super()._call(method, arguments)
         outcome: Any
         try:
-            outcome = await self._connection.post(method, _dumps(arguments), credentials)
-        except HTTPClientError as error:
+            outcome = await connection.post(method, _dumps(arguments), credentials)
+        except Exception as error:  # noqa: BLE001 - as botocore takes whatever its own attempt raises
             outcome = error
         else:
             if outcome.status_code == _OK:
                 with suppress(ValueError):
-                    return read(await outcome.content, received=method == _RECEIVE)
+                    return read(await outcome.content, received=method == RECEIVE)
         return await self._hand_over(method, arguments, outcome)
 
     async def _hand_over(self, method: str, arguments: dict[str, Any], outcome: Any) -> dict[str, Any]:
@@ -123,6 +121,13 @@ class FastClient(BotocoreClient):
             return await super()._call(method, arguments)
         finally:
             _outcome.reset(token)
+
+
+async def _connected(sqs: Any) -> SignedConnection | None:
+    connection = await SignedConnection.of(sqs)
+    if connection is not None:
+        sqs.meta.events.register_first("before-send.sqs", _answer_first)
+    return connection
 
 
 async def _answer_first(**_: Any) -> Any:

@@ -9,8 +9,10 @@ answers stay aiohttp's. Otherwise `send` is used as it is.
 from collections.abc import Mapping
 from typing import Any
 
+import aiohttp
 from aiobotocore.awsrequest import AioAWSResponse
 from aiobotocore.httpsession import AIOHTTPSession
+from aiohttp.http_exceptions import HttpProcessingError
 from botocore.awsrequest import AWSPreparedRequest
 
 from .signing import host_of
@@ -43,7 +45,7 @@ class HttpTransport:
         self._pool, self._target, self._timeout = client.connector, target, session._timeout  # noqa: SLF001
 
     async def post(self, headers: Mapping[str, str], body: bytes) -> Any:
-        """aiobotocore's response object, its body read; raises botocore's HTTPClientError."""
+        """aiobotocore's response object, its body read; raises what the session's `send` does."""
         if not self._is_open:
             await self._open()
         if self._pool is None:
@@ -55,7 +57,7 @@ class HttpTransport:
 
     async def _direct(self, headers: Mapping[str, str], body: bytes) -> Any:
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        connection = await self._pool.connect(self._target, traces=[], timeout=self._timeout)
+        connection = await self._connect()
         try:
             protocol = connection.protocol
             protocol.set_response_params(
@@ -63,9 +65,7 @@ class HttpTransport:
             )
             connection.transport.write(f"{self._head}{head}content-length: {len(body)}\r\n\r\n".encode() + body)
             protocol.start_timeout()
-            message, payload = await protocol.read()
-            while message.code in _CONTINUE:
-                message, payload = await protocol.read()
+            message, payload = await self._answer(protocol)
             content = await payload.read()
         except BaseException:
             # An answer may still come: nobody else must find it on this connection.
@@ -73,6 +73,32 @@ class HttpTransport:
             raise
         connection.release()
         return _response(self._url, message, content)
+
+    async def _connect(self) -> Any:
+        """A connection of the pool; errors are those that aiohttp's session makes of its connector's."""
+        try:
+            return await self._pool.connect(self._target, traces=[], timeout=self._timeout)
+        except TimeoutError as error:
+            raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {self._url}") from error
+        except OSError as error:
+            if isinstance(error, aiohttp.ClientError):
+                raise
+            raise aiohttp.ClientOSError(*error.args) from error
+
+    async def _answer(self, protocol: Any) -> tuple[Any, Any]:
+        """Head and payload; errors are those that aiohttp's session makes of its parser's."""
+        try:
+            message, payload = await protocol.read()
+            while message.code in _CONTINUE:
+                message, payload = await protocol.read()
+        except HttpProcessingError as error:
+            request = self._target.request_info
+            raise aiohttp.ClientResponseError(request, (), status=error.code, message=error.message) from error
+        except OSError as error:
+            if isinstance(error, (aiohttp.ClientError, TimeoutError)):
+                raise
+            raise aiohttp.ClientOSError(*error.args) from error
+        return message, payload
 
 
 def _response(url: str, message: Any, content: bytes) -> AioAWSResponse:

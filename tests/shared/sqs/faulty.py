@@ -41,7 +41,21 @@ class Network:
     keys: list[str] = field(default_factory=list)
     targets: list[str] = field(default_factory=list)
     deliveries: Deliveries = field(default_factory=Deliveries)
+    tls: SSLContext | None = None
+    port: int = 0
+    _server: asyncio.Server | None = None
     _serving: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def plug_in(self) -> None:
+        """Connections are taken, at the port of before."""
+        self._server = await asyncio.start_server(self.serve, "127.0.0.1", self.port, ssl=self.tls)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def unplug(self) -> None:
+        """Nobody listens any more, and no connection is open."""
+        if self._server is not None:
+            self._server.close()
+        await self.close()
 
     def always(self, operation: str, *faults: Fault) -> None:
         """The first calls of this operation meet these faults, one after the other."""
@@ -147,8 +161,9 @@ def _answer(
 @asynccontextmanager
 async def network(aws: Aws, *, tls: SSLContext | None = None) -> AsyncIterator[tuple[Network, Aws]]:
     """A network, and the AWS behind it as the broker should address it."""
-    between = Network(aws)
-    server = await asyncio.start_server(between.serve, "127.0.0.1", 0, ssl=tls)
-    port = server.sockets[0].getsockname()[1]
-    async with server:
-        yield between, replace(aws, endpoint_url=f"{'https' if tls else 'http'}://localhost:{port}")
+    between = Network(aws, tls=tls)
+    await between.plug_in()
+    try:
+        yield between, replace(aws, endpoint_url=f"{'https' if tls else 'http'}://localhost:{between.port}")
+    finally:
+        await between.unplug()

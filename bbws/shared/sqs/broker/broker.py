@@ -48,7 +48,7 @@ from .logging import make_sqs_logger_state
 from .registrator import SQSRegistrator
 
 _PING_TIMEOUT_S = 5.0
-# Beside the handlers' own publishes and its polls each subscriber deletes, returns, extends and copies dead letters.
+# Beside the handlers' own publishes each subscriber deletes, returns, extends and copies dead letters.
 _CALLS_PER_SUBSCRIBER = 4
 _CALLS_OF_THE_BROKER = 10
 _AWS_URL = "https://sqs.amazonaws.com"
@@ -195,7 +195,7 @@ class SQSBroker(SQSRegistrator, BrokerUsecase[ReceivedMessage, Client, SQSBroker
 
     def _calls_at_once(self) -> int:
         subscribers = [sub for sub in self.subscribers if isinstance(sub, SQSSubscriber)]
-        return _CALLS_OF_THE_BROKER + sum(sub.max_workers + sub.pollers + _CALLS_PER_SUBSCRIBER for sub in subscribers)
+        return _CALLS_OF_THE_BROKER + sum(sub.max_workers + _CALLS_PER_SUBSCRIBER for sub in subscribers)
 
     @override
     async def start(self) -> None:
