@@ -30,24 +30,23 @@ IDLE_S = 2.0
 SOAK_STEP = 100_000
 PEERS_SHARE = 5
 _MIB = 1024 if sys.platform != "darwin" else 1024 * 1024  # ru_maxrss is in KiB, on macOS in bytes
-_STATM = Path("/proc/self/statm")
 
 
 async def measured(name: str, port: int, messages: int, handler_s: float, workers: int) -> dict[str, Any]:
     """Figures of one run in this process."""
     work = Work(handler_s)
     consuming = asyncio.create_task(driver(name)(f"http://127.0.0.1:{port}", work, workers))
-    while not (await _ask(port, "/figures"))["requests"].get("ReceiveMessage"):  # noqa: ASYNC110 - in another process
+    while not (await ask(port, "/figures"))["requests"].get("ReceiveMessage"):  # noqa: ASYNC110 - in another process
         await asyncio.sleep(0.05)
-    done = asyncio.create_task(_ask(port, "/done"))
+    done = asyncio.create_task(ask(port, "/done"))
     await asyncio.sleep(0.1)
     cpu_s, started = time.process_time(), time.perf_counter()
-    await _ask(port, "/open", body(name, ORDER))
+    await ask(port, "/open", body(name, ORDER))
     await done
     cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - started
-    working = await _ask(port, "/figures")
+    working = await ask(port, "/figures")
     await asyncio.sleep(IDLE_S)
-    idle = await _ask(port, "/figures")
+    idle = await ask(port, "/figures")
     assert not consuming.done()
     assert work.done == messages
     requests = sum(working["requests"].values())
@@ -67,32 +66,33 @@ async def soaked(name: str, port: int, messages: int, handler_s: float, workers:
     """Says what memory this process takes after every hundred thousand messages."""
     work, told = Work(handler_s), 0
     consuming = asyncio.create_task(driver(name)(f"http://127.0.0.1:{port}", work, workers))
-    await _ask(port, "/open", body(name, ORDER))
+    await ask(port, "/open", body(name, ORDER))
     began = time.process_time()
     while told < messages:
         await asyncio.sleep(0.02)
         assert not consuming.done()
         if work.done >= told + SOAK_STEP:
             told += SOAK_STEP
-            print(f"{told:>9,}  {_rss_mib():6.1f} MiB  {time.process_time() - began:6.1f} s CPU", flush=True)
-    figures = await _ask(port, "/figures")
+            print(f"{told:>9,}  {rss_mib():6.1f} MiB  {time.process_time() - began:6.1f} s CPU", flush=True)
+    figures = await ask(port, "/figures")
     print(f"deleted {figures['deleted']:,}, deleted twice {figures['duplicate_deletes']}", flush=True)
 
 
-def _rss_mib() -> float:
-    """Of this process now; its peak where the system does not tell."""
-    if _STATM.exists():
-        return int(_STATM.read_text().split()[1]) * resource.getpagesize() / 1024**2
+def rss_mib(pid: int | str = "self") -> float:
+    """Of a process now; where the system does not tell, the peak of this one."""
+    statm = Path(f"/proc/{pid}/statm")
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * resource.getpagesize() / 1024**2
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MIB
 
 
-async def _ask(port: int, path: str, content: str = "") -> dict[str, Any]:
+async def ask(port: int, path: str, content: str = "") -> Any:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     data = content.encode()
     writer.write(f"POST {path} HTTP/1.1\r\nHost: stub\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data)
     head = await reader.readuntil(b"\r\n\r\n")
     length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-    answer: dict[str, Any] = json.loads(await reader.readexactly(length))
+    answer = json.loads(await reader.readexactly(length))
     writer.close()
     await writer.wait_closed()
     return answer

@@ -95,10 +95,10 @@ class Queue:
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection; requests one after the other."""
+    """One keep-alive connection; requests one after the other, each answered by the method `_<Operation>`."""
 
-    def __init__(self, queue: Queue, latency_s: float) -> None:
-        self._queue = queue
+    def __init__(self, requests: Counter[str], latency_s: float = 0) -> None:
+        self._requests = requests
         self._latency_s = latency_s
         self._buffer = b""
         self._transport: asyncio.Transport | None = None
@@ -120,20 +120,10 @@ class Connection(asyncio.Protocol):
             self._buffer = self._buffer[end + 4 + length :]
             self._handle(request.split(b" ")[1].decode(), headers.get(b"x-amz-target", b""), body)
 
-    def _handle(self, path: str, target: bytes, body: bytes) -> None:
-        if path == "/open":
-            self._queue.body = body.decode() or BODY
-            self._send(b"{}")
-            self._queue.open()
-        elif path == "/done":
-            self._queue.done.append(lambda: self._send(b"{}"))
-        elif path == "/figures":
-            self._send(orjson.dumps(self._queue.figures()))
-        else:
-            self._call(target.rpartition(b".")[2].decode(), orjson.loads(body))
-
-    def _call(self, operation: str, arguments: dict[str, Any]) -> None:
-        self._queue.requests[operation] += 1
+    def _handle(self, path: str, target: bytes, body: bytes) -> None:  # noqa: ARG002 - for those that have paths
+        operation = target.rpartition(b".")[2].decode()
+        self._requests[operation] += 1
+        arguments = orjson.loads(body)
         if operation == "ReceiveMessage":
             self._receive(arguments)
         else:
@@ -141,7 +131,7 @@ class Connection(asyncio.Protocol):
 
     def _receive(self, arguments: dict[str, Any]) -> None:
         waits_s = arguments.get("WaitTimeSeconds", 0)
-        if self._queue.visible or not waits_s:
+        if not waits_s or not self._is_empty():
             self._later(self._delivery(arguments))
             return
         answered = False
@@ -152,8 +142,64 @@ class Connection(asyncio.Protocol):
                 answered = True
                 self._later(self._delivery(arguments))
 
-        self._queue.waiting.append(answer)
+        self._wait(answer)
         self._loop.call_later(waits_s, answer)
+
+    def _is_empty(self) -> bool:
+        raise NotImplementedError
+
+    def _wait(self, answer: Callable[[], None]) -> None:
+        """Call it when there is a message; it may have been answered by then."""
+        raise NotImplementedError
+
+    def _delivery(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _GetQueueUrl(self, arguments: dict[str, Any]) -> dict[str, Any]:  # noqa: N802 - AWS's name
+        assert self._transport is not None
+        host, port = self._transport.get_extra_info("sockname")
+        return {"QueueUrl": f"http://{host}:{port}/000000000000/{arguments['QueueName']}"}
+
+    def _later(self, answer: dict[str, Any]) -> None:
+        content = orjson.dumps(answer)
+        if self._latency_s:
+            self._loop.call_later(self._latency_s, self._send, content)
+        else:
+            self._send(content)
+
+    def _send(self, content: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(
+                b"HTTP/1.1 200 OK\r\nx-amzn-RequestId: 5b7cb8a2-0f4a-5c57-9d2e-0d6b4f2b8d11\r\n"
+                b"Content-Type: application/x-amz-json-1.0\r\nconnection: keep-alive\r\n"
+                b"Content-Length: %d\r\n\r\n%b" % (len(content), content)
+            )
+
+
+class QueueConnection(Connection):
+    """Calls on a queue, and when it opens and is done."""
+
+    def __init__(self, queue: Queue, latency_s: float) -> None:
+        super().__init__(queue.requests, latency_s)
+        self._queue = queue
+
+    def _handle(self, path: str, target: bytes, body: bytes) -> None:
+        if path == "/open":
+            self._queue.body = body.decode() or BODY
+            self._send(b"{}")
+            self._queue.open()
+        elif path == "/done":
+            self._queue.done.append(lambda: self._send(b"{}"))
+        elif path == "/figures":
+            self._send(orjson.dumps(self._queue.figures()))
+        else:
+            super()._handle(path, target, body)
+
+    def _is_empty(self) -> bool:
+        return not self._queue.visible
+
+    def _wait(self, answer: Callable[[], None]) -> None:
+        self._queue.waiting.append(answer)
 
     def _delivery(self, arguments: dict[str, Any]) -> dict[str, Any]:
         extra: dict[str, Any] = {}
@@ -179,28 +225,8 @@ class Connection(asyncio.Protocol):
                 self._queue.make_visible(_number(entry["ReceiptHandle"]))
         return {"Successful": [{"Id": entry["Id"]} for entry in arguments["Entries"]]}
 
-    def _GetQueueUrl(self, arguments: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        assert self._transport is not None
-        host, port = self._transport.get_extra_info("sockname")
-        return {"QueueUrl": f"http://{host}:{port}/000000000000/{arguments['QueueName']}"}
-
     def _GetQueueAttributes(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         return {"Attributes": {"VisibilityTimeout": "30", "ApproximateNumberOfMessages": str(len(self._queue.visible))}}
-
-    def _later(self, answer: dict[str, Any]) -> None:
-        content = orjson.dumps(answer)
-        if self._latency_s:
-            self._loop.call_later(self._latency_s, self._send, content)
-        else:
-            self._send(content)
-
-    def _send(self, content: bytes) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(
-                b"HTTP/1.1 200 OK\r\nx-amzn-RequestId: 5b7cb8a2-0f4a-5c57-9d2e-0d6b4f2b8d11\r\n"
-                b"Content-Type: application/x-amz-json-1.0\r\nconnection: keep-alive\r\n"
-                b"Content-Length: %d\r\n\r\n%b" % (len(content), content)
-            )
 
 
 def _message(number: int, body: str, extra: dict[str, Any]) -> dict[str, Any]:
@@ -221,7 +247,7 @@ def _number(receipt_handle: str) -> int:
 async def serve(messages: int, latency_s: float) -> None:
     """Until the process is ended."""
     queue = Queue(messages)
-    server = await asyncio.get_running_loop().create_server(lambda: Connection(queue, latency_s), "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(lambda: QueueConnection(queue, latency_s), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
