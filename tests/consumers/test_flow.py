@@ -2,26 +2,23 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
 import pytest
 
 from bbws.consumers import CONSUMERS, middlewares
-from bbws.consumers.app import Consumer, application, build
+from bbws.consumers.app import application, build
 from bbws.shared.bootstrap import Services, bootstrap
-from bbws.shared.contracts.envelope import Envelope
 from bbws.shared.contracts.pages import PageRequest
 from bbws.shared.contracts.sales.order_events import InvoiceIssued
 from bbws.shared.contracts.sales.orders import Order
 from bbws.shared.core.due import SHARDS
 from bbws.shared.dynamo.keys import ORDERS, TENANTS
 from bbws.shared.sales.services.payments import Payments
-from bbws.shared.settings import Settings
 from bbws.shared.sqs import PauseSubscriber
 from tests.support.builders import registration_requested
+from tests.support.consuming import letters, publish, running, send
 from tests.support.market import Market, paid
 from tests.support.waiting import eventually
 
@@ -32,44 +29,6 @@ ALL_MAILS = [
     "payment_confirmation_internal",
 ]
 REASON = "dead-letter-reason"
-
-
-@asynccontextmanager
-async def _running(settings: Settings, *names: str) -> AsyncIterator[list[Consumer]]:
-    """The applications of these consumers, as `bbws consumer` runs them, in this process."""
-    consumers = [build(CONSUMERS[name].register, settings) for name in names]
-    apps = [application(consumer) for consumer in consumers]
-    runs = [asyncio.create_task(app.run()) for app in apps]
-    try:
-        yield consumers
-    finally:
-        for app in apps:
-            app.exit()
-        await asyncio.gather(*runs)
-
-
-async def _publish(market: Market, event: Envelope) -> None:
-    await market.services.event_bus.publish(event, event.to_json())
-
-
-async def _send(market: Market, queue: str, body: str) -> None:
-    async with market.aws.client("sqs") as sqs:
-        await sqs.send_message(QueueUrl=await market.queue_url(sqs, queue), MessageBody=body)
-
-
-async def _letters(market: Market, queue: str) -> list[dict[str, Any]]:
-    """Bodies and stories of a dead-letter queue, left where they are."""
-    async with market.aws.client("sqs") as sqs:
-        answer = await sqs.receive_message(
-            QueueUrl=await market.queue_url(sqs, f"{queue}-dlq"),
-            MaxNumberOfMessages=10,
-            VisibilityTimeout=0,
-            MessageAttributeNames=["All"],
-        )
-    return [
-        {"body": letter["Body"], **{n: a.get("StringValue") for n, a in letter["MessageAttributes"].items()}}
-        for letter in answer.get("Messages", ())
-    ]
 
 
 async def _unfinished(market: Market) -> dict[str, int]:
@@ -108,11 +67,11 @@ async def test_everything_happens_once_when_everything_comes_twice(market: Marke
     event = paid(order)
     # Who meets another sender asks again after the lease: 25 s in production.
     settings = market.services.settings.model_copy(update={"mail_lease_s": 3})
-    async with _running(settings, *CONSUMERS):
+    async with running(settings, *CONSUMERS):
         for _ in range(2):
-            await _publish(market, event)
+            await publish(market, event)
         await eventually(lambda: _has_mails(market, order, 4), within_s=60, what="all mails are there")
-        await _publish(market, await _invoice_issued(market, order))
+        await publish(market, await _invoice_issued(market, order))
         await _until_quiet(market)
     await _assert_done_once(market, order)
     kinds = [entry.kind for entry in await market.services.orders.timeline(order.tenant_id, order.id)]
@@ -147,17 +106,17 @@ async def test_poison_stops_nobody(market: Market, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Payments, "record", stumble)
     bodies = ["{ no json", unknown.to_json().decode(), paid(bad).to_json().decode(), paid(good).to_json().decode()]
-    async with _running(market.services.settings, "order-record"):
+    async with running(market.services.settings, "order-record"):
         for body in bodies:
-            await _send(market, "order-record", body)
+            await send(market, "order-record", body)
         await eventually(lambda: _buried(market, 3), within_s=30, what="three dead letters")
-    letters = {letter["body"]: letter for letter in await _letters(market, "order-record")}
-    assert letters.keys() == set(bodies[:3])
-    assert letters[bodies[0]][REASON].startswith("does not parse: ")
-    assert letters[bodies[1]][REASON] == f"Not found: there is no order {nobody}"
-    assert letters[bodies[2]][REASON] == "failed 3 times"
-    assert letters[bodies[2]]["dead-letter-exception"] == "RuntimeError: division by cucumber"
-    assert [letters[body]["dead-letter-receive-count"] for body in bodies[:3]] == ["1", "1", "3"]
+    buried = {letter["body"]: letter for letter in await letters(market, "order-record")}
+    assert buried.keys() == set(bodies[:3])
+    assert buried[bodies[0]][REASON].startswith("does not parse: ")
+    assert buried[bodies[1]][REASON] == f"Not found: there is no order {nobody}"
+    assert buried[bodies[2]][REASON] == "failed 3 times"
+    assert buried[bodies[2]]["dead-letter-exception"] == "RuntimeError: division by cucumber"
+    assert [buried[body]["dead-letter-receive-count"] for body in bodies[:3]] == ["1", "1", "3"]
     assert len(attempts) == 3
     assert (await market.services.orders.get(good.tenant_id, good.id)).status == "PAID"
 
@@ -174,8 +133,8 @@ async def test_outage_empties_no_queue_into_the_dead_letters(market: Market, mon
     orders = [await market.order() for _ in range(20)]
     await market.aws.inject("dynamodb")
     await market.aws.inject("sesv2")
-    async with _running(market.services.settings, "order-record", "notify") as consumers:
-        await asyncio.gather(*(_publish(market, paid(order)) for order in orders))
+    async with running(market.services.settings, "order-record", "notify") as consumers:
+        await asyncio.gather(*(publish(market, paid(order)) for order in orders))
         subscribers = [subscriber for consumer in consumers for subscriber in consumer.broker.subscribers]
         assert len(subscribers) == 3
         await eventually(
@@ -208,9 +167,9 @@ async def test_bucket_outage_delays_invoices_only(market: Market, monkeypatch: p
     monkeypatch.setattr(middlewares, "PauseSubscriber", partial(PauseSubscriber, delay=1))
     orders = [await market.order() for _ in range(3)]
     await market.aws.inject("s3")
-    async with _running(market.services.settings, "order-record", "order-pdf") as (_, pdf):
+    async with running(market.services.settings, "order-record", "order-pdf") as (_, pdf):
         for order in orders:
-            await _publish(market, paid(order))
+            await publish(market, paid(order))
         await eventually(
             lambda: all(getattr(subscriber, "paused", False) for subscriber in pdf.broker.subscribers),
             within_s=30,
@@ -229,7 +188,7 @@ async def test_drain_does_what_waits_and_ends(market: Market, faulty: bool) -> N
     and leaves nothing hanging."""
     orders = [await market.order() for _ in range(5)]
     for order in orders:
-        await _publish(market, paid(order))
+        await publish(market, paid(order))
     if faulty:
         await market.aws.inject("sqs", operation="GetQueueAttributes", times=6)
     consumer = build(CONSUMERS["order-record"].register, market.services.settings)

@@ -63,9 +63,9 @@ def test_an_event_is_found_by_its_schema_and_by_its_type(name: str) -> None:
     assert type(found) is EVENTS[sample["dataschema"]]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in EVENT_NAMES])
 def test_an_unknown_field_is_refused(name: str) -> None:
-    """A misspelt field that is silently dropped is an order with the wrong quantity."""
+    """A misspelt field that is silently dropped is an order with the wrong quantity; of events see test_growing."""
     with pytest.raises(ValidationError, match="surprise"):
         PUBLISHED[name].model_validate(_sample(name) | {"surprise": 1})
 

@@ -18,6 +18,7 @@ from bbws.shared.contracts.tenancy.tenants import Tenant, TenantDraft
 from bbws.shared.dynamo.codec import decode_item
 from bbws.shared.dynamo.keys import order_partition
 from bbws.shared.ids import new_id
+from bbws.shared.sales.repositories.invoices import InvoiceRepository
 from tests.support.builders import PAID_AT, a_billing_address, a_payment, an_invoice, invoice_issued, order_created
 from tests.support.emulator import Aws, Target
 from tests.support.system import provisioned_account, settings_for
@@ -64,6 +65,13 @@ class Market:
     async def order(self, **fields: Any) -> Order:
         """A new customer's order of one new product."""
         return await self.place(await self.tenant(), await self.product(), **fields)
+
+    async def issued(self, event: OrderCreated, **fields: Any) -> InvoiceIssued:
+        """The event of an invoice that stands beside the paid order, without PDFs; it takes no number of the series."""
+        invoice = an_invoice(event.data.order, payment=event.data.payment, **{"status": "ISSUED", **fields})
+        guard, _counted, stored = InvoiceRepository(self.services.database).new(invoice, 1)
+        await self.services.database.transact([guard, stored])
+        return invoice_issued(invoice)
 
     async def items_beside(self, order: Order) -> list[dict[str, Any]]:
         """The stored items of the order's own partition."""

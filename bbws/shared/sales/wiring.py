@@ -61,7 +61,7 @@ class SalesServices(Foundation):
 
     @cached_property
     def notifications(self) -> Notifications:
-        return Notifications(self.mailer, self.settings, self.document_store, self.seller)
+        return Notifications(self.database, self.mailer, self.settings, self.document_store, self.seller)
 
     @cached_property
     def documents(self) -> Documents:

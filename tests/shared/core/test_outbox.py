@@ -39,6 +39,7 @@ class Witness:
         self._sqs = sqs
         self._url = url
         self.seen: Counter[str] = Counter()
+        self.bodies: list[Any] = []
 
     async def ids(self, total: int) -> Counter[str]:
         """How often each event arrived, once `total` have; and no more are there."""
@@ -48,7 +49,9 @@ class Witness:
 
     async def _look(self, total: int) -> bool:
         answer = await self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10, WaitTimeSeconds=0)
-        self.seen.update(orjson.loads(message["Body"])["id"] for message in answer.get("Messages", ()))
+        bodies = [orjson.loads(message["Body"]) for message in answer.get("Messages", ())]
+        self.bodies += bodies
+        self.seen.update(body["id"] for body in bodies)
         return self.seen.total() >= total
 
 
@@ -304,6 +307,22 @@ async def test_a_row_of_a_newer_version_keeps_no_other_row_waiting(
     clock.move(GRACE)
     assert await outbox.sweep() == len(events)
     assert await witness.ids(len(events)) == {event.id: 1 for event in events}
+
+
+async def test_a_row_that_grew_is_published_as_it_is(
+    aws: Aws, outbox: Outbox, database: Database, clock: HandClock, witness: Witness
+) -> None:
+    """The old process does not know all of what a new one stored, and takes nothing away from it."""
+    await aws.inject("events", operation="PutEvents", status=400, code="ValidationException")
+    await outbox.commit([], [order_created()])
+    await aws.heal()
+    (row,) = await _rows(database)
+    grown = row["envelope"].replace('"data":{', '"data":{"surprise":{"of":"tomorrow"},')
+    await database.write(Put(ORDERS, row | {"envelope": grown}, condition=None))
+    clock.move(GRACE)
+    assert await outbox.sweep() == 1
+    await witness.ids(1)
+    assert witness.bodies == [orjson.loads(grown)]
 
 
 def _too_large() -> OrderCreated:

@@ -37,6 +37,10 @@ def _without_customer(stored: StoredItem, purge: Purge) -> Write | None:
     return Update(stored.table, stored.key, changes, **at_version(before.version))
 
 
+def is_erased(order: Order) -> bool:
+    return order.billing_address.line1 == ERASED
+
+
 def _beside(order: Item) -> str:
     return order_partition(order["tenantId"], order["id"])
 

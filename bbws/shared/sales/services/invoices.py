@@ -22,6 +22,8 @@ from bbws.shared.sales.repositories.invoices import (
     NumberTaken,
     OrderInvoiced,
 )
+from bbws.shared.sales.repositories.orders import OrderRepository
+from bbws.shared.sales.rules import paying
 from bbws.shared.templating import Templates
 
 ISSUER = "order-pdf"
@@ -55,6 +57,7 @@ class Invoices:
         self._documents = documents
         self._seller = seller
         self._invoices = InvoiceRepository(database)
+        self._orders = OrderRepository(database)
         self._numbering = asyncio.Lock()
 
     async def get(self, tenant_id: str, order_id: str) -> Invoice:
@@ -75,6 +78,7 @@ class Invoices:
     async def issue(self, event: OrderCreated) -> Invoice:
         """The paid order has its invoice, in the bucket and announced; a repeat changes nothing.
 
+        Raises NotFound for an order that BBWS never took, Conflict where the event contradicts the order.
         Each step finds what an earlier try left: the number, then the PDFs (the same bytes again), then the event.
         """
         order = event.data.order
@@ -89,6 +93,8 @@ class Invoices:
 
     async def _number(self, event: OrderCreated) -> Invoice:
         order = event.data.order
+        # An order is stored before anybody can pay it: where none stands, the event is wrong, not early.
+        paying.check_told(event, await self._orders.get(order.tenant_id, order.id))
         versions = await self._templates.pin(TEMPLATE) | await self._templates.pin(INTERNAL_TEMPLATE)
         for _ in range(_NUMBERING_TRIES):
             # One at a time within this process; other processes are met by the counter's condition.

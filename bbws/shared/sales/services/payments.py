@@ -10,6 +10,7 @@ from bbws.shared.dynamo.database import Database, Put, Write
 from bbws.shared.logging import get_logger
 from bbws.shared.sales.repositories.orders import OrderRepository
 from bbws.shared.sales.repositories.payments import PaymentRecorded, PaymentRepository
+from bbws.shared.sales.rules import paying
 
 RECORDER = "order-record"
 
@@ -31,12 +32,14 @@ class Payments:
     async def record(self, event: OrderCreated) -> None:
         """The order is PAID and its payment stands beside it; a repeat changes nothing.
 
-        Raises NotFound for an order that BBWS never took, OrderChanged when it was changed in this very moment.
+        Raises NotFound for an order that BBWS never took, Conflict where the event contradicts the order, OrderChanged
+        when it was changed in this very moment.
         """
         payment = event.data.payment
         order = await self._orders.get(payment.tenant_id, payment.order_id)
         if await self._payments.find(payment.tenant_id, payment.order_id, payment.id):
             return
+        paying.check_told(event, order)
         now = self._clock()
         recorded = payment.replace(date_last_updated=now, last_updated_by=RECORDER)
         writes: list[Write] = [self._payments.new(recorded)]

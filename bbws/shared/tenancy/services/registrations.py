@@ -80,12 +80,16 @@ class Registrations:
     async def mail_link(self, event: RegistrationRequested) -> None:
         """The link is mailed; a repeat sends none. Raises MailUnderWay while another process is at it.
 
-        Each sending makes a token of its own, which exists in the mail and nowhere else.
+        Each sending makes a token of its own, which exists in the mail and nowhere else. Raises NotFound for a tenant
+        that never was, Conflict where a registration is for another address than the tenant's.
         """
-        tenant = await self._tenants.find(event.tenantid)
-        if tenant is None or tenant.status == "DELETED":
+        tenant = await self._tenants.get(event.tenantid)
+        if tenant.status == "DELETED":
             log.info("no link is mailed: the tenant is gone", tenant_id=event.tenantid)
             return
+        if event.data.purpose == "REGISTRATION" and event.data.email != tenant.email:
+            # Whoever follows the link becomes the owner. Invited users are looked for when they follow theirs.
+            raise Conflict(f"{event.type} is for an address that is not the one of tenant {tenant.id}")
         mail = Mail(
             kind=MAIL_KIND,
             place=mail_of_event(event.id, self._clock() + MAIL_KEPT),

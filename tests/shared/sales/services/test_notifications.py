@@ -7,7 +7,10 @@ import pytest
 from bbws.shared.bootstrap import bootstrap
 from bbws.shared.contracts.sales.order_events import InvoiceIssued, OrderCreated
 from bbws.shared.core.mailing import MailUnderWay
+from bbws.shared.dynamo.database import Update
+from bbws.shared.dynamo.keys import ORDERS
 from bbws.shared.errors import NotFound, Rejected, Unavailable
+from bbws.shared.sales.repositories.orders import ERASED
 from bbws.shared.sales.services.notifications import Audience
 from bbws.shared.settings import Settings
 from tests.support.builders import a_billing_address
@@ -19,9 +22,9 @@ KIND = "order_confirmation_customer"
 
 
 async def _a_sale(market: Market, **fields: object) -> tuple[OrderCreated, InvoiceIssued]:
-    """A paid order with its two PDFs in the bucket."""
+    """A paid order with its invoice, and its two PDFs in the bucket."""
     event = paid(await market.order(**fields))
-    issued = invoiced(event)
+    issued = await market.issued(event)
     for key, content in ((issued.data.document_key, b"%PDF-1"), (issued.data.internal_document_key, b"%PDF-2")):
         await market.services.document_store.put_once(key, content, "application/pdf")
     return event, issued
@@ -79,8 +82,9 @@ async def test_invoice_that_cannot_be_read_stops_the_mail(market: Market) -> Non
         await market.services.notifications.confirm_payment(issued, "customer")
     assert outage.value.dependency == "s3"
     await market.aws.heal()
-    with pytest.raises(NotFound):
-        await market.services.notifications.confirm_payment(invoiced(paid(await market.order())), "customer")
+    without_pdf = await market.issued(paid(await market.order()))
+    with pytest.raises(NotFound, match=r"INV-000042\.pdf"):
+        await market.services.notifications.confirm_payment(without_pdf, "customer")
     await market.services.notifications.confirm_payment(issued, "customer")
     assert await market.mail_kinds(event.data.order) == ["payment_confirmation_customer"]
 
@@ -204,3 +208,34 @@ async def test_international_domain_travels_as_punycode(shared_market: Market) -
     (mail,) = await shared_market.mails_of(event.data.order)
     assert str(mail["To"]) == "thandi@xn--bro-hoa.co.za"
     assert str(mail["X-SES-Destinations"]) == "thandi@xn--bro-hoa.co.za"
+
+
+@pytest.mark.parametrize("fields", [{"status": "NUMBERED"}, {"number": "INV-000041"}], ids=["not yet", "another"])
+async def test_invoice_that_was_not_issued_is_not_mailed(shared_market: Market, fields: dict[str, str]) -> None:
+    """The event leaves with the step to ISSUED: before it, and under another number, it is somebody's invention."""
+    event = paid(await shared_market.order())
+    await shared_market.issued(event, **fields)
+    with pytest.raises(NotFound, match="no issued invoice INV-000042"):
+        await shared_market.services.notifications.confirm_payment(invoiced(event), "customer")
+    assert await shared_market.mails_of(event.data.order) == []
+
+
+async def test_confirmation_goes_to_whom_the_order_says(shared_market: Market) -> None:
+    """With it goes the key to the order's pages: an event must not choose who gets it."""
+    event = paid(await shared_market.order())
+    told = event.data.order.replace(customer_email="stranger@example.com")
+    wrong = event.model_copy(update={"data": event.data.replace(order=told)})
+    await shared_market.services.notifications.confirm_order(wrong, "customer")
+    (mail,) = await shared_market.mails_of(event.data.order)
+    assert str(mail["To"]) == "thandi@protea.example"
+
+
+async def test_erased_customer_gets_no_confirmation(shared_market: Market) -> None:
+    """The tenant was purged while the event waited, which still has the address."""
+    order = await shared_market.order()
+    erased = {"billingAddress": {"name": ERASED, "line1": ERASED, "city": ERASED, "postalCode": "0", "country": "ZA"}}
+    key = (f"TENANT#{order.tenant_id}", f"ORDER#{order.id}")
+    await shared_market.services.database.write(Update(ORDERS, key, erased))
+    for audience in ("customer", "internal"):
+        await shared_market.services.notifications.confirm_order(paid(order), audience)
+    assert await shared_market.mails_of(order) == []

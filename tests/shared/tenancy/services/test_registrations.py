@@ -190,7 +190,8 @@ async def test_the_token_stands_in_the_mail_and_nowhere_else(
 @pytest.mark.parametrize(("purpose", "says"), [("REGISTRATION", "Confirm your e-mail"), ("INVITATION", "invites you")])
 async def test_the_mail_says_what_the_link_is_for(market: Market, purpose: str, says: str) -> None:
     """A registration tells nothing that a stranger typed; an invitation says who invites."""
-    tenant, email = await market.tenant(organization_name="Protea Bakery"), f"{new_id()}@example.com"
+    email = f"{new_id()}@example.com"
+    tenant = await market.tenant(organization_name="Protea Bakery", email=email)
     await market.services.registrations.mail_link(registration_requested(tenant, email=email, purpose=purpose))
     (mail,) = await mails_to(market.aws, email)
     assert says in mail["Subject"]
