@@ -32,7 +32,7 @@ from faststream._internal.logger.logging import get_broker_logger
 from faststream._internal.middlewares import BaseMiddleware
 from faststream._internal.parser import CodecProto, DefaultCodec
 from faststream._internal.producer import ProducerProto
-from faststream._internal.testing.broker import EnterType, TestBroker, change_producer
+from faststream._internal.testing.broker import EnterType, TestBroker
 from faststream._internal.types import BrokerMiddleware, CustomCallable, IdGenerator, PublisherMiddleware
 
 __all__ = (
@@ -76,7 +76,6 @@ __all__ = (
     "TestBroker",
     "UnderlyingDriverAnnotation",
     "UnderlyingDriverAnnotations",
-    "change_producer",
     "get_broker_logger",
     "json_loads",
     "make_logger_state",

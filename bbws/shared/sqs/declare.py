@@ -15,18 +15,30 @@ from .schemas import SNSTopic, SQSQueue, TopicLink, is_plain_name, prefixed
 _DEFAULT_MAX_RECEIVE_COUNT = 5
 
 
-async def declare(
-    client: BotocoreClient, destinations: Sequence[tuple[SQSQueue | SNSTopic, str]], *, by_default: bool
-) -> None:
-    """What `destinations` (each with its prefix) describe exists; their own `declare` wins over `by_default`."""
-    for destination, prefix in destinations:
-        wanted = by_default if destination.declare is None else destination.declare
-        if not wanted or not is_plain_name(destination.name):
-            continue
+class Declarer:
+    """Makes what is registered, at start or later, each once. Its own `declare` wins over `by_default`."""
+
+    def __init__(self, client: BotocoreClient, *, by_default: bool) -> None:
+        self._client = client
+        self._by_default = by_default
+        self._made: list[tuple[SQSQueue | SNSTopic, str]] = []
+
+    async def declare(self, destinations: Sequence[tuple[SQSQueue | SNSTopic, str]]) -> None:
+        """What these (each with its prefix) describe exists."""
+        for destination, prefix in destinations:
+            if self._is_wanted(destination) and (destination, prefix) not in self._made:
+                await self._make(destination, prefix)
+                self._made.append((destination, prefix))
+
+    def _is_wanted(self, destination: SQSQueue | SNSTopic) -> bool:
+        wanted = self._by_default if destination.declare is None else destination.declare
+        return wanted and is_plain_name(destination.name)
+
+    async def _make(self, destination: SQSQueue | SNSTopic, prefix: str) -> None:
         if isinstance(destination, SNSTopic):
-            await _declare_topic(client, destination, prefix)
+            await _declare_topic(self._client, destination, prefix)
         else:
-            await _declare_queue(client, destination, prefix)
+            await _declare_queue(self._client, destination, prefix)
 
 
 async def _declare_queue(client: BotocoreClient, queue: SQSQueue, prefix: str) -> str:

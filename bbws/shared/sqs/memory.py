@@ -5,10 +5,13 @@ redrive policies, FIFO groups, deduplication, subscriptions with their filters a
 the clock moves only when it is told to.
 """
 
+import asyncio
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -99,6 +102,8 @@ class MemoryService:
         self._handles = count(1)
         self._time = time.time()
         self._clock = clock or (lambda: self._time)
+        self._stands_still = clock is None
+        self._changed = asyncio.Event()
 
     @property
     def now(self) -> float:
@@ -108,6 +113,7 @@ class MemoryService:
     def set_time(self, now: float) -> None:
         """Time goes on to `now`."""
         self._time = now
+        self._change()
 
     def next_visible(self, queues: Iterable[str], until: float) -> float | None:
         """When the next message becomes visible in one of these queues, if it does until then."""
@@ -139,15 +145,40 @@ class MemoryService:
         """As if every back-off, delay and visibility timeout had passed."""
         for stored in self._queue(queue).messages:
             stored.visible_at = self.now
+        self._change()
 
     async def receive(
         self,
         queue_url: str,
         *,
         max_messages: int,
-        wait_s: int,  # noqa: ARG002 - nothing comes by waiting
+        wait_s: int,
         visibility_timeout_s: int | None,
     ) -> list[dict[str, Any]]:
+        now = asyncio.get_running_loop().time
+        until = now() + wait_s
+        while not (taken := self._take(queue_url, max_messages, visibility_timeout_s)):
+            left_s = until - now()
+            await self._wait_for_change(queue_url, left_s)
+            if left_s <= 0:
+                break
+        return taken
+
+    async def _wait_for_change(self, queue: str, seconds: float) -> None:
+        """Something came, or becomes visible now, or the time is over; others run meanwhile in any case."""
+        if not self._stands_still and (visible_at := self.next_visible([queue], math.inf)):
+            seconds = min(seconds, visible_at - self.now)
+        changed = self._changed
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await changed.wait()
+
+    def _change(self) -> None:
+        """Those who wait for messages look again."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _take(self, queue_url: str, max_messages: int, visibility_timeout_s: int | None) -> list[dict[str, Any]]:
         queue = self._queue(queue_url)
         self._redrive(queue)
         own = queue.settings.visibility_timeout
@@ -169,10 +200,12 @@ class MemoryService:
             if stored.receive_count >= limit:
                 queue.messages.remove(stored)
                 self._queue(queue.dead_letter).messages.append(stored)
+                self._change()
 
     async def delete_batch(self, queue_url: str, receipt_handles: Sequence[str]) -> Sequence[Failure]:
         queue = self._queue(queue_url)
         queue.messages = [stored for stored in queue.messages if stored.handle not in receipt_handles]
+        self._change()  # the next of a FIFO group
         return ()
 
     async def change_visibility_batch(self, queue_url: str, entries: Sequence[tuple[str, int]]) -> Sequence[Failure]:
@@ -181,6 +214,7 @@ class MemoryService:
         for handle, seconds in entries:
             if handle in held:
                 held[handle].visible_at = now + max(seconds, MIN_DELAY_S)
+        self._change()
         return [
             Failure(index, "ReceiptHandleIsInvalid", "no message in flight has this handle", sender_fault=True)
             for index, (handle, _) in enumerate(entries)
@@ -239,6 +273,7 @@ class MemoryService:
         delay_s = message.delay_s if message.delay_s is not None else queue.settings.delay or 0
         stored = _Stored(message.body, dict(message.attributes), message.group_id, now, now + delay_s)
         queue.messages.append(stored)
+        self._change()
         if deduplication_id:
             queue.sent[deduplication_id] = now, stored.message_id
         return stored.message_id

@@ -1,15 +1,15 @@
 """The broker in memory: a publish runs the handlers before it returns, and raises what they raised."""
 
 import asyncio
-from collections.abc import AsyncIterator, Generator, Iterable, Sequence
+from collections.abc import AsyncIterator, Coroutine, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 from typing_extensions import override
 
-from ._internal import EnterType, TestBroker, change_producer
+from ._internal import EnterType, TestBroker
 from .broker.broker import SQSBroker
 from .inbox import Settled
 from .memory import MIN_DELAY_S, MemoryService
@@ -23,6 +23,8 @@ from .schemas import SNSTopic, SQSQueue, TopicLink
 from .subscriber.usecase import SQSSubscriber
 
 __all__ = ("FakeProducer", "TestSQSBroker")
+
+T = TypeVar("T")
 
 
 class TestSQSBroker(TestBroker[SQSBroker, EnterType], broker=SQSBroker):
@@ -69,6 +71,7 @@ class TestSQSBroker(TestBroker[SQSBroker, EnterType], broker=SQSBroker):
         self._service = MemoryService()
         self._objects = MemoryObjects()
         self._delivery = _Delivery(self._service, self.brokers, raise_errors=raise_errors)
+        self._interrupted: Sequence[SQSSubscriber] = ()
         for queue in queues:
             self._service.declare(queue)
 
@@ -132,27 +135,42 @@ class TestSQSBroker(TestBroker[SQSBroker, EnterType], broker=SQSBroker):
 
     @override
     def _fake_start(self, broker: SQSBroker, *args: Any, **kwargs: Any) -> None:
+        if not self.with_real:
+            self._declare(broker.destinations())
+            for subscriber in _subscribers([broker]):
+                if not subscriber.running:
+                    subscriber.prepare()
         super()._fake_start(broker, *args, **kwargs)
-        for subscriber in _subscribers([broker]):
-            subscriber.prepare()
+
+    def _declare(self, destinations: Iterable[tuple[SQSQueue | SNSTopic, str]]) -> None:
+        for destination, prefix in destinations:
+            if isinstance(destination, SQSQueue):
+                self._service.declare(destination, prefix)
 
     @contextmanager
     @override
     def _patch_producer(self, broker: SQSBroker) -> Generator[None, None, None]:
-        config = broker.config.broker_config
-        producer = FakeProducer(broker, self._delivery)
-        with change_producer(config, producer):
+        with broker.config.broker_config.replaced(FakeProducer(broker, self._delivery)):
             yield
-        config.disconnect()
 
     @override
     async def _fake_connect(self, broker: SQSBroker, *args: Any, **kwargs: Any) -> MemoryService:  # type: ignore[override]
-        for destination, prefix in broker.destinations():
-            if isinstance(destination, SQSQueue):
-                self._service.declare(destination, prefix)
+        self._declare(broker.destinations())
         bucket = broker.payload_bucket
-        broker.config.broker_config.connect(self._service, Payloads(bucket, self._objects) if bucket else None)
+        payloads = Payloads(bucket, self._objects) if bucket else None
+        broker.config.broker_config.connect(self._service, payloads, declarer=self, polls=False)
         return self._service
+
+    async def declare(self, destinations: Sequence[tuple[SQSQueue | SNSTopic, str]]) -> None:
+        """What is registered later is known in memory too."""
+        self._declare(destinations)
+
+    @override
+    async def __aenter__(self) -> EnterType:
+        # Those that receive from AWS do so again afterwards.
+        self._interrupted = [s for s in _subscribers(self.brokers) if s.running and not self.with_real]
+        await asyncio.gather(*(subscriber.stop() for subscriber in self._interrupted))
+        return await super().__aenter__()
 
     @override
     async def __aexit__(
@@ -161,8 +179,11 @@ class TestSQSBroker(TestBroker[SQSBroker, EnterType], broker=SQSBroker):
         exc_val: BaseException | None = None,
         exc_tb: TracebackType | None = None,
     ) -> None:
+        await self._delivery.close()
         await asyncio.gather(*(subscriber.stop() for subscriber in _subscribers(self.brokers)))
         await super().__aexit__(exc_type, exc_val, exc_tb)
+        for subscriber in self._interrupted:
+            await subscriber.start()
 
 
 class FakeProducer(SQSProducer):
@@ -189,14 +210,18 @@ class FakeProducer(SQSProducer):
 
     @override
     async def request(self, cmd: SQSPublishCommand) -> ReceivedMessage:
-        """The answer is there when the handlers have run, or never."""
+        """The answer is there when the handlers have run, or never; handlers that take too long go on without us."""
         answer = self._expected(cmd)
-        await self.publish(cmd)
-        await self._answers().collect(0)
-        if not answer.done():
+        handled = self._delivery.track(self.publish(cmd))
+        try:
+            async with asyncio.timeout(cmd.timeout):
+                await asyncio.shield(handled)
+            await self._answers().collect(0)
+            if not answer.done():
+                raise TimeoutError("no handler has answered")
+            return await answer
+        finally:
             answer.cancel()
-            raise TimeoutError("no handler has answered")
-        return await answer
 
 
 class _Delivery:
@@ -206,7 +231,21 @@ class _Delivery:
         self._service = service
         self._brokers = brokers
         self._raises = raise_errors
+        self._late: set[asyncio.Task[Any]] = set()
         self.errors: list[Exception] = []
+
+    def track(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """A task that `close` ends, where it still runs then."""
+        task = asyncio.create_task(work)
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+        return task
+
+    async def close(self) -> None:
+        """No handler runs any more."""
+        for task in self._late:
+            task.cancel()
+        await asyncio.gather(*self._late, return_exceptions=True)
 
     async def run(self) -> None:
         """Raises the handler's exception, or a group of them when several failed."""

@@ -3,10 +3,14 @@
 import json
 from typing import Any
 
-from bbws.shared.sqs import SNSTopic, SQSQueue, TopicLink
-from bbws.shared.sqs.declare import declare, queue_policy
+import pytest
+from botocore.exceptions import ClientError
+
+from bbws.shared.sqs import SNSTopic, SQSQueue, SQSRouter, TopicLink
+from bbws.shared.sqs.declare import Declarer, queue_policy
 from tests.shared.sqs.worlds import broker_on, started
 from tests.support.emulator import Aws
+from tests.support.waiting import eventually
 
 POLICY = {"type": ["PAID", {"prefix": "SITE_"}]}
 QUEUE = SQSQueue(
@@ -99,7 +103,7 @@ async def test_that_a_queue_is_fifo_is_not_set_again() -> None:
             return {"QueueArn": "arn"}
 
     client: Any = Exists()
-    await declare(client, [(SQSQueue("lane", fifo=True, visibility_timeout=5), "")], by_default=True)
+    await Declarer(client, by_default=True).declare([(SQSQueue("lane", fifo=True, visibility_timeout=5), "")])
     assert changed == [{"VisibilityTimeout": "5", "ContentBasedDeduplication": "false"}]
 
 
@@ -121,3 +125,60 @@ def test_the_queue_policy_names_its_topics_alone() -> None:
     assert statement["Action"] == "sqs:SendMessage"
     assert statement["Resource"] == "arn:q"
     assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": ["arn:t"]}}
+
+
+async def test_what_is_registered_later_is_made_too(aws: Aws) -> None:
+    """Start-up and registration afterwards are one road: subscribers, publishers, and those of a router."""
+    broker, router, seen = broker_on(aws), SQSRouter("r-"), []
+
+    async def note(body: str) -> None:
+        seen.append(body)
+
+    @router.subscriber(SQSQueue("routed", dead_letter="routed-dlq", topics=[TopicLink("news")]), wait_time=0)
+    async def routed(body: str) -> None:
+        seen.append(body)
+
+    async with started(broker):
+        subscriber = broker.subscriber("late", wait_time=0)
+        subscriber(note)
+        await subscriber.start()
+        await broker.publish("to the queue", "late")
+        broker.include_router(router)
+        await broker.start()
+        await broker.publish("to the router", topic="r-news")
+        await broker.publisher(SQSQueue("late-lane", fifo=True)).publish("x", group_id="g", deduplication_id="d")
+        await broker.publisher(topic="late-topic").publish("x")
+        await eventually(lambda: len(seen) == 2, what="both subscribers receive")
+    async with aws.client("sqs") as sqs:
+        urls = (await sqs.list_queues())["QueueUrls"]
+    assert {url.rsplit("/", 1)[1] for url in urls} == {"late", "late-lane.fifo", "r-routed", "r-routed-dlq"}
+    assert sorted(seen) == ["to the queue", "to the router"]
+
+
+async def test_nothing_is_made_later_unless_asked(aws: Aws) -> None:
+    """In production a publisher that comes late meets the queue that is there, or an error."""
+    broker = broker_on(aws, declare=False)
+    async with started(broker):
+        with pytest.raises(ClientError, match="does not exist"):
+            await broker.publisher("not-made").publish("x")
+
+
+async def test_each_is_made_once(aws: Aws) -> None:
+    """A publish costs one call, with `declare=True` too."""
+    made: list[str] = []
+
+    class Counting(Declarer):
+        async def _make(self, destination: SQSQueue | SNSTopic, prefix: str) -> None:
+            made.append(destination.name)
+            await super()._make(destination, prefix)
+
+    broker = broker_on(aws)
+    early = broker.publisher("early")
+    async with started(broker):
+        config = broker.config.broker_config
+        config.connect(config.client, declarer=Counting(config.client, by_default=True))  # type: ignore[arg-type]
+        late = broker.publisher("late")
+        for publisher in (early, late, early, late, broker.publisher("late")):
+            await publisher.publish("x")
+        await broker.start()
+    assert made == ["early", "late"]

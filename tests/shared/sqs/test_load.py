@@ -23,7 +23,7 @@ def has_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class SlowService(MemoryService):
-    """A receive takes as long as it takes in a network, or waits as a long poll does."""
+    """A receive takes as long as it takes in a network."""
 
     def __init__(self, takes_s: float) -> None:
         super().__init__(now)
@@ -39,8 +39,6 @@ class SlowService(MemoryService):
         await asyncio.sleep(self.takes_s)
         answer = await super().receive(queue_url, wait_s=wait_s, **options)
         self.receives.append(len(answer))
-        if not answer:
-            await asyncio.sleep(wait_s)
         self.at_once -= 1
         return answer
 

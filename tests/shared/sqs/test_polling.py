@@ -39,10 +39,7 @@ class Polled(MemoryService):
         await asyncio.sleep(0.005)
         if self.is_out:
             raise ClientError({"Error": {"Code": "Throttling", "Message": "slow down"}}, "ReceiveMessage")
-        received = await super().receive(queue_url, max_messages=max_messages, wait_s=wait_s, **options)
-        if not received and wait_s:
-            await asyncio.sleep(wait_s)
-        return received
+        return await super().receive(queue_url, max_messages=max_messages, wait_s=wait_s, **options)
 
     async def delete_batch(self, queue_url: str, receipt_handles: Sequence[str]) -> Sequence[Failure]:
         self.deleted += receipt_handles
@@ -405,7 +402,7 @@ class TestReplies:
         async with started(broker):
             await broker.publish("late", "replies", correlation_id="of another")
             asking = asyncio.create_task(broker.request(1, "nobody", timeout=5000))
-            await asyncio.sleep(200)
+            await asyncio.sleep(20)
             [stored] = service._queue("replies").messages
             assert stored.receive_count > 5
             await eventually(lambda: not service.messages("replies"), within_s=2000, what="it is thrown away")

@@ -32,9 +32,9 @@ from .._internal import (
     SendableMessage,
     UnderlyingDriverAnnotations,
 )
-from ..client import AWS_ERRORS, BotocoreClient, Client
+from ..client import AWS_ERRORS, Client
 from ..connection import ClientName, Connection
-from ..declare import declare as declare_all
+from ..declare import Declarer
 from ..message import ReceivedMessage, SQSMessage
 from ..payloads import PayloadBucket, Payloads
 from ..producer import SQSProducer
@@ -190,7 +190,7 @@ class SQSBroker(SQSRegistrator, BrokerUsecase[ReceivedMessage, Client, SQSBroker
         if self.payload_bucket is not None:
             objects = await connection.open_s3(max_connections=self._calls_at_once())
             payloads = Payloads(self.payload_bucket, objects)
-        self.config.broker_config.connect(client, payloads)
+        self.config.broker_config.connect(client, payloads, declarer=Declarer(client, by_default=self._declares))
         return client
 
     def _calls_at_once(self) -> int:
@@ -200,9 +200,9 @@ class SQSBroker(SQSRegistrator, BrokerUsecase[ReceivedMessage, Client, SQSBroker
     @override
     async def start(self) -> None:
         """Connected, everything to declare is declared, subscribers receive."""
-        client = await self.connect()
-        if isinstance(client, BotocoreClient):
-            await declare_all(client, self.destinations(), by_default=self._declares)
+        await self.connect()
+        # All of them before the first handler runs: it may publish to any.
+        await self.config.broker_config.declare(*self.destinations())
         await super().start()
 
     def destinations(self) -> "list[tuple[SQSQueue | SNSTopic, str]]":

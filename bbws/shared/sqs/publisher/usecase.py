@@ -15,7 +15,7 @@ from .._internal import (
     PublisherUsecaseConfig,
     SendableMessage,
 )
-from ..broker.config import SQSBrokerConfig
+from ..broker.config import Declarer, SQSBrokerConfig
 from ..message import SQSMessage
 from ..response import SQSPublishCommand
 from ..schemas import Destination, SNSTopic, SQSQueue, prefixed
@@ -42,6 +42,7 @@ class SQSPublisher(PublisherUsecase):
         super().__init__(config, specification)
         self.target = config.target
         self._options = config
+        self._declared_by: Declarer | None = None
 
     @property
     def to(self) -> Destination:
@@ -53,6 +54,17 @@ class SQSPublisher(PublisherUsecase):
     def prefix(self) -> str:
         """Of its routers."""
         return self._outer_config.prefix
+
+    @override
+    async def start(self) -> None:
+        await self._declare()
+
+    async def _declare(self) -> None:
+        """Before it publishes: it may have been registered after the start."""
+        declarer = self._outer_config.declarer
+        if declarer is not None and declarer is not self._declared_by:
+            await declarer.declare([(self.target, self.prefix)])
+            self._declared_by = declarer
 
     @override
     async def publish(
@@ -82,6 +94,7 @@ class SQSPublisher(PublisherUsecase):
             subject=subject,
             _publish_type=PublishType.PUBLISH,
         )
+        await self._declare()
         message_id: str = await self._basic_publish(
             command, producer=self._outer_config.producer, _extra_middlewares=()
         )
@@ -95,6 +108,7 @@ class SQSPublisher(PublisherUsecase):
         command.add_headers(self._options.headers, override=False)
         command.reply_to = command.reply_to or self._options.reply_to
         command.group_id = command.group_id or self._options.group_id
+        await self._declare()
         send = self._basic_publish_batch if self._options.batch else self._basic_publish
         await send(command, producer=self._outer_config.producer, _extra_middlewares=_extra_middlewares)
 
@@ -126,5 +140,6 @@ class SQSPublisher(PublisherUsecase):
             timeout=timeout,
             _publish_type=PublishType.REQUEST,
         )
+        await self._declare()
         answer: SQSMessage = await self._basic_request(command, producer=self._outer_config.producer)
         return answer

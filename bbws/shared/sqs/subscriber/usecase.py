@@ -163,12 +163,13 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
         if self._polling is not None:
             return
         self.prepare()
+        await self._outer_config.declare((self.queue, self.prefix))
         await super().start()
         for middleware in self._outer_config.broker_middlewares:
             if watch := getattr(middleware, "watch_subscriber", None):
                 watch(self)
         self._post_start()
-        if self.calls:
+        if self.calls and self._outer_config.polls:
             self._polling = asyncio.create_task(self._poller.run())
             self._beating = asyncio.create_task(self._heartbeat.run())
 
