@@ -3,6 +3,9 @@
 Written against faststream >=0.7.6,<0.8; nothing else of this package imports `faststream._internal`.
 """
 
+from functools import cache
+from typing import Any
+
 from fast_depends.core import CallModel
 from faststream._internal._compat import json_loads
 from faststream._internal.basic_types import LoggerProto, SendableMessage
@@ -76,8 +79,28 @@ __all__ = (
     "TestBroker",
     "UnderlyingDriverAnnotation",
     "UnderlyingDriverAnnotations",
+    "add_asyncapi_binding",
     "get_broker_logger",
     "json_loads",
     "make_logger_state",
     "process_msg",
 )
+
+
+@cache
+def add_asyncapi_binding(name: str, binding: type[Any]) -> None:
+    """FastStream's documents show the attribute `name` of such bindings of publishers; without this they drop it."""
+    from faststream.specification.asyncapi.v2_6_0.schema.bindings import ChannelBinding as Of26
+    from faststream.specification.asyncapi.v3_0_0.schema.bindings import ChannelBinding as Of30
+
+    for model in (Of26, Of30):
+        _add_binding(model, name, binding)
+
+
+def _add_binding(model: Any, name: str, binding: type[Any]) -> None:
+    known = model.from_pub
+
+    def from_pub(given: Any) -> Any:
+        return model(**{name: getattr(given, name)}) if isinstance(given, binding) else known(given)
+
+    model.from_pub = from_pub

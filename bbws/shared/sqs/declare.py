@@ -10,9 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from .client import BotocoreClient, is_queue_gone
-from .schemas import SNSTopic, SQSQueue, TopicLink, is_plain_name, prefixed
-
-_DEFAULT_MAX_RECEIVE_COUNT = 5
+from .schemas import DEFAULT_MAX_RECEIVE_COUNT, SNSTopic, SQSQueue, TopicLink, is_plain_name, prefixed
 
 
 class Declarer:
@@ -64,7 +62,7 @@ async def _redrive_policy(client: BotocoreClient, queue: SQSQueue, dead_letter: 
         arn = await _declare_queue(client, dead_letter, prefix)
     else:
         arn = (await client.queue_attributes(dead_letter.name))["QueueArn"]
-    count = queue.max_receive_count or _DEFAULT_MAX_RECEIVE_COUNT
+    count = queue.max_receive_count or DEFAULT_MAX_RECEIVE_COUNT
     return json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": count})
 
 

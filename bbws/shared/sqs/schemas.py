@@ -10,6 +10,8 @@ from .limits import MAX_DELAY_S, MAX_RETENTION_S, MAX_VISIBILITY_S, MIN_RETENTIO
 
 FilterScope = Literal["MessageAttributes", "MessageBody"]
 _FIFO_SUFFIX = ".fifo"
+# Of a queue with dead letters that is to be made, where nothing else is said.
+DEFAULT_MAX_RECEIVE_COUNT = 5
 
 
 def is_plain_name(name: str) -> bool:

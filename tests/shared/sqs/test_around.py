@@ -58,7 +58,7 @@ def test_the_asyncapi_document_shows_queues_topics_and_payloads(version: Any) ->
     document = json.loads(AsyncAPI(broker, schema_version=version).to_specification().to_json())
     channels = document["channels"]
     assert len(channels) == 3
-    assert {"queue": {"name": "in.fifo", "fifoQueue": True}, "bindingVersion": "custom"} in [
+    assert {"queue": {"name": "in.fifo", "fifoQueue": True}, "bindingVersion": "0.2.0"} in [
         channel.get("bindings", {}).get("sqs") for channel in channels.values()
     ]
     assert "Order" in document["components"]["schemas"]

@@ -26,8 +26,9 @@ def create_publisher(
 ) -> SQSPublisher:
     """A publisher to one queue or one topic; SetupError for both or neither."""
     to = Destination.of(queue, topic)
+    target = _target(queue, topic, to)
     options = SQSPublisherConfig(
-        target=_target(queue, topic, to),
+        target=target,
         to=to,
         headers=headers or {},
         reply_to=reply_to,
@@ -36,7 +37,7 @@ def create_publisher(
         _outer_config=config,
     )
     described = SQSPublisherSpecificationConfig(
-        to=to, title_=title, description_=description, schema_=schema, include_in_schema=include_in_schema
+        target=target, title_=title, description_=description, schema_=schema, include_in_schema=include_in_schema
     )
     return SQSPublisher(options, SQSPublisherSpecification(config, described))
 

@@ -1,5 +1,6 @@
 """Builds a subscriber from the arguments of `broker.subscriber`."""
 
+from dataclasses import replace
 from typing import Any
 
 from faststream import AckPolicy
@@ -67,7 +68,10 @@ def create_subscriber(
         _ack_policy=ack_policy,
     )
     described = SQSSubscriberSpecificationConfig(
-        queue=queue, title_=title, description_=description, include_in_schema=include_in_schema
+        queue=replace(queue, visibility_timeout=visibility_timeout or queue.visibility_timeout),
+        title_=title,
+        description_=description,
+        include_in_schema=include_in_schema,
     )
     calls = CallsCollection[Any]()
     return SQSSubscriber(options, SQSSubscriberSpecification(config, described, calls), calls)

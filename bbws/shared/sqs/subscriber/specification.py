@@ -2,11 +2,10 @@
 
 from faststream.specification.asyncapi.utils import resolve_payloads
 from faststream.specification.schema import Message, Operation, SubscriberSpec
-from faststream.specification.schema.bindings import ChannelBinding, OperationBinding
-from faststream.specification.schema.bindings import sqs as bindings
 from typing_extensions import override
 
 from .._internal import SubscriberSpecification
+from ..bindings import queue_binding
 from ..broker.config import SQSBrokerConfig
 from ..schemas import prefixed, short_name
 from .config import SQSSubscriberSpecificationConfig
@@ -25,13 +24,12 @@ class SQSSubscriberSpecification(SubscriberSpecification[SQSBrokerConfig, SQSSub
 
     @override
     def get_schema(self) -> dict[str, SubscriberSpec]:
-        queue = {"name": self.queue_name, "fifoQueue": self.config.queue.fifo}
         message = Message(title=f"{self.name}:Message", payload=resolve_payloads(self.get_payloads()))
         return {
             self.name: SubscriberSpec(
                 address=self.queue_name,
                 description=self.description,
-                operation=Operation(message=message, bindings=OperationBinding(sqs=bindings.OperationBinding())),
-                bindings=ChannelBinding(sqs=bindings.ChannelBinding(queue=queue)),
+                operation=Operation(message=message, bindings=None),
+                bindings=queue_binding(self.config.queue, self._outer_config.prefix),
             )
         }
