@@ -25,12 +25,12 @@ ELSEWHERE = """
 import sys, time
 real = time.time
 time.time = lambda: real() + 400 * 86400 * int(sys.argv[1])
-from bbws.shared.integrations import pdf
-pdf._prepare()
+from bbws.shared.integrations import pdf_drawing
+pdf_drawing.prepare()
 if sys.argv[2] == "fonttools":
     import weasyprint.pdf.fonts
     weasyprint.pdf.fonts.harfbuzz_subset = None
-sys.stdout.buffer.write(pdf._pdf(sys.stdin.read(), "INV-000042", "2026-11-21T17:34:00Z"))
+sys.stdout.buffer.write(pdf_drawing.draw(sys.stdin.read(), "INV-000042", "2026-11-21T17:34:00Z"))
 """
 
 
