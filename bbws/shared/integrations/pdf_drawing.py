@@ -21,7 +21,7 @@ NICENESS = 10
 MAX_KEPT_SHEETS = 32
 # A style sheet without these is the same for every page: it loads nothing, adds no font and no counter, and what it
 # says ranks below the page's own style attributes in any case.
-_OF_ITS_PAGE = re.compile(r"\\|!\s*important|@(?!page\b|media\b|(?:top|bottom|left|right)-)", re.IGNORECASE)
+_OF_ITS_PAGE = re.compile(r"!|@(?!page\b|media\b|(?:top|bottom|left|right)-)", re.IGNORECASE)
 
 
 class PdfError(BbwsError):
@@ -72,14 +72,13 @@ def draw(html: str, title: str, created: str) -> bytes:
 
 
 def _shared(page: Any) -> dict[str, Any]:
-    """Fonts and style sheets of earlier pages, where this one has no others; its sheets are then taken out of it."""
+    """Fonts and style sheets of earlier pages, where this one has no others; WeasyPrint then passes over its own."""
     sheets = [element for element in page.etree_element.iter() if _name(element) in ("style", "link", "base")]
     if any(_name(sheet) != "style" or sheet.attrib or _OF_ITS_PAGE.search(sheet.text or "") for sheet in sheets):
         return {}
-    texts = [sheet.text or "" for sheet in sheets]
     for sheet in sheets:
-        sheet.text = None
-    return {"font_config": _fonts(), "stylesheets": [_sheet(text) for text in texts]}
+        sheet.set("type", "text/parsed-before")
+    return {"font_config": _fonts(), "stylesheets": [_sheet(sheet.text or "") for sheet in sheets]}
 
 
 def _name(element: Any) -> str:

@@ -13,12 +13,27 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
 from pypdf import PdfReader
 
 from bbws.shared.integrations.pdf import PdfError, PdfRenderer
+from bbws.shared.integrations.pdf_drawing import NICENESS
 
 CREATED = datetime(2026, 11, 21, 17, 34, tzinfo=UTC)
 PAGE = "<html lang=en><body><h1>Invoice</h1><p style='font-family: DejaVu Sans'>R 249.00 für <b>Thandi</b></p>"
+
+# What a page brings along, each in a way that must not reach the page after it.
+BRINGS = [
+    "<style>p { color: red; font: 30pt Shop } .a { display: none }</style>",
+    "<style>@page { size: A6 landscape; @top-left { content: 'Shop' } }</style>",
+    "<style>@font-face { font-family: Shop; src: url({font}) }</style>",
+    "<link rel=stylesheet href='{sheet}'>",
+    "<style>@\\66ont-face { font-family: Shop; src: url({font}) }</style>",
+    "<style>@counter-style shop { system: cyclic; symbols: 'S'; suffix: ' ' }</style>",
+]
+USES = """<html lang=en><style>p { font-family: Shop, DejaVu Sans } li { list-style: shop }</style>
+<p class=a style='color: green'>AAA<ul><li>A<li>B</ul>"""
 
 # A process of its own, on another continent, at another time, with sets in another order.
 ELSEWHERE = """
@@ -49,6 +64,11 @@ async def render(renderer: PdfRenderer, html: str) -> bytes:
     return await renderer.render(html, title="INV-000042", created=CREATED)
 
 
+def fonts(pdf: bytes) -> list[str]:
+    embedded = PdfReader(BytesIO(pdf)).pages[0]["/Resources"]["/Font"]
+    return [font.get_object()["/BaseFont"] for font in embedded.values()]
+
+
 async def rendered_elsewhere(page: str, *, years: int, fonts: str) -> bytes:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", ELSEWHERE, str(years), fonts),
@@ -67,6 +87,48 @@ async def test_the_same_page_gives_the_same_bytes_anywhere_and_any_time(pdf: Pdf
     there = await rendered_elsewhere(PAGE, years=1, fonts="harfbuzz")
     here = await asyncio.gather(*(render(pdf, PAGE) for _ in range(6)))
     assert {hashlib.sha256(page).hexdigest() for page in [*here, there]} == {hashlib.sha256(here[0]).hexdigest()}
+
+
+def a_font() -> str:
+    """A font of one letter, a black box, as a `data:` address."""
+    pen = TTGlyphPen(None)
+    pen.moveTo((0, 0))
+    for corner in ((0, 900), (900, 900), (900, 0)):
+        pen.lineTo(corner)
+    pen.closePath()
+    font = FontBuilder(1000, isTTF=True)
+    font.setupGlyphOrder([".notdef", "A"])
+    font.setupCharacterMap({ord("A"): "A"})
+    font.setupGlyf({name: pen.glyph() for name in (".notdef", "A")})
+    font.setupHorizontalMetrics(dict.fromkeys((".notdef", "A"), (1000, 0)))
+    font.setupHorizontalHeader(ascent=900, descent=-100)
+    font.setupNameTable({"familyName": "Shop", "styleName": "Regular"})
+    font.setupOS2()
+    font.setupPost()
+    file = BytesIO()
+    font.save(file)
+    return _data("font/ttf", file.getvalue())
+
+
+def _data(media_type: str, content: bytes) -> str:
+    return f"data:{media_type};base64,{b64encode(content).decode()}"
+
+
+@pytest.mark.process
+async def test_a_page_leaves_nothing_behind_for_the_next_one() -> None:
+    """Workers share fonts and style sheets between pages: an invoice is the same bytes whatever was drawn before it."""
+    font = a_font()
+    sheet = _data("text/css", f"@font-face {{ font-family: Shop; src: url({font}) }}".encode())
+    brought = [part.replace("{font}", font).replace("{sheet}", sheet) + USES for part in BRINGS]
+    alone = await rendered_elsewhere(USES, years=0, fonts="harfbuzz")
+    async with PdfRenderer(1) as renderer:
+        first = [await render(renderer, page) for page in brought]
+        assert await render(renderer, USES) == alone
+        again = [await render(renderer, page) for page in reversed(brought)]
+        assert await render(renderer, USES) == alone
+    assert first == again[::-1]
+    with_font = [part for part, page in zip(BRINGS, first, strict=True) if any("Shop" in font for font in fonts(page))]
+    assert with_font == BRINGS[2:5], "what a page brings along is used on it"
 
 
 @pytest.mark.process
@@ -143,6 +205,15 @@ async def test_a_page_that_kills_its_worker_twice_is_an_error_and_the_next_page_
         with pytest.raises(PdfError, match="died twice"):
             await renderer._run(os._exit, 9)
         assert (await render(renderer, PAGE)).startswith(b"%PDF-")
+
+
+async def test_workers_have_a_lower_priority_than_who_waits_for_them(pdf: PdfRenderer) -> None:
+    """In a burst the CPU goes to mails and answers first; invoices are drawn from what is left."""
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    await render(pdf, PAGE)
+    priorities = {os.getpriority(os.PRIO_PROCESS, process) for process in workers(pdf)}
+    assert priorities == {min(own + NICENESS, 19)}
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
 
 
 async def test_interrupts_leave_the_workers_alone(pdf: PdfRenderer) -> None:
