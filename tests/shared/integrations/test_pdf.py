@@ -64,9 +64,11 @@ async def render(renderer: PdfRenderer, html: str) -> bytes:
     return await renderer.render(html, title="INV-000042", created=CREATED)
 
 
-def fonts(pdf: bytes) -> list[str]:
-    embedded = PdfReader(BytesIO(pdf)).pages[0]["/Resources"]["/Font"]
-    return [font.get_object()["/BaseFont"] for font in embedded.values()]
+def fonts(pdf: bytes) -> set[str]:
+    found: set[str] = set()
+    page = PdfReader(BytesIO(pdf)).pages[0]
+    page.extract_text(visitor_text=lambda _text, _cm, _tm, font, _size: found.add(str((font or {}).get("/BaseFont"))))
+    return found
 
 
 async def rendered_elsewhere(page: str, *, years: int, fonts: str) -> bytes:
