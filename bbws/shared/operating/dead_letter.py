@@ -71,7 +71,7 @@ class DeadLetter:
             body: Any = orjson.loads(self._content())
         except ValueError:
             body = self.body
-        headers = {name: value for name, value in self.headers.items() if isinstance(value, str)}
+        headers = {name: value for name, value in self.headers.items() if not isinstance(value, bytes)}
         seen = {"id": self.id, "queue": self.queue, "deadSince": self.sent_at.isoformat()}
         return {**seen, "reason": self.reason, "headers": headers, "body": body}
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -298,6 +299,11 @@ def _refusal(code: str, reason: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": reason}}, "SendMessage")
 
 
+def _envelope_value(attribute: Attribute) -> str:
+    binary = attribute.get("BinaryValue")
+    return attribute.get("StringValue", "") if binary is None else b64encode(binary).decode()
+
+
 def _enveloped(message: Outgoing, topic_arn: str, message_id: str) -> Outgoing:
     """What SNS delivers when raw delivery is off."""
     envelope = {
@@ -307,7 +313,7 @@ def _enveloped(message: Outgoing, topic_arn: str, message_id: str) -> Outgoing:
         "Subject": message.subject,
         "Message": message.body,
         "MessageAttributes": {
-            name: {"Type": attribute["DataType"], "Value": attribute.get("StringValue", "")}
+            name: {"Type": attribute["DataType"], "Value": _envelope_value(attribute)}
             for name, attribute in message.attributes.items()
         },
     }

@@ -87,14 +87,15 @@ class SQSPublishCommand(BatchPublishCommand):
     @classmethod
     @override
     def from_cmd(cls, cmd: PublishCommand, *, batch: bool = False) -> "SQSPublishCommand":
-        if isinstance(cmd, SQSPublishCommand):
-            if batch:
-                cmd.batch_bodies = _bodies(cmd.body)
-            return cmd
-        first, rest = cls._parse_bodies(cmd.body, batch=batch)
+        command = cmd if isinstance(cmd, SQSPublishCommand) else cls._of(cmd)
+        if batch:
+            command.batch_bodies = bodies_of(cmd.body)
+        return command
+
+    @classmethod
+    def _of(cls, cmd: PublishCommand) -> "SQSPublishCommand":
         return cls(
-            first,
-            *rest,
+            cmd.body,
             to=Destination(cmd.destination) if cmd.destination else None,
             headers=cmd.headers,
             correlation_id=cmd.correlation_id,
@@ -103,5 +104,7 @@ class SQSPublishCommand(BatchPublishCommand):
         )
 
 
-def _bodies(body: Any) -> Sequence[Any]:
-    return body if isinstance(body, Sequence) and not isinstance(body, str | bytes) else (body,)
+def bodies_of(body: Any) -> Sequence[Any]:
+    """Of a batch: the elements of a sequence, each a message; anything else is one. None is an empty message."""
+    bodies = body if isinstance(body, Sequence) and not isinstance(body, str | bytes) else (body,)
+    return [b"" if one is None else one for one in bodies]

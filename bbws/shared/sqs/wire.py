@@ -1,14 +1,20 @@
 """The wire format: bodies as text that SQS accepts, headers as at most ten attributes, the rest packed into one.
 
 Public, for those who read or write the messages without the broker: `encode` and `decode` bodies, `pack` and `unpack`
-headers.
+headers. Text travels as String, int, float and Decimal as Number, bytes as Binary, and arrive as such (a Decimal as
+float); bool ("true"), dates and times (ISO 8601) and UUID travel as text, an Enum as its value, None not at all.
 """
 
 import json
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
+from datetime import date, time
+from decimal import Decimal
+from enum import Enum
+from math import isfinite
 from typing import Any
+from uuid import UUID
 
 from . import limits
 
@@ -24,6 +30,12 @@ _BASE64 = "base64"
 _ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NAME = re.compile(r"(?!AWS\.|Amazon\.)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", re.IGNORECASE)
 _NAME_LENGTH = 256
+# Digits of a Number attribute that AWS keeps, with point and sign.
+_NUMBER_LENGTH = 40
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,99})")
+_DECIMAL = re.compile(r"-?[0-9]{1,40}\.[0-9]{1,200}|-?[0-9](\.[0-9]{1,40})?[eE][+-]?[0-9]{1,3}")
+# Whoever wrote them, they are compared as text.
+_ALWAYS_TEXT = frozenset({CONTENT_TYPE, CORRELATION_ID, REPLY_TO, ENCODING})
 
 Attribute = dict[str, Any]
 
@@ -33,10 +45,11 @@ def encode(
 ) -> tuple[str, dict[str, Attribute]]:
     """Body and attributes that SQS accepts and `decode` turns back into the same; `others` are added as they are."""
     text, marker = _encode_body(body)
-    values = {name: str(value) for name, value in headers.items() if value is not None}
+    values = {name: _sendable(name, value) for name, value in headers.items() if value is not None}
     if marker:
         # A content-encoding of the user's own stays readable in front of ours, as in HTTP.
-        values[ENCODING] = f"{values[ENCODING]}, {marker}" if ENCODING in values else marker
+        own = values.get(ENCODING)
+        values[ENCODING] = f"{own}, {marker}" if isinstance(own, str) else marker
     return text, pack(values, others)
 
 
@@ -52,8 +65,30 @@ def _encode_body(body: bytes) -> tuple[str, str | None]:
     return text, None
 
 
-def pack(values: Mapping[str, str], others: Mapping[str, Attribute] | None = None) -> dict[str, Attribute]:
-    """Headers as String attributes in their order; what does not fit or is illegal goes into `x-packed-headers`.
+def _sendable(name: str, value: Any) -> str | float | bytes:
+    """Text, number or bytes; an error for what has no form of its own, before anything is sent."""
+    if type(value) is str:
+        return value
+    match value:
+        case Enum():
+            return _sendable(name, value.value)
+        case bool():
+            return str(value).lower()
+        case str() | UUID():
+            return str(value)
+        case int():
+            return int(value)
+        case float() | Decimal() if isfinite(value):
+            return float(value)
+        case bytes() | bytearray() | memoryview():
+            return bytes(value)
+        case date() | time():
+            return value.isoformat()
+    raise TypeError(f"a header is text, a number, bytes or a time; {name!r} is {value!r}")
+
+
+def pack(values: Mapping[str, Any], others: Mapping[str, Attribute] | None = None) -> dict[str, Attribute]:
+    """Headers as attributes in their order; what does not fit or is illegal goes into `x-packed-headers`.
 
     `others` are attributes that stay as they are and take their share of the ten.
     """
@@ -63,26 +98,67 @@ def pack(values: Mapping[str, str], others: Mapping[str, Attribute] | None = Non
     legal = [name for name in values if name not in illegal]
     if illegal or len(legal) > room:
         legal = legal[: max(room - 1, 0)]
-    direct = {name: {"DataType": "String", "StringValue": values[name]} for name in legal}
+    direct = {name: _attribute(values[name]) for name in legal}
     rest = {name: value for name, value in values.items() if name not in direct}
     if rest:
-        direct[PACKED] = {"DataType": "String", "StringValue": json.dumps(rest)}
+        direct[PACKED] = {"DataType": "String", "StringValue": _packed_text(rest)}
     return {**direct, **kept}
 
 
-def _is_legal(name: str, value: str) -> bool:
-    return bool(value) and len(name) <= _NAME_LENGTH and bool(_NAME.fullmatch(name)) and not _ILLEGAL.search(value)
+def _attribute(value: str | float | bytes) -> Attribute:
+    if isinstance(value, str):
+        return {"DataType": "String", "StringValue": value}
+    if isinstance(value, bytes):
+        return {"DataType": "Binary", "BinaryValue": value}
+    return {"DataType": "Number", "StringValue": _number_text(value)}
+
+
+def _number_text(value: float) -> str:
+    """As AWS takes numbers: digits without an exponent."""
+    text = str(value) if isinstance(value, int) else format(Decimal(repr(value)), "f")
+    return text if isinstance(value, int) or "." in text else f"{text}.0"
+
+
+def _packed_text(values: Mapping[str, Any]) -> str:
+    """JSON in as few bytes as it takes: what SQS does not refuse stays as it is."""
+    text = json.dumps(values, ensure_ascii=False, separators=(",", ":"), default=_packed_bytes)
+    return _ILLEGAL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _packed_bytes(value: bytes) -> dict[str, str]:
+    return {_BASE64: b64encode(value).decode()}
+
+
+def _is_legal(name: str, value: str | float | bytes) -> bool:
+    if len(name) > _NAME_LENGTH or not _NAME.fullmatch(name):
+        return False
+    if isinstance(value, str):
+        return bool(value) and not _ILLEGAL.search(value)
+    return len(value) > 0 if isinstance(value, bytes) else len(_number_text(value)) <= _NUMBER_LENGTH
 
 
 def unpack(attributes: Mapping[str, Attribute]) -> dict[str, Any]:
-    """Headers of a received message: strings (numbers stay text), bytes for Binary attributes."""
-    headers = {name: _value(attribute) for name, attribute in attributes.items()}
+    """Headers of a received message: text, int or float for Number attributes, bytes for Binary ones."""
+    headers = {name: _value(name, attribute) for name, attribute in attributes.items()}
     packed = headers.pop(PACKED, None)
     return {**headers, **_packed(packed)} if packed is not None else headers
 
 
-def _value(attribute: Attribute) -> Any:
-    return attribute["BinaryValue"] if "BinaryValue" in attribute else attribute.get("StringValue", "")
+def _value(name: str, attribute: Attribute) -> Any:
+    if "BinaryValue" in attribute:
+        return attribute["BinaryValue"]
+    text = attribute.get("StringValue", "")
+    return _number(text) if attribute.get("DataType") == "Number" and name not in _ALWAYS_TEXT else text
+
+
+def _number(text: str) -> Any:
+    """A number where that says the same: others may write more digits than a float keeps, or no number at all."""
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if not _DECIMAL.fullmatch(text):
+        return text
+    number = float(text)
+    return number if Decimal(repr(number)) == Decimal(text) else text
 
 
 def _packed(text: Any) -> dict[str, Any]:
@@ -91,7 +167,14 @@ def _packed(text: Any) -> dict[str, Any]:
     except ValueError:
         values = None
     # Somebody else's header of that name stays what it is.
-    return values if isinstance(values, dict) else {PACKED: text}
+    if not isinstance(values, dict):
+        return {PACKED: text}
+    return {name: _unpacked_bytes(value) if isinstance(value, dict) else value for name, value in values.items()}
+
+
+def _unpacked_bytes(value: dict[str, Any]) -> Any:
+    coded = value.get(_BASE64)
+    return b64decode(coded) if isinstance(coded, str) else value
 
 
 def decode(text: str, headers: dict[str, Any]) -> bytes:

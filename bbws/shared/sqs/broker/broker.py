@@ -39,7 +39,7 @@ from ..message import ReceivedMessage, SQSMessage
 from ..payloads import PayloadBucket, Payloads
 from ..producer import SQSProducer
 from ..publisher.usecase import SQSPublisher
-from ..response import SQSPublishCommand, SQSResponse
+from ..response import SQSPublishCommand, SQSResponse, bodies_of
 from ..schemas import Destination, SNSTopic, SQSQueue, as_queue
 from ..security import credentials_of
 from ..subscriber.usecase import SQSSubscriber
@@ -307,8 +307,7 @@ class SQSBroker(SQSRegistrator, BrokerUsecase[ReceivedMessage, Client, SQSBroker
         """
         if not messages:
             return []
-        bodies: list[Any] = [b"" if message is None else message for message in messages]
-        first, *rest = bodies
+        first, *rest = bodies_of(messages)
         command = SQSPublishCommand(
             first,
             *rest,

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from faststream.exceptions import SetupError
 from faststream.message import gen_cor_id
 from faststream.response import PublishCommand, PublishType
 from typing_extensions import override
@@ -17,7 +18,7 @@ from .._internal import (
 )
 from ..broker.config import Declarer, SQSBrokerConfig
 from ..message import SQSMessage
-from ..response import SQSPublishCommand
+from ..response import SQSPublishCommand, bodies_of
 from ..schemas import Destination, SNSTopic, SQSQueue, prefixed
 
 
@@ -80,8 +81,13 @@ class SQSPublisher(PublisherUsecase):
         deduplication_id: str | None = None,
         delay: float | None = None,
         subject: str | None = None,
-    ) -> str:
-        """Sent and confirmed; the answer is SQS's or SNS's message id."""
+    ) -> Any:
+        """Sent and confirmed; the answer is SQS's or SNS's message id.
+
+        With `batch=True` each element of `message` is a message, and the answer their ids in order.
+        """
+        if self._options.batch and deduplication_id:
+            raise SetupError("messages of a batch that are one: give each its own, SQSResponse(deduplication_id=...)")
         command = SQSPublishCommand(
             message,
             to=Destination.of(queue, topic) if queue or topic else self.to,
@@ -94,11 +100,9 @@ class SQSPublisher(PublisherUsecase):
             subject=subject,
             _publish_type=PublishType.PUBLISH,
         )
-        await self._declare()
-        message_id: str = await self._basic_publish(
-            command, producer=self._outer_config.producer, _extra_middlewares=()
-        )
-        return message_id
+        if self._options.batch:
+            command.batch_bodies = bodies_of(message)
+        return await self._send(command, _extra_middlewares=())
 
     @override
     async def _publish(self, cmd: PublishCommand, *, _extra_middlewares: Iterable[PublisherMiddleware]) -> None:
@@ -108,9 +112,12 @@ class SQSPublisher(PublisherUsecase):
         command.add_headers(self._options.headers, override=False)
         command.reply_to = command.reply_to or self._options.reply_to
         command.group_id = command.group_id or self._options.group_id
+        await self._send(command, _extra_middlewares=_extra_middlewares)
+
+    async def _send(self, command: SQSPublishCommand, *, _extra_middlewares: Iterable[PublisherMiddleware]) -> Any:
         await self._declare()
         send = self._basic_publish_batch if self._options.batch else self._basic_publish
-        await send(command, producer=self._outer_config.producer, _extra_middlewares=_extra_middlewares)
+        return await send(command, producer=self._outer_config.producer, _extra_middlewares=_extra_middlewares)
 
     @override
     async def request(
