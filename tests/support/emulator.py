@@ -19,7 +19,8 @@ import pytest
 import pytest_asyncio
 
 from bbws.local.emulator_process import Emulator
-from bbws.shared.integrations.aws import client_config, shared_session, verification
+from bbws.shared.integrations.aws import client_config, shared_session
+from bbws.shared.sqs.signed import verification
 
 REGION = "af-south-1"
 # With this one the embedded emulator accepts presigned links.

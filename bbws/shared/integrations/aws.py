@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from functools import cache
 from types import TracebackType
@@ -10,9 +11,10 @@ from typing import Any, Self
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from botocore.loaders import create_loader
-from botocore.utils import get_environ_proxies
 
 from bbws import __version__
+from bbws.shared.dynamo import answers as dynamo
+from bbws.shared.sqs.signed import SignedClient, read, verification
 
 MAX_CONNECTIONS = 50
 CONNECT_TIMEOUT_S = 5
@@ -21,7 +23,11 @@ READ_TIMEOUT_S = 30
 MAIL_TIMEOUT_S = 10
 MAX_ATTEMPTS = 3
 LOCALSTACK_PORT = 4566
-
+# The calls that are made all the time, and how their answers are read.
+_SIGNED: dict[str, tuple[Iterable[str], Callable[[str, bytes], dict[str, Any]]]] = {
+    "dynamodb": (dynamo.CALLS, lambda _, content: dynamo.read(content)),
+    "events": (("put_events",), lambda _, content: read(content)),
+}
 
 # Reading a service's model from disk takes up to 100 ms; all sessions of a process share what was read.
 _MODELS = create_loader()
@@ -82,10 +88,15 @@ class AwsClients:
 
     async def get(self, service: str) -> Any:
         """The client of one service, the same one each time."""
-        async with self._creating:
-            if service not in self._clients:
-                self._clients[service] = await self._exits.enter_async_context(self._create(service))
-            return self._clients[service]
+        if service not in self._clients:
+            async with self._creating:
+                if service not in self._clients:
+                    self._clients[service] = await self._new(service)
+        return self._clients[service]
+
+    async def _new(self, service: str) -> Any:
+        client = await self._exits.enter_async_context(self._create(service))
+        return SignedClient.of(client, *_SIGNED[service]) if service in _SIGNED else client
 
     def _create(self, service: str) -> Any:
         endpoint_url = service_endpoint(service, self._endpoint_url)
@@ -112,15 +123,6 @@ def client_config(service: str, *, local: bool) -> AioConfig:
         signature_version="s3v4" if service == "s3" else None,
         s3={"addressing_style": "path" if local else "auto"},
     )
-
-
-def verification(endpoint_url: str | None) -> bool | None:
-    """A client's `verify`: False where no certificate is ever seen, else None, which is as configured.
-
-    To load those of all authorities takes a client 16 ms, more than all the rest of it.
-    """
-    is_plain = endpoint_url is not None and endpoint_url.startswith("http://")
-    return False if is_plain and not get_environ_proxies(endpoint_url) else None
 
 
 def service_endpoint(service: str, endpoint_url: str | None) -> str | None:

@@ -1,28 +1,18 @@
 """SQS's JSON, read in one go instead of member by member along botocore's description of it."""
 
-import json
 from base64 import b64decode
-from collections.abc import Callable
 from typing import Any
 
 from aiobotocore.parsers import AioJSONParser
 
-loads: Callable[[bytes], Any]
-try:
-    import orjson
-except ImportError:  # the package works without it, with more CPU for the same
-    loads = json.loads
-else:
-    loads = orjson.loads
+from . import signed
 
 _RECEIVED = "ReceiveMessageResult"
 
 
 def read(content: bytes, *, received: bool) -> dict[str, Any]:
     """An answer as botocore would give it; `received`: it may have Binary attributes. ValueError for anything else."""
-    answer = loads(content)
-    if not isinstance(answer, dict):
-        raise ValueError("not an answer of SQS")  # noqa: TRY004 - as for content that is no JSON
+    answer = signed.read(content)
     if received:
         for message in answer.get("Messages") or ():
             _decode_binary(message)

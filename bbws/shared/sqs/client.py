@@ -1,6 +1,6 @@
 """The calls this package makes to AWS, and their implementation on aiobotocore.
 
-`fast.FastClient` makes SQS's hot calls itself and leaves the rest to this.
+Where its clients for SQS are `signed.SignedClient`s, the `HOT_CALLS` skip botocore while everything is well.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,6 +23,13 @@ class UnreadableAnswer(BotoCoreError):  # type: ignore[misc]
 
 
 RECEIVE = "receive_message"
+HOT_CALLS = (
+    RECEIVE,
+    "delete_message_batch",
+    "change_message_visibility_batch",
+    "send_message",
+    "send_message_batch",
+)
 _SYSTEM_ATTRIBUTES = [
     "ApproximateFirstReceiveTimestamp",
     "ApproximateReceiveCount",

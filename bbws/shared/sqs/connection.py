@@ -9,13 +9,12 @@ import aiobotocore
 import botocore
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
-from botocore.utils import get_environ_proxies
 
-from .answers import read_quickly
-from .client import BotocoreClient
-from .fast import FastClient
+from .answers import read, read_quickly
+from .client import HOT_CALLS, RECEIVE, BotocoreClient
 from .limits import MAX_WAIT_TIME_S
 from .payloads import S3Objects
+from .signed import SignedClient, verification
 
 ClientName = Literal["fast", "botocore"]
 
@@ -47,13 +46,13 @@ class Connection:
         sqs, sns, sts = [await self._client(session, service, region, config) for service in ("sqs", "sns", "sts")]
         # The subscribers bound how many there are.
         polls = await self._client(session, "sqs", region, config.merge(AioConfig(max_pool_connections=_UNLIMITED)))
+        return BotocoreClient(self._quick(sqs), self._quick(polls), sns, sts, region=sqs.meta.region_name)
+
+    def _quick(self, sqs: Any) -> Any:
         read_quickly(sqs)
-        read_quickly(polls)
         if self.client == "botocore":
-            return BotocoreClient(sqs, polls, sns, sts, region=sqs.meta.region_name)
-        client = FastClient(sqs, polls, sns, sts, region=sqs.meta.region_name)
-        await client.connect()
-        return client
+            return sqs
+        return SignedClient.of(sqs, HOT_CALLS, lambda method, body: read(body, received=method == RECEIVE))
 
     async def open_s3(self, *, max_connections: int) -> S3Objects:
         """S3, open until `close` as well."""
@@ -90,16 +89,10 @@ class Connection:
             service,
             region_name=region,
             endpoint_url=self.endpoint_url,
-            verify=self._verification(config),
+            verify=verification(self.endpoint_url, config),
             aws_access_key_id=self.aws_access_key_id,
             aws_secret_access_key=self.aws_secret_access_key,
             aws_session_token=self.aws_session_token,
             config=config,
         )
         return await self._stack.enter_async_context(created)
-
-    def _verification(self, config: AioConfig) -> bool | None:
-        """As configured (None), but where no certificate is ever seen: those of all authorities take 16 ms to load."""
-        if self.endpoint_url is None or not self.endpoint_url.startswith("http://"):
-            return None
-        return None if config.proxies or get_environ_proxies(self.endpoint_url) else False

@@ -8,8 +8,9 @@ from aiobotocore.session import AioSession
 from botocore.exceptions import ReadTimeoutError
 
 from bbws.shared.integrations import aws as integration
-from bbws.shared.integrations.aws import AwsClients, service_endpoint, verification
+from bbws.shared.integrations.aws import AwsClients, service_endpoint
 from bbws.shared.settings import Settings
+from bbws.shared.sqs.signed import verification
 from tests.support.emulator import Aws
 
 SERVICES = ("dynamodb", "sqs", "sns", "s3", "events", "cognito-idp", "secretsmanager", "ses", "sesv2")

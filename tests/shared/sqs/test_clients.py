@@ -22,9 +22,9 @@ from cryptography.x509.oid import NameOID
 
 from bbws.shared.sqs.client import BotocoreClient
 from bbws.shared.sqs.connection import ClientName, Connection
-from bbws.shared.sqs.fast import FastClient
 from bbws.shared.sqs.limits import MAX_WAIT_TIME_S
 from bbws.shared.sqs.outgoing import Outgoing
+from bbws.shared.sqs.signed import SignedClient
 from tests.shared.sqs.faulty import network
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually
@@ -55,7 +55,7 @@ async def test_both_read_the_same_from_the_same(aws: Aws) -> None:
     fast, slow = connection(aws), connection(aws, "botocore")
     try:
         one, two = await fast.open(max_connections=5), await slow.open(max_connections=5)
-        assert type(one) is not type(two)
+        assert type(one.sqs) is not type(two.sqs)
         url = await new_queue(one)
         await one.send(url, Outgoing("fast ☃", ATTRIBUTES))
         await two.send(url, Outgoing("slow ☃", ATTRIBUTES))
@@ -245,11 +245,11 @@ async def test_an_endpoint_with_a_query_is_left_to_aiobotocore() -> None:
     """A signature without the query would be refused; the same for what it cannot sign at all."""
     settings: dict[str, Any] = {"region_name": "af-south-1", "aws_access_key_id": "a", "aws_secret_access_key": "b"}
     unsigned = AioConfig(signature_version=UNSIGNED)
-    for url, config, is_direct in [("/", None, True), ("/?tenant=1", None, False), ("/", unsigned, False)]:
+    for url, config, is_signed in [("/", None, True), ("/?tenant=1", None, False), ("/", unsigned, False)]:
         line = Connection(f"http://127.0.0.1:9{url}", client_config=config, **settings)
-        client = await line.open(max_connections=1)
-        assert isinstance(client, FastClient)
-        assert (client._connection is not None) is is_direct
+        client = (await line.open(max_connections=1)).sqs
+        known = isinstance(client, SignedClient) and await client._resolved(client.send_message.args[0], {})
+        assert bool(known) is is_signed
         await line.close()
 
 
@@ -270,8 +270,9 @@ def test_it_works_without_orjson() -> None:
     """Whoever takes this package alone may not have it."""
     script = (
         "import sys; sys.modules['orjson'] = None\n"
-        "from bbws.shared.sqs import answers, fast\n"
-        "text = fast._dumps({'a': b'x', 'b': '\u2603'})\n"
+        "from bbws.shared.sqs import answers\n"
+        "from bbws.shared.sqs.signed import bodies\n"
+        "text = bodies.dumps({'a': b'x', 'b': '\u2603'})\n"
         "assert answers.read(text, received=False) == {'a': 'eA==', 'b': '\u2603'}\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[3])

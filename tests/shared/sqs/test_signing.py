@@ -10,7 +10,7 @@ from botocore.credentials import ReadOnlyCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bbws.shared.sqs.signing import Signer, host_of
+from bbws.shared.sqs.signed.signing import Signer, host_of
 
 NAMES = st.from_regex(r"[a-z0-9-]{1,20}", fullmatch=True)
 HOSTS = st.one_of(
