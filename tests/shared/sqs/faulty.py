@@ -12,6 +12,7 @@ from typing import Any, Literal
 import aiohttp
 
 from tests.shared.sqs.deliveries import Deliveries
+from tests.shared.sqs.wires import JSON_HEADERS, answer, read_request
 from tests.support.emulator import Aws
 
 Fault = Literal[
@@ -24,6 +25,7 @@ _ERRORS = {
     "500": (500, "com.amazonaws.sqs#InternalError"),
     "expired": (403, "com.amazonaws.sqs#ExpiredToken"),
 }
+LAST = (("Connection", "close"),)
 _OK = 200
 # With these the answer can be read.
 _ARRIVES = frozenset({"", "slow", "close", "reordered", "duplicated", "lease lost"})
@@ -93,14 +95,12 @@ class Network:
     async def _exchange(
         self, session: aiohttp.ClientSession, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        request, *lines = head.strip().split("\r\n")
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-        body = await reader.readexactly(int(headers.pop("content-length", 0)))
-        operation = headers.get("x-amz-target", ".").split(".")[1]
+        request = await read_request(reader)
+        operation, body = request.operation, request.body
+        headers = {name: value for name, value in request.headers.items() if name not in {"content-length", "host"}}
         self.calls[operation] += 1
-        self.keys.append(headers.get("authorization", "").partition("Credential=")[2].partition("/")[0])
-        self.targets.append(request.split(" ")[1])
+        self.keys.append(request.access_key_id)
+        self.targets.append(request.target)
         fault = self.plan(operation, self.calls[operation])
         if fault == "slow":
             await asyncio.sleep(self.slow_s)
@@ -109,9 +109,8 @@ class Network:
             return False
         if fault in _ERRORS:
             status, code = _ERRORS[fault]
-            _answer(writer, status, json.dumps({"__type": code, "message": fault}).encode())
+            answer(writer, status, json.dumps({"__type": code, "message": fault}).encode())
             return True
-        headers.pop("host", None)
         forwarded = self.deliveries.request(operation, body)
         async with session.post(self.aws.endpoint_url, data=forwarded, headers=headers) as answered:
             content = await answered.read()
@@ -142,20 +141,12 @@ class Network:
         if fault == "answer lost":
             writer.transport.abort()
         elif fault == "truncated":
-            _answer(writer, status, content, length=len(content) + 1)
+            answer(writer, status, content, length=len(content) + 1)
         elif fault == "garbage":
-            _answer(writer, status, b"<html>" + content[:-1])
+            answer(writer, status, b"<html>" + content[:-1])
         else:
-            _answer(writer, status, content, last=fault == "close")
+            answer(writer, status, content, headers=(*JSON_HEADERS, *(LAST if fault == "close" else ())))
         return fault not in {"answer lost", "truncated", "close"}
-
-
-def _answer(
-    writer: asyncio.StreamWriter, status: int, content: bytes, *, length: int | None = None, last: bool = False
-) -> None:
-    head = f"HTTP/1.1 {status} X\r\nContent-Type: application/x-amz-json-1.0\r\n"
-    head += "Connection: close\r\n" if last else ""
-    writer.write(f"{head}Content-Length: {len(content) if length is None else length}\r\n\r\n".encode() + content)
 
 
 @asynccontextmanager

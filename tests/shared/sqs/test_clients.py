@@ -1,7 +1,6 @@
 """What the fast client must have in common with aiobotocore's, and what it does on its own."""
 
 import asyncio
-import ssl
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,10 +14,6 @@ from aiobotocore.credentials import AioRefreshableCredentials
 from aiobotocore.session import AioSession
 from botocore import UNSIGNED
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError, ProxyConnectionError, SSLError
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from bbws.shared.sqs.client import BotocoreClient
 from bbws.shared.sqs.connection import ClientName, Connection
@@ -26,6 +21,7 @@ from bbws.shared.sqs.limits import MAX_WAIT_TIME_S
 from bbws.shared.sqs.outgoing import Outgoing
 from bbws.shared.sqs.signed import SignedClient
 from tests.shared.sqs.faulty import network
+from tests.shared.sqs.wires import own_certificate
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually
 
@@ -190,27 +186,6 @@ async def test_a_proxys_certificate_is_checked_where_the_target_has_none(
             await client.send("http://sqs.invalid:1234/q", Outgoing("x"))
         await proxied.close()
     assert between.calls.total() == 0
-
-
-def own_certificate(folder: Path) -> ssl.SSLContext:
-    """A server's context for `localhost`; its certificate is left in the folder."""
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
-        .not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )  # fmt: skip
-    pem = serialization.Encoding.PEM
-    (folder / "certificate").write_bytes(certificate.public_bytes(pem))
-    plain = serialization.NoEncryption()
-    (folder / "key").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "certificate", folder / "key")
-    return context
 
 
 @BOTH

@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
+from uuid import uuid4
 from zlib import crc32
 
 from . import bodies
@@ -49,7 +50,14 @@ class _Operation:
 
     def __post_init__(self) -> None:
         self._members = [parameter.member_name for parameter in self.model.context_parameters]
+        self._tokens = self.model.idempotent_members
         self._looks_inside = bool(self.model.operation_context_parameters)
+
+    def completed(self, arguments: Arguments) -> Arguments:
+        """With the tokens by which AWS knows a repeat; they are those of aiobotocore's attempts as well."""
+        if not self._tokens:
+            return arguments
+        return {token: str(uuid4()) for token in self._tokens} | arguments
 
     def place(self, arguments: Arguments, credentials: Credentials) -> tuple[Any, ...]:
         """Equal for calls that have the same endpoint."""
@@ -94,6 +102,7 @@ class SignedClient:
     async def _call(self, operation: _Operation, **arguments: Any) -> Arguments:
         # As they are now: the session renews those that expire.
         credentials = await self._credentials()
+        arguments = operation.completed(arguments)
         try:
             body = bodies.dumps(arguments)
         except TypeError:
