@@ -9,7 +9,7 @@ from tests.architecture.support import imports, modules, told
 
 _BROKER = "bbws.shared.sqs"
 _ITS_OWN = ("bbws/shared/sqs/", "tests/shared/sqs/")
-_PUBLIC = {"annotations", "dead_letters", "opentelemetry", "prometheus", "testing", "wire"}
+_PUBLIC = {"annotations", "dead_letters", "opentelemetry", "prometheus", "signed", "testing", "wire"}
 
 
 def test_nobody_imports_the_insides_of_the_broker() -> None:

@@ -1,7 +1,8 @@
 """SQS and SNS for FastStream. Guide and table of options: docs/sqs.md.
 
 Public are the names below and the modules `annotations`, `dead_letters` (headers of dead letters), `opentelemetry`,
-`prometheus`, `signed` (calls to other services as well), `testing` and `wire` (the format of bodies and headers). Everything else may change in any release.
+`prometheus`, `signed` (calls to other services as well), `testing` and `wire` (the format of bodies and headers).
+Everything else may change in any release.
 """
 
 from .annotations import SQSBatchMessage, SQSMessage
