@@ -4,6 +4,7 @@ SQSError
   MessageTooLarge       nothing was sent: body and headers are over the limit of the service
   PartialPublishError   some messages of a batch were sent, some not
   SettlementError       SQS refused to delete or to return a message
+  HandlerCancelled      a handler ended by a cancellation that no stop of ours was: an ordinary failure
 NackMessage (FastStream)
   ReturnMessage         not now: return the message, without counting this as a failed attempt
   PauseSubscriber       a dependency is out: return the message and stop receiving until a probe succeeds
@@ -74,6 +75,13 @@ class PartialPublishError(SQSError):
             f"{len(self.failed)} of {len(self.failed) + len(self.sent)} messages were not confirmed; "
             f"the first: {first.code}: {first.reason}"
         )
+
+
+class HandlerCancelled(SQSError):
+    """Raised from the CancelledError that a handler met, such as of a task that it awaited."""
+
+    def __init__(self) -> None:
+        super().__init__("cancelled, but not by a stop of the subscriber")
 
 
 class ReturnMessage(NackMessage):

@@ -7,7 +7,9 @@ from typing import Any, Protocol
 
 from faststream.message import StreamMessage
 
+from .delivery import Delivery
 from .payloads import Pointer
+from .requeued import requeued
 
 
 class Settles(Protocol):
@@ -22,54 +24,24 @@ class Settles(Protocol):
     def extend(self, raw: "ReceivedMessage", seconds: float) -> Awaitable[None]: ...
 
 
-class ReceivedMessage(dict[str, Any]):
-    """The dictionary of ReceiveMessage, with what the subscriber knows about this delivery.
+class ReceivedMessage(Delivery):
+    """A delivery with what the wire says of it, and what parser and handler made of it.
 
-    Times are the event loop's. `settled`: somebody has decided to delete it or to give it back.
-    `headers` and `failure` are what parser and handler made of it, for the dead letters. `gone`: SQS confirmed that
-    it is deleted; `leaving`: its delete is under way, and nothing else about it; `held_until`: others get it then,
-    where no heartbeat extends it; `lost`: others may have it; `away_until`: given back, and visible again then;
-    `batch`: handled together with these; `pointer`: where its body is when that is in S3.
+    `headers` and `failure` are for the dead letters. `batch`: handled together with these; `pointer`: where its body is
+    when that is in S3; `requeued`: what this copy says of the message in whose place it was sent.
     """
 
-    __slots__ = (
-        "away_until",
-        "batch",
-        "extend_at",
-        "failure",
-        "gone",
-        "headers",
-        "held_until",
-        "leaving",
-        "lost",
-        "pointer",
-        "queue",
-        "received_at",
-        "settled",
-        "settler",
-    )
+    __slots__ = ("batch", "failure", "headers", "pointer", "queue", "requeued", "settler")
 
     def __init__(self, raw: dict[str, Any], *, queue: str, settler: Settles, received_at: float) -> None:
-        super().__init__(raw)
+        super().__init__(raw, received_at)
         self.queue = queue
         self.settler = settler
-        self.received_at = received_at
-        self.extend_at = float("inf")
         self.failure: BaseException | None = None
         self.headers: dict[str, Any] = {}
-        self.held_until = float("inf")
-        self.lost = False
         self.pointer: Pointer | None = None
-        self.settled = False
-        self.leaving = False
-        self.gone = False
-        self.away_until: float | None = None
         self.batch: ReceivedBatch | None = None
-
-    # Two deliveries of one message are two: compared and hashed by identity, not by content.
-    __hash__ = object.__hash__  # type: ignore[assignment]
-    __eq__ = object.__eq__
-    __ne__ = object.__ne__
+        self.requeued = requeued(raw.get("MessageAttributes"))
 
     @property
     def receipt_handle(self) -> str:
@@ -77,21 +49,45 @@ class ReceivedMessage(dict[str, Any]):
 
     @property
     def message_id(self) -> str:
-        return str(self["MessageId"])
+        """Of a copy that of the first message."""
+        return str(self["MessageId"]) if self.requeued is None else self.requeued.message_id
+
+    @property
+    def sqs_receives(self) -> int:
+        """How often SQS has delivered it, by its own count."""
+        return int(self.system("ApproximateReceiveCount") or 1)
 
     @property
     def receive_count(self) -> int:
-        return int(self.system("ApproximateReceiveCount") or 1)
+        """How often it has come, copies and attempts without a receive included."""
+        earlier = 0 if self.requeued is None else self.requeued.receives
+        return earlier + self.sqs_receives + self.repeats
+
+    @property
+    def earlier_failures(self) -> int:
+        """How often it failed before this copy was sent."""
+        return 0 if self.requeued is None else self.requeued.failures
+
+    @property
+    def group_id(self) -> str | None:
+        return self.system("MessageGroupId")
+
+    @property
+    def sent(self) -> str | None:
+        """When it was sent, a copy's first message, in milliseconds since 1970."""
+        return self.system("SentTimestamp") if self.requeued is None else self.requeued.sent
+
+    @property
+    def first_seen(self) -> str | None:
+        """When it was received for the first time, or else sent, in milliseconds since 1970."""
+        if self.requeued is not None:
+            return self.requeued.first_seen
+        return self.system("ApproximateFirstReceiveTimestamp") or self.sent
 
     def system(self, name: str) -> str | None:
         """A system attribute such as SentTimestamp."""
         value: str | None = self.get("Attributes", {}).get(name)
         return value
-
-    def time(self, name: str) -> datetime | None:
-        """A system attribute in milliseconds since 1970, as a time."""
-        milliseconds = self.system(name)
-        return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds else None
 
 
 class ReceivedBatch(tuple[ReceivedMessage, ...]):
@@ -128,16 +124,19 @@ class SQSMessage(StreamMessage[ReceivedMessage]):
 
     @property
     def receive_count(self) -> int:
-        """How often SQS has delivered this message, this time included (approximate, says AWS)."""
+        """How often this message has come, this time included: SQS's count (approximate, says AWS), and ours.
+
+        Ours are the attempts of a FIFO queue that follow without a receive, and the receives before a copy was sent.
+        """
         return self.raw_message.receive_count
 
     @property
     def group_id(self) -> str | None:
-        return self.raw_message.system("MessageGroupId")
+        return self.raw_message.group_id
 
     @property
     def sent_at(self) -> datetime | None:
-        return self.raw_message.time("SentTimestamp")
+        return as_time(self.raw_message.sent)
 
     async def ack(self) -> None:
         """Deleted from the queue, confirmed by SQS; SettlementError when it was not."""
@@ -210,6 +209,11 @@ class SQSBatchMessage(StreamMessage[ReceivedBatch]):
     async def extend(self, seconds: float) -> None:
         """All invisible to others for `seconds` from now."""
         await _all(message.extend(seconds) for message in self.messages)
+
+
+def as_time(milliseconds: str | None) -> datetime | None:
+    """Of milliseconds since 1970."""
+    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds else None
 
 
 def body_bytes(message: StreamMessage[Any]) -> int:

@@ -36,6 +36,8 @@ class SQSParser:
         if (pointer := pointer_in(text, attributes)) and (payloads := self._payloads()):
             text, raw.pointer = await payloads.fetch(pointer), pointer
         headers = raw.headers = wire.unpack(attributes)
+        if raw.requeued is not None:
+            headers.pop(wire.REQUEUED, None)
         message = SQSMessage(
             raw,
             wire.decode(text, headers),

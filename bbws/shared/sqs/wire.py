@@ -20,6 +20,7 @@ from . import limits
 
 ENCODING = "content-encoding"
 PACKED = "x-packed-headers"
+REQUEUED = "x-requeued"
 CONTENT_TYPE = "content-type"
 CORRELATION_ID = "correlation_id"
 REPLY_TO = "reply_to"

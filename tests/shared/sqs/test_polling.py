@@ -190,9 +190,9 @@ async def test_a_broker_whose_loop_has_ended_is_not_well() -> None:
         assert await broker.ping()
         [subscriber] = broker.subscribers
         assert isinstance(subscriber, SQSSubscriber)
-        assert subscriber._polling is not None
-        subscriber._poller.stop()
-        await subscriber._polling
+        assert subscriber._work.polling is not None
+        subscriber._work.poller.stop()
+        await subscriber._work.polling
         assert not await broker.ping()
 
 

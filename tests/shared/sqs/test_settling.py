@@ -27,7 +27,7 @@ from bbws.shared.sqs.dead_letters import REASON
 from bbws.shared.sqs.memory import MemoryService
 from bbws.shared.sqs.outgoing import Outgoing
 from bbws.shared.sqs.payloads import MemoryObjects, Payloads, Pointer
-from bbws.shared.sqs.subscriber import settlement, usecase
+from bbws.shared.sqs.subscriber import consumption, settlement
 from tests.shared.sqs.virtual_clock import now, virtual_clock
 from tests.shared.sqs.worlds import BrokerOnMemory, started
 from tests.support.waiting import eventually
@@ -279,7 +279,7 @@ async def test_what_is_visible_again_is_not_called_back() -> None:
 @virtual_clock
 async def test_excuses_are_kept_for_so_many_messages_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """A long outage must not fill the memory; the latest are those that come next."""
-    monkeypatch.setattr(settlement, "_EXCUSED_MESSAGES", 5)
+    monkeypatch.setattr(settlement, "_COUNTED_MESSAGES", 5)
     service, up = MemoryService(now), False
     broker = BrokerOnMemory(service)
     service.declare(QUEUE)
@@ -300,7 +300,7 @@ async def test_excuses_are_kept_for_so_many_messages_and_no_more(monkeypatch: py
         await asyncio.sleep(20)
         [subscriber] = broker.subscribers
         assert isinstance(subscriber, SQSSubscriber)
-        assert list(subscriber._settler._excused) == ids[3:]
+        assert list(subscriber._work.settler._excused) == ids[3:]
 
 
 @virtual_clock
@@ -333,7 +333,7 @@ class Refusing(MemoryService):
 
 async def test_a_handler_in_a_thread_that_outlasts_the_stop_loses_its_message(monkeypatch: pytest.MonkeyPatch) -> None:
     """It cannot be cancelled: its message is visible to others, and the stop does not wait for ever."""
-    monkeypatch.setattr(usecase, "_CUT_OFF_S", 0.1)
+    monkeypatch.setattr(consumption, "_CUT_OFF_S", 0.1)
     service, begun, go_on = MemoryService(now), threading.Event(), threading.Event()
     broker = BrokerOnMemory(service, graceful_timeout=0.1)
 

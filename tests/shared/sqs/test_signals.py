@@ -19,7 +19,7 @@ from faststream.exceptions import (
 from bbws.shared.sqs import Backoff, PauseSubscriber, ReturnMessage, SQSBroker, SQSQueue, TestSQSBroker
 from bbws.shared.sqs.memory import MemoryService
 from bbws.shared.sqs.signals import leaves, signal_in
-from bbws.shared.sqs.subscriber.dead_lettering import describe
+from bbws.shared.sqs.subscriber.copies import describe
 from tests.shared.sqs.worlds import BrokerOnMemory, World, started
 from tests.support.waiting import eventually
 

@@ -23,7 +23,7 @@ from bbws.shared.sqs.outgoing import Outgoing, chunks, headers_of_command
 from bbws.shared.sqs.parser import SQSParser
 from bbws.shared.sqs.payloads import Pointer, pointer_in
 from bbws.shared.sqs.schemas import Destination, prefixed, short_name
-from bbws.shared.sqs.subscriber.dead_lettering import dead_letter
+from bbws.shared.sqs.subscriber.copies import dead_letter
 
 NOBODY: Any = None
 

@@ -42,10 +42,21 @@ class _Loop(asyncio.SelectorEventLoop):
         self._clock.now += _LOOK_TAKES_S
         return self._clock.now
 
+    def jump(self, seconds: float) -> None:
+        """It is so much later."""
+        self._clock.now += seconds
+
 
 def now() -> float:
     """The time of the running event loop."""
     return asyncio.get_running_loop().time()
+
+
+def freeze(seconds: float) -> None:
+    """As if this process had been stopped for so long: the clock jumps, and nothing ran meanwhile."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, _Loop)
+    loop.jump(seconds)
 
 
 def virtual_clock(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:

@@ -6,6 +6,7 @@ has no middleware; and, as long as nothing fails, FastStream's own middlewares (
 tests/shared/sqs/test_pipeline.py compares it with FastStream's own.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -20,6 +21,7 @@ from faststream.response import Response, ensure_response
 
 from .._internal import BaseMiddleware, BrokerMiddleware, CallsCollection, HandlerItem, PublisherProto
 from ..broker.config import SQSBrokerConfig
+from ..errors import HandlerCancelled
 from ..message import ReceivedBatch, ReceivedMessage, SQSMessage
 from ..signals import leaves, ordinary, signal_in
 
@@ -47,7 +49,8 @@ class Pipeline:
     """Built when the subscriber starts; `run` takes one message to its end.
 
     `on_handled` is called before the message is settled. `delete_soon` begins to delete a message and returns True
-    where it could do so without waiting; then nobody waits for SQS to confirm it.
+    where it could do so without waiting; then nobody waits for SQS to confirm it. `is_cut_off` tells whether it was a
+    stop that cancelled the handler.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Pipeline:
         reply_to: Callable[[Message], Sequence[PublisherProto[Any]]],
         on_handled: OnHandled,
         delete_soon: Callable[[ReceivedMessage], bool],
+        is_cut_off: Callable[[], bool],
     ) -> None:
         self._calls = calls
         self._context = config.context
@@ -80,6 +84,7 @@ class Pipeline:
         self._reply_to = reply_to
         self._on_handled = on_handled
         self._delete_soon = delete_soon
+        self._is_cut_off = is_cut_off
         self._acks_first = ack_policy is AckPolicy.ACK_FIRST
 
     async def run(self, msg: ReceivedMessage) -> Response:
@@ -98,11 +103,19 @@ class Pipeline:
             self._on_handled(msg, None)
             self._log_line("Processed", scope.message)
         except BaseException as error:  # noqa: BLE001 - raised again
-            await self._fail(msg, scope.message, error)
+            await self._fail(msg, scope.message, self._as_failure(error))
             return ensure_response(None)
         if not self._is_manual:
             await self._succeed(msg, scope.message)
         return response
+
+    def _as_failure(self, error: BaseException) -> BaseException:
+        """A cancellation that is not ours fails as anything else does: nothing says that the next attempt will not."""
+        if not isinstance(error, asyncio.CancelledError) or self._is_cut_off():
+            return error
+        failure = HandlerCancelled()
+        failure.__cause__ = error
+        return failure
 
     async def _fail(self, msg: ReceivedMessage, message: Message | None, error: BaseException) -> None:
         """Raise it where FastStream's middlewares log it and settle the message; return when one of them took it."""

@@ -10,6 +10,7 @@ from typing import Any
 from ..client import error_code, is_queue_gone
 from .resolved_queue import ResolvedQueue
 from .settlement import Log
+from .stalls import StallWatch
 
 _FIRST_PAUSE_S = 0.5
 _MAX_PAUSE_S = 30.0
@@ -79,7 +80,7 @@ class Poller:
         queue: ResolvedQueue,
         *,
         room: Callable[[int], int],
-        deliver: Callable[[list[dict[str, Any]], float], Awaitable[None]],
+        deliver: Callable[[list[dict[str, Any]], float, float], Awaitable[None]],
         receive_size: int,
         pollers: int,
         wait_time_s: int,
@@ -98,6 +99,7 @@ class Poller:
         self._wait_time_s = wait_time_s
         self._visibility_timeout_s = visibility_timeout_s
         self._outage = Outage(log)
+        self._stalls = StallWatch()
         self._changed = asyncio.Event()
         self._stopped = asyncio.Event()
 
@@ -120,6 +122,7 @@ class Poller:
             self._changed.clear()
         if self._helpers:
             await asyncio.wait(self._helpers)
+        self._stalls.stop()
 
     async def _poll(self, size: int) -> None:
         try:
@@ -158,22 +161,25 @@ class Poller:
     async def _receive_and_deliver(self, size: int, wait_s: int) -> int:
         self._asked += size
         try:
-            messages, lease_s = await self._receive(size, wait_s)
+            messages, lease_s, received_at = await self._receive(size, wait_s)
         finally:
             self._asked -= size
             # Another receive may ask for what this one did not bring.
             self._changed.set()
-        await self._deliver(messages, lease_s)
+        await self._deliver(messages, lease_s, received_at)
         return len(messages)
 
-    async def _receive(self, size: int, wait_s: int) -> tuple[list[dict[str, Any]], float]:
-        """Messages, and for how many seconds they are ours."""
+    async def _receive(self, size: int, wait_s: int) -> tuple[list[dict[str, Any]], float, float]:
+        """Messages, for how many seconds they are ours, and since when at the earliest."""
         facts = await self._queue.facts()
-        own = self._visibility_timeout_s
+        # Sent each time: somebody may change the queue's own at any moment.
+        lease_s = facts.visibility_timeout_s if self._visibility_timeout_s is None else self._visibility_timeout_s
+        self._stalls.watch(lease_s)
+        asked_at = asyncio.get_running_loop().time()
         messages = await self._queue.client.receive(
-            facts.url, max_messages=size, wait_s=wait_s, visibility_timeout_s=own
+            facts.url, max_messages=size, wait_s=wait_s, visibility_timeout_s=lease_s
         )
-        return messages, facts.visibility_timeout_s if own is None else own
+        return messages, lease_s, self._stalls.received_at(asked_at, wait_s)
 
     async def wait_out(self, error: Exception) -> None:
         """Return when it is time to try again, or at once when stopped."""

@@ -1,12 +1,16 @@
 """A subscriber's queue as AWS knows it: name, URL, attributes, dead-letter queue."""
 
+import asyncio
 from collections.abc import Sequence
 
 from ..broker.config import SQSBrokerConfig
-from ..client import Client, Failure
+from ..client import AWS_ERRORS, Client, Failure, is_queue_gone
 from ..payloads import Pointer
 from ..resolver import QueueFacts
 from ..schemas import SQSQueue, prefixed
+
+# Settings of a queue change while consumers run; each look is a request.
+_FRESH_S = 120.0
 
 
 class ResolvedQueue:
@@ -16,6 +20,8 @@ class ResolvedQueue:
         self.queue = queue
         self._outer = outer
         self._facts: QueueFacts | None = None
+        self._stale_at = 0.0
+        self._last_limit: int | None = None
 
     @property
     def name(self) -> str:
@@ -27,11 +33,34 @@ class ResolvedQueue:
         """The broker's client; IncorrectState before `connect`."""
         return self._outer.client
 
+    @property
+    def is_fifo(self) -> bool:
+        return self.queue.fifo
+
+    @property
+    def max_receive_count(self) -> int | None:
+        """How often SQS delivers a message before it moves it to the dead letters itself, as far as is known."""
+        return self._last_limit
+
     async def facts(self) -> QueueFacts:
-        """URL, visibility timeout and redrive policy, asked once."""
-        if self._facts is None:
-            self._facts = await self._outer.resolver.facts(self.name)
+        """URL, visibility timeout and redrive policy, not older than two minutes where the service answers."""
+        now = asyncio.get_running_loop().time()
+        if self._facts is None or now >= self._stale_at:
+            self._stale_at = now + _FRESH_S
+            await self._ask()
+        assert self._facts is not None
         return self._facts
+
+    async def _ask(self) -> None:
+        try:
+            self._facts = await self._outer.resolver.facts(self.name)
+        except AWS_ERRORS as error:
+            # What was true two minutes ago does for now; a queue that is gone is another matter.
+            if self._facts is None or is_queue_gone(error):
+                self._facts = None
+                raise
+        else:
+            self._last_limit = self._facts.max_receive_count
 
     def forget(self) -> None:
         """Ask the service again next time."""

@@ -1,15 +1,16 @@
-"""Builds the copy for the dead-letter queue: the body as it was, and why it is there."""
+"""Copies that take a message's place: in the dead-letter queue with the reason, in its own with the count."""
 
 from base64 import b64encode
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any
 
 from faststream.exceptions import HandlerException
 
 from .. import limits, wire
 from ..dead_letters import EXCEPTION, FIRST_SEEN, HANDLER, MESSAGE_ID, QUEUE, REASON, RECEIVE_COUNT, TRACE_ID
-from ..message import ReceivedMessage
+from ..message import ReceivedMessage, as_time
 from ..outgoing import Outgoing
+from ..requeued import Requeued, written
 from ..signals import leaves
 from ..wire import Attribute
 
@@ -25,24 +26,32 @@ def describe(error: BaseException | None) -> str:
 def dead_letter(raw: ReceivedMessage, *, reason: str, handler: str, fifo: bool) -> Outgoing:
     """The message to send to the dead-letter queue, never over SQS's limit."""
     story = _story(raw, reason, handler)
-    letter = Outgoing(body=raw["Body"], attributes=_attributes(raw, story))
+    letter = Outgoing(body=raw["Body"], attributes=_attributes(_original(raw), story))
     if fifo:
-        letter.group_id = raw.system("MessageGroupId") or raw.message_id
+        letter.group_id = raw.group_id or raw.message_id
         letter.deduplication_id = raw.message_id
     if letter.size > limits.MAX_SQS_MESSAGE_BYTES:
-        letter.attributes = _original(raw) or {}
+        letter.attributes = _original(raw)
         _add_what_fits(letter, reason)
     return letter
 
 
+def copy_with_count(raw: ReceivedMessage, *, failures: int, delay_s: int) -> Outgoing | None:
+    """The message to send to its own queue, with what it has been through; None where that makes it too large."""
+    said = Requeued(failures, raw.receive_count, raw.message_id, raw.sent or "0", raw.first_seen or "0")
+    attributes = _attributes(_original(raw), {wire.REQUEUED: written(said)})
+    copy = Outgoing(body=raw["Body"], attributes=attributes, group_id=raw.group_id, delay_s=delay_s)
+    return copy if copy.size <= limits.MAX_SQS_MESSAGE_BYTES else None
+
+
 def _story(raw: ReceivedMessage, reason: str, handler: str) -> dict[str, str]:
-    seen = raw.time("ApproximateFirstReceiveTimestamp") or raw.time("SentTimestamp")
+    seen = as_time(raw.first_seen)
     story = {
         REASON: reason[:_TEXT_LENGTH],
         EXCEPTION: describe(raw.failure)[:_TEXT_LENGTH],
         HANDLER: handler,
         QUEUE: raw.queue,
-        FIRST_SEEN: _iso(seen),
+        FIRST_SEEN: seen.isoformat() if seen else "",
         RECEIVE_COUNT: str(raw.receive_count),
         MESSAGE_ID: raw.message_id,
         TRACE_ID: _trace_id(raw),
@@ -51,31 +60,35 @@ def _story(raw: ReceivedMessage, reason: str, handler: str) -> dict[str, str]:
     return {name: value for name, value in story.items() if value}
 
 
-def _iso(time: datetime | None) -> str:
-    return time.isoformat() if time else ""
-
-
 def _trace_id(raw: ReceivedMessage) -> str:
     """Of the W3C header (version-traceid-spanid-flags), or of AWS's own."""
     parts = str(raw.headers.get("traceparent", "")).split("-")
     return parts[1] if len(parts) == 4 else raw.system("AWSTraceHeader") or ""
 
 
-def _original(raw: ReceivedMessage) -> dict[str, Attribute] | None:
-    attributes: dict[str, Attribute] | None = raw.get("MessageAttributes")
-    return attributes
+def _original(raw: ReceivedMessage) -> dict[str, Attribute]:
+    """The message's own attributes, without the count of an earlier copy."""
+    attributes: dict[str, Attribute] = raw.get("MessageAttributes") or {}
+    if raw.requeued is None:
+        return attributes
+    if wire.REQUEUED in attributes:
+        return {name: attribute for name, attribute in attributes.items() if name != wire.REQUEUED}
+    packed = wire.unpack({wire.PACKED: attributes[wire.PACKED]})
+    del packed[wire.REQUEUED]
+    others = {name: attribute for name, attribute in attributes.items() if name != wire.PACKED}
+    return wire.pack(packed, others)
 
 
-def _attributes(raw: ReceivedMessage, story: dict[str, str]) -> dict[str, Attribute]:
-    """Story and the message's own attributes; what exceeds ten is packed, typed ones only when they must be."""
-    original = {name: _sendable(attribute) for name, attribute in (_original(raw) or {}).items()}
-    if len(original.keys() | story.keys()) <= limits.MAX_ATTRIBUTES:
-        return {**original, **wire.pack(story)}
+def _attributes(own: Mapping[str, Attribute], ours: Mapping[str, str]) -> dict[str, Attribute]:
+    """The message's own attributes and ours; what exceeds ten is packed, typed ones only when they must be."""
+    original = {name: _sendable(attribute) for name, attribute in own.items()}
+    if len(original.keys() | ours.keys()) <= limits.MAX_ATTRIBUTES:
+        return {**original, **wire.pack(ours)}
     typed = {name: a for name, a in original.items() if a["DataType"] != "String"}
     typed = dict(list(typed.items())[: limits.MAX_ATTRIBUTES - 2])
     texts = wire.unpack({name: a for name, a in original.items() if name not in typed})
-    # The story twice: first, so that it comes first, and last, so that it replaces the story of an earlier death.
-    return wire.pack({**story, **{name: _text(value) for name, value in texts.items()}, **story}, typed)
+    # Ours twice: first, so that they come first, and last, so that they replace those of an earlier copy.
+    return wire.pack({**ours, **{name: _text(value) for name, value in texts.items()}, **ours}, typed)
 
 
 def _sendable(attribute: Attribute) -> Attribute:
@@ -93,4 +106,4 @@ def _add_what_fits(letter: Outgoing, reason: str) -> None:
         return
     room = limits.MAX_SQS_MESSAGE_BYTES - letter.size - len(REASON) - len("String")
     if text := reason.encode()[: max(room, 0)].decode(errors="ignore"):
-        letter.attributes[REASON] = {"DataType": "String", "StringValue": text}
+        letter.attributes = letter.attributes | {REASON: {"DataType": "String", "StringValue": text}}

@@ -1,0 +1,61 @@
+"""What a copy in the place of a message says of the message, since SQS counts the receives of the copy anew.
+
+A header of our own, which handlers do not see: `x-requeued`, JSON with failures and receives so far, and the id and
+times of the first message.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from . import wire
+from .wire import Attribute
+
+
+class Requeued(NamedTuple):
+    """`failures` and `receives` before this copy; times in milliseconds since 1970."""
+
+    failures: int
+    receives: int
+    message_id: str
+    sent: str
+    first_seen: str
+
+
+def requeued(attributes: Mapping[str, Attribute] | None) -> Requeued | None:
+    """What the attributes of a received message say; None of one that was never requeued."""
+    if not attributes:
+        return None
+    if (attribute := attributes.get(wire.REQUEUED)) is not None:
+        return _read(attribute.get("StringValue"))
+    packed = attributes.get(wire.PACKED, {}).get("StringValue", "")
+    # Packed where the message has attributes enough of its own.
+    return _read(wire.unpack(attributes).get(wire.REQUEUED)) if wire.REQUEUED in packed else None
+
+
+def _read(text: Any) -> Requeued | None:
+    try:
+        said = json.loads(text)
+        return Requeued(
+            max(int(said["failures"]), 0),
+            max(int(said["receives"]), 0),
+            str(said["message-id"]),
+            str(int(said["sent"])),
+            str(int(said["first-seen"])),
+        )
+    except (KeyError, TypeError, ValueError):
+        # Somebody else's header of that name.
+        return None
+
+
+def written(said: Requeued) -> str:
+    """As the header carries it."""
+    return json.dumps(
+        {
+            "failures": said.failures,
+            "receives": said.receives,
+            "message-id": said.message_id,
+            "sent": said.sent,
+            "first-seen": said.first_seen,
+        }
+    )
