@@ -105,6 +105,7 @@ class SQSPublishCommand(BatchPublishCommand):
 
 
 def bodies_of(body: Any) -> Sequence[Any]:
-    """Of a batch: the elements of a sequence, each a message; anything else is one. None is an empty message."""
-    bodies = body if isinstance(body, Sequence) and not isinstance(body, str | bytes) else (body,)
-    return [b"" if one is None else one for one in bodies]
+    """Each element of a sequence is a message, None an empty one; anything else is one, and None alone is none."""
+    if isinstance(body, Sequence) and not isinstance(body, str | bytes):
+        return [b"" if one is None else one for one in body]
+    return [] if body is None else [body]

@@ -467,7 +467,7 @@ class TestPublishers:
         publisher = broker.publisher("parts", batch=True, headers={"of": "all"})
         async with world.running(broker):
             ids = await publisher.publish([None, 0, SQSResponse("own", headers={"of": "one"}), *range(12)])
-            assert await publisher.publish([]) == []
+            assert await publisher.publish([]) == await publisher.publish(None) == []
             assert len(await publisher.publish("one text is one message")) == 1
             await world.until(lambda: len(seen) == 16, "all parts arrived")
         by_id = {message.message_id: message for message in seen}
@@ -569,3 +569,51 @@ class TestRouters:
             [letter] = await world.messages("orders-dlq")
         assert letter.headers["dead-letter-reason"] == "invalid: no such product"
         assert letter.headers["dead-letter-exception"] == "ValueError: no such product"
+
+    async def test_middlewares_however_they_are_written(self, world: World) -> None:
+        """`__aenter__` may return nothing, an instance may have scopes of its own: with messages, batches, answers."""
+        from faststream import BaseMiddleware
+
+        trace: list[str] = []
+
+        def named(name: str) -> Any:
+            class Terse(BaseMiddleware):
+                def __init__(self, msg: Any, /, *, context: Any) -> None:
+                    super().__init__(msg, context=context)
+                    self.consume_scope = self.take  # type: ignore[method-assign]
+                    self.publish_scope = self.give  # type: ignore[method-assign]
+
+                async def __aenter__(self) -> None:  # type: ignore[override]
+                    trace.append(f"{name} enters")
+
+                async def take(self, call_next: Any, msg: Any) -> Any:
+                    trace.append(f"{name} takes")
+                    return await call_next(msg)
+
+                async def give(self, call_next: Any, cmd: Any) -> Any:
+                    trace.append(f"{name} gives")
+                    return await call_next(cmd)
+
+            return Terse
+
+        broker = world.broker(middlewares=[named("outer"), named("inner")], reply_queue="replies")
+        batches: list[list[str]] = []
+
+        @broker.subscriber("one", **FAST)
+        async def one(body: str) -> str:
+            return body
+
+        @broker.subscriber("many", batch=True, **FAST)
+        async def many(bodies: list[str]) -> None:
+            batches.append(bodies)
+
+        gives, handles = ["outer gives", "inner gives"], ["outer enters", "inner enters", "outer takes", "inner takes"]
+        async with world.running(broker):
+            await broker.publisher("many").publish("x")
+            await world.until(lambda: batches, "the batch is handled")
+            await world.emptied("many")
+            assert trace == gives + handles
+            trace.clear()
+            assert await (await broker.request("y", "one", timeout=5)).decode() == "y"
+            # Asked, handled, answered; FastStream enters the middlewares of an answer from the inside.
+            assert sorted(trace) == sorted([*gives, *handles, *gives, *handles])
