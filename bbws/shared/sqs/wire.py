@@ -130,12 +130,18 @@ def _packed_bytes(value: bytes) -> dict[str, str]:
     return {_BASE64: b64encode(value).decode()}
 
 
-def _is_legal(name: str, value: str | float | bytes) -> bool:
-    if len(name) > _NAME_LENGTH or not _NAME.fullmatch(name):
-        return False
+def _is_legal(name: str, value: Any) -> bool:
+    return len(name) <= _NAME_LENGTH and bool(_NAME.fullmatch(name)) and _has_attribute(value)
+
+
+def _has_attribute(value: Any) -> bool:
+    """Whether there is an attribute of this value; what others packed may be anything that JSON knows."""
     if isinstance(value, str):
         return bool(value) and not _ILLEGAL.search(value)
-    return len(value) > 0 if isinstance(value, bytes) else len(_number_text(value)) <= _NUMBER_LENGTH
+    if isinstance(value, bytes):
+        return len(value) > 0
+    is_number = type(value) is int or (type(value) is float and isfinite(value))
+    return is_number and len(_number_text(value)) <= _NUMBER_LENGTH
 
 
 def unpack(attributes: Mapping[str, Attribute]) -> dict[str, Any]:

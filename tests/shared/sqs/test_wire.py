@@ -45,7 +45,7 @@ def test_any_body_survives(body: bytes) -> None:
 
 
 NAMES = st.text(min_size=1, max_size=12) | st.text("abcdefg-", min_size=1, max_size=3)
-NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+NUMBERS = st.integers() | st.just(10**400) | st.floats(allow_nan=False, allow_infinity=False)
 
 
 @given(headers=st.dictionaries(NAMES, st.text(max_size=12) | NUMBERS | st.binary(max_size=12), max_size=16))
@@ -103,6 +103,14 @@ def test_what_has_no_form_is_refused_before_it_is_sent(value: Any) -> None:
 def test_numbers_of_others_that_python_would_change_stay_text(text: str) -> None:
     """A Number attribute may hold more than a float does."""
     assert wire.unpack({"n": {"DataType": "Number", "StringValue": text}}) == {"n": text}
+
+
+def test_what_others_packed_can_be_packed_again() -> None:
+    """A dead letter keeps the headers of its message, whatever they are."""
+    odd = {"list": [1], "dict": {"a": None}, "none": None, "yes": True, "n": 1, "large": 10**400}
+    packed = wire.pack(wire.unpack({wire.PACKED: {"DataType": "String", "StringValue": json.dumps(odd)}}))
+    assert packed["n"] == {"DataType": "Number", "StringValue": "1"}
+    assert wire.unpack(packed) == odd
 
 
 def test_ids_are_text_whoever_wrote_them() -> None:

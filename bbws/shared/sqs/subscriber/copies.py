@@ -1,8 +1,6 @@
 """Copies that take a message's place: in the dead-letter queue with the reason, in its own with the count."""
 
-from base64 import b64encode
 from collections.abc import Mapping
-from typing import Any
 
 from faststream.exceptions import HandlerException
 
@@ -88,16 +86,12 @@ def _attributes(own: Mapping[str, Attribute], ours: Mapping[str, str]) -> dict[s
     typed = dict(list(typed.items())[: limits.MAX_ATTRIBUTES - 2])
     texts = wire.unpack({name: a for name, a in original.items() if name not in typed})
     # Ours twice: first, so that they come first, and last, so that they replace those of an earlier copy.
-    return wire.pack({**ours, **{name: _text(value) for name, value in texts.items()}, **ours}, typed)
+    return wire.pack({**ours, **texts, **ours}, typed)
 
 
 def _sendable(attribute: Attribute) -> Attribute:
     """Without the empty fields that a receive may bring and a send refuses."""
     return {key: attribute[key] for key in ("DataType", "StringValue", "BinaryValue") if attribute.get(key)}
-
-
-def _text(value: Any) -> str:
-    return b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
 def _add_what_fits(letter: Outgoing, reason: str) -> None:
