@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 # Tests start many processes, and each would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo up test quick check lock clean
+.PHONY: setup demo up test quick check package lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make test    all tests; those that need Chromium say so where it is missing"
 	@echo "make quick   the tests that need nothing but memory, within a minute"
 	@echo "make check   ruff, mypy --strict, import-linter, architecture tests"
+	@echo "make package build the broker's wheel and sdist into dist/, and use each alone in an empty environment"
 	@echo "make lock    resolve requirements/*.lock anew from pyproject.toml"
 
 setup: $(VENV)/.installed
@@ -46,6 +47,10 @@ check: setup
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/pytest -q tests/architecture
+
+# Installs from the index that pip knows: lowest versions first, then the newest.
+package: setup
+	@$(BIN)/python -m tests.packaging.alone dist
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 def documents() -> list[Path]:
     """Every document of ours for people; pages that explain one package stand beside it."""
-    folders = [ROOT / "docs", ROOT / "deploy", ROOT / "benchmarks"]
+    folders = [ROOT / "docs", ROOT / "deploy", ROOT / "benchmarks", ROOT / "bbws"]
     return [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(page for f in folders for page in f.rglob("*.md"))]
 
 

@@ -1,6 +1,7 @@
 """Every import of a private FastStream module, so that a change there has one place of repair.
 
-Written against faststream >=0.7.6,<0.8; nothing else of this package imports `faststream._internal`.
+Written against faststream >=0.7.8,<0.8 (0.7.7 lacks some of these names); nothing else of this package imports
+`faststream._internal`.
 """
 
 from functools import cache

@@ -1,16 +1,21 @@
 """The folder alone is a distribution."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
+from email.parser import HeaderParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-FOLDER = Path(__file__).parents[3] / "bbws/shared/sqs"
+ROOT = Path(__file__).parents[3]
+FOLDER = ROOT / "bbws/shared/sqs"
 
 USES_IT = """
 import asyncio, sys
@@ -36,15 +41,30 @@ assert not strangers, strangers
 """
 
 
-@pytest.mark.process
-def test_a_wheel_of_the_folder_works_without_bbws(tmp_path: Path) -> None:
-    """Others can install and use the broker without anything else of this repository."""
-    copy = tmp_path / "sqs"
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder alone, with what was built from it in `dist`."""
+    copy = tmp_path_factory.mktemp("alone") / "sqs"
     shutil.copytree(FOLDER, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")]
-    subprocess.run(build, cwd=copy, check=True, capture_output=True)
-    [wheel] = (tmp_path / "dist").glob("faststream_sqs-*.whl")
-    with zipfile.ZipFile(wheel) as archive:
+    _build(copy, "-t", "sdist", "-t", "wheel")
+    return copy
+
+
+def _build(folder: Path, *targets: str) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", *targets]
+    subprocess.run(build, cwd=folder, check=True, capture_output=True)
+
+
+def _wheel(folder: Path) -> zipfile.ZipFile:
+    [wheel] = folder.glob("dist/faststream_sqs-*.whl")
+    return zipfile.ZipFile(wheel)
+
+
+@pytest.mark.process
+def test_a_wheel_of_the_folder_works_without_bbws(copy: Path, tmp_path: Path) -> None:
+    """Others can install and use the broker without anything else of this repository; `make package` does, in an
+    environment of its own."""
+    with _wheel(copy) as archive:
         packed = {name.removeprefix("faststream_sqs/") for name in archive.namelist()}
         archive.extractall(tmp_path / "installed")
     assert {str(file.relative_to(copy)) for file in copy.rglob("*.py")} | {"py.typed"} <= packed
@@ -53,6 +73,59 @@ def test_a_wheel_of_the_folder_works_without_bbws(tmp_path: Path) -> None:
         [sys.executable, "-c", USES_IT], cwd=tmp_path, env=environment, check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.process
+def test_the_sdist_makes_the_same_wheel(copy: Path, tmp_path: Path) -> None:
+    """Distributions of Linux build from it; a file that it lacks is missed by them alone."""
+    [sdist] = copy.glob("dist/faststream_sqs-*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    [unpacked] = tmp_path.iterdir()
+    _build(unpacked, "-t", "wheel")
+    with _wheel(copy) as one, _wheel(unpacked) as other:
+        assert one.namelist() == other.namelist()
+        assert all(one.read(name) == other.read(name) for name in one.namelist())
+
+
+@pytest.mark.process
+def test_the_metadata_say_what_a_user_asks(copy: Path) -> None:
+    """May I use it, what is it, does it have types, and what does it need: an index shows nothing else."""
+    with _wheel(copy) as archive:
+        names = {name.rsplit("/", 1)[-1]: name for name in archive.namelist() if ".dist-info/" in name}
+        metadata = HeaderParser().parsestr(archive.read(names["METADATA"]).decode())
+        licence = archive.read(names["LICENSE"]).decode()
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert "Apache License" in licence
+    assert str(metadata.get_payload()).startswith("# faststream-sqs")
+    assert "Typing :: Typed" in (metadata.get_all("Classifier") or [])
+    assert set(metadata.get_all("Provides-Extra") or []) == {"cli", "otel", "prometheus"}
+
+
+def test_its_bounds_are_the_same_wherever_they_are_told() -> None:
+    """Whoever widens them in one place promises what `make package` never tried."""
+    bounds = dict(map(_bounds, _project(FOLDER)["dependencies"]))
+    ours = dict(map(_bounds, _project(ROOT)["dependencies"]))
+    assert bounds["faststream"] == ours["faststream"]
+    assert bounds["aiobotocore"] == ours["aiobotocore"]
+    rows = [f"| {name} | {low} | {below} |".replace("|  |", "| |") for name, (low, below) in bounds.items()]
+    guide = (ROOT / "docs/sqs.md").read_text()
+    assert [row for row in rows if row not in guide] == []
+    readme = (FOLDER / "README.md").read_text()
+    assert f"faststream>={bounds['faststream'][0]},<{bounds['faststream'][1]}" in readme
+    assert f"aiobotocore>={bounds['aiobotocore'][0]},<{bounds['aiobotocore'][1]}" in readme
+
+
+def _project(folder: Path) -> dict[str, Any]:
+    project: dict[str, Any] = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    return project
+
+
+def _bounds(requirement: str) -> tuple[str, tuple[str, str]]:
+    """The lowest version, and the one that is too new."""
+    found = re.match(r"([a-z-]+)(?:\[.*\])?(?:>=([0-9.]+))?(?:,<([0-9.]+))?", requirement)
+    assert found, requirement
+    return found[1], (found[2] or "", found[3] or "")
 
 
 def test_its_requirements_name_what_it_imports() -> None:
