@@ -7,9 +7,11 @@ import os
 import re
 import signal
 import threading
+import time
 from contextlib import suppress
 from functools import cache, lru_cache
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any
 
 from bbws.shared.errors import BbwsError
@@ -18,6 +20,8 @@ DEBIAN_PACKAGES = "libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-de
 # A PDF can wait, a mail and an answer cannot: where both want the CPU, a worker gets a tenth of it.
 # It is a weight, so however busy the machine is, PDFs are drawn.
 NICENESS = 10
+_AUTOGROUP = Path("/proc/self/autogroup")
+_AUTOGROUP_TRIES, _AUTOGROUP_PAUSE_S = 20, 0.1
 MAX_KEPT_SHEETS = 32
 # A style sheet without these is the same for every page: it loads nothing, adds no font and no counter, and what it
 # says ranks below the page's own style attributes in any case.
@@ -32,7 +36,7 @@ class PdfError(BbwsError):
 
 def prepare() -> None:
     """Makes this process a worker: at a lower priority, ended by its parent alone, with all of WeasyPrint loaded."""
-    os.nice(NICENESS)
+    _stand_back()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # Ctrl-C reaches every process of the terminal; the parent decides when the page at hand is finished.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -43,6 +47,25 @@ def prepare() -> None:
         warm()
     # What is loaded by now stays; looking through it after each page would be for nothing.
     gc.freeze()
+
+
+def _stand_back() -> None:
+    """Lowers the priority of this process; it leaves its session, because Linux may weigh sessions before processes.
+
+    Where it does (sched(7), "autogroup"), niceness counts within a session only, and each has a weight of its own.
+    """
+    os.nice(NICENESS)
+    with suppress(PermissionError):  # already the first of its session
+        os.setsid()
+    for _ in range(_AUTOGROUP_TRIES):
+        try:
+            _AUTOGROUP.write_text(str(NICENESS))
+        except BlockingIOError:  # the kernel takes one change in a tenth of a second
+            time.sleep(_AUTOGROUP_PAUSE_S)
+        except OSError:
+            return  # a kernel, or a container, that knows no autogroup
+        else:
+            return
 
 
 def _end_with_parent() -> None:

@@ -216,6 +216,11 @@ async def test_workers_have_a_lower_priority_than_who_waits_for_them(pdf: PdfRen
     priorities = {os.getpriority(os.PRIO_PROCESS, process) for process in workers(pdf)}
     assert priorities == {min(own + NICENESS, 19)}
     assert os.getpriority(os.PRIO_PROCESS, 0) == own
+    # Where the kernel weighs sessions first, a worker is one of its own, and that one is light.
+    assert all(os.getsid(process) == process for process in workers(pdf))
+    if Path("/proc/self/autogroup").exists():
+        groups = {Path(f"/proc/{process}/autogroup").read_text().split(maxsplit=1)[1] for process in workers(pdf)}
+        assert groups == {f"nice {NICENESS}\n"}
 
 
 async def test_interrupts_leave_the_workers_alone(pdf: PdfRenderer) -> None:
