@@ -154,8 +154,8 @@ def _tell(name: str, passages: Sequence[Passage]) -> None:
     for stage in (CONFIRMED, INVOICED, LAST_MAIL):
         durations = [passage.duration_s(stage) for passage in passages]
         rows.append((stage, f"{percentile(durations, 50):.2f}", f"{percentile(durations, 95):.2f}"))
-    orders_per_s = len(passages) / span_s
-    click.echo(f"\n{len(passages)} orders, {name}: {orders_per_s:.1f} orders/s, {orders_per_s * PDFS_OF_AN_ORDER:.1f} PDFs/s")
+    count, pdfs = len(passages), len(passages) * PDFS_OF_AN_ORDER
+    click.echo(f"\n{count} orders, {name}: {count / span_s:.1f} orders/s, {pdfs / span_s:.1f} PDFs/s")
     click.echo(table(("from ITN in to", "p50 s", "p95 s"), rows))
 
 
