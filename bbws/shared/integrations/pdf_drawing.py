@@ -17,9 +17,9 @@ from typing import Any
 from bbws.shared.errors import BbwsError
 
 DEBIAN_PACKAGES = "libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core"
-# A PDF can wait, a mail and an answer cannot: where both want the CPU, a worker gets a tenth of it.
+# A PDF can wait, a mail and an answer cannot: where both want the CPU, a worker gets a quarter of it.
 # It is a weight, so however busy the machine is, PDFs are drawn.
-NICENESS = 10
+NICENESS = 5
 _AUTOGROUP = Path("/proc/self/autogroup")
 _AUTOGROUP_TRIES, _AUTOGROUP_PAUSE_S = 20, 0.1
 MAX_KEPT_SHEETS = 32
