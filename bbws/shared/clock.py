@@ -21,4 +21,6 @@ def business_date(moment: datetime) -> date:
 
 def iso(moment: datetime) -> str:
     """`2026-11-21T19:30:00.123Z`: always UTC and of one width, so that the texts sort as the moments do."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"

@@ -129,8 +129,8 @@ async def test_refusal_is_repeated_too(api: Api) -> None:
 async def test_second_request_is_told_to_wait_while_the_first_is_under_way(api: Api, aws: Aws) -> None:
     """Of two requests at once one works; the other is told when to come again instead of ordering as well."""
     tenant, product = await api.a_tenant(), await api.a_product()
-    # The claim of the key is a PutItem as well, so only what follows it is slow: reading the tenant.
-    await aws.inject("dynamodb", operation="GetItem", status=None, latency_ms=1500)
+    # The claim of the key is a PutItem as well, so only what follows it is slow: reading tenant and product.
+    await aws.inject("dynamodb", operation="BatchGetItem", status=None, latency_ms=1500)
     calls = await aws.calls("dynamodb", "PutItem")
     first = asyncio.create_task(api.place(tenant, product, key='"k"'))
 

@@ -10,7 +10,9 @@ from bbws.shared.clock import iso
 
 
 def _to_milliseconds(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(microsecond=moment.microsecond // 1000 * 1000)
+    moment = moment.astimezone(UTC)
+    finer = moment.microsecond % 1000
+    return moment.replace(microsecond=moment.microsecond - finer) if finer else moment
 
 
 def normal_name(name: str) -> str:

@@ -32,19 +32,28 @@ def encode_item(item: Mapping[str, Any]) -> dict[str, Any]:
 
 def decode(attribute: Mapping[str, Any]) -> Any:
     ((kind, value),) = attribute.items()
-    match kind:
-        case "S" | "BOOL" | "B":
-            return value
-        case "N":
-            return int(value) if value.lstrip("-").isdigit() else Decimal(value)
-        case "M":
-            return decode_item(value)
-        case "L":
-            return [decode(entry) for entry in value]
-        case "NULL":
-            return None
+    # The commonest first: an item has dozens of them.
+    if kind == "S":
+        return value
+    if kind == "N":
+        return _number(value)
+    if kind == "M":
+        return decode_item(value)
+    if kind == "L":
+        return [decode(entry) for entry in value]
+    if kind in ("BOOL", "B"):
+        return value
+    if kind == "NULL":
+        return None
     raise TypeError(f"BBWS stores no attribute of type {kind}")
 
 
+def _number(text: str) -> int | Decimal:
+    try:
+        return int(text)
+    except ValueError:
+        return Decimal(text)
+
+
 def decode_item(item: Mapping[str, Any]) -> Item:
-    return {name: decode(value) for name, value in item.items()}
+    return {name: decode(attribute) for name, attribute in item.items()}

@@ -6,7 +6,7 @@ not hold raises what the write says in `conflict`.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,12 +20,16 @@ from bbws.shared.errors import Conflict, Unavailable
 
 # TransactWriteItems takes at most 100 actions (AWS quota).
 MAX_TRANSACTION_ITEMS = 100
+# BatchGetItem reads at most 100 items (AWS quota).
+MAX_BATCH_ITEMS = 100
 # Two transactions that touch the same item at once: one of them is cancelled and simply tried again.
 _CONFLICT_TRIES = 12
 _CONFLICT_BASE_S = 0.02
 _CONFLICT_MAX_S = 0.5
 
 Key = tuple[str, str]
+Place = tuple[str, Key]
+"""A table, and a key in it."""
 
 
 class ConditionFailed(Exception):
@@ -94,6 +98,27 @@ class Database:
         answer = await self._call("get_item", TableName=table, Key=_key(key), ConsistentRead=True)
         return decode_item(answer["Item"]) if "Item" in answer else None
 
+    async def find_all(self, places: Iterable[Place]) -> dict[Place, Item]:
+        """Those of the items that there are, each as it is now, in one call; what is throttled is asked for again."""
+        asked: dict[str, Any] = {}
+        for table, key in dict.fromkeys(places):
+            asked.setdefault(table, {"Keys": [], "ConsistentRead": True})["Keys"].append(_key(key))
+        if (count := sum(len(keys["Keys"]) for keys in asked.values())) > MAX_BATCH_ITEMS:
+            raise ValueError(f"{count} items: DynamoDB reads {MAX_BATCH_ITEMS} at once")
+        found: dict[Place, Item] = {}
+        for attempt in range(_CONFLICT_TRIES):
+            if not asked:
+                return found
+            if attempt:
+                await _pause(attempt - 1)
+            answer = await self._call("batch_get_item", RequestItems=asked)
+            items = [(table, decode_item(item)) for table, items in answer["Responses"].items() for item in items]
+            found |= {(table, (item["PK"], item["SK"])): item for table, item in items}
+            asked = answer.get("UnprocessedKeys")
+        if asked:
+            raise Unavailable("dynamodb", "throttled")
+        return found
+
     async def write(self, write: Write) -> None:
         """One write. Raises its `conflict`, or ConditionFailed, when the condition does not hold."""
         action, request = _action(write)
@@ -119,7 +144,7 @@ class Database:
                 _raise_conflict(error, writes)
             else:
                 return
-            await asyncio.sleep(random.uniform(0, min(_CONFLICT_BASE_S * 2**attempt, _CONFLICT_MAX_S)))  # noqa: S311 - jitter, not a secret
+            await _pause(attempt)
         raise Unavailable("dynamodb", "the same item is being changed by too many at once")
 
     async def page(
@@ -185,6 +210,11 @@ class Database:
     async def _call(self, operation: str, **request: Any) -> Any:
         with reaching("dynamodb"):
             return await getattr(await self._client(), operation)(**request)
+
+
+async def _pause(attempt: int) -> None:
+    longest_s = min(_CONFLICT_BASE_S * 2**attempt, _CONFLICT_MAX_S)
+    await asyncio.sleep(random.uniform(0, longest_s))  # noqa: S311 - jitter, not a secret
 
 
 def _key(key: Key) -> dict[str, Any]:

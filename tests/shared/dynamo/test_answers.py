@@ -135,3 +135,40 @@ async def test_a_transaction_may_be_as_large_as_aws_takes_it() -> None:
     await _transact(dynamodb, MAX_TRANSACTION_ITEMS)
     ((_, request),) = dynamodb.asked
     assert len(request["TransactItems"]) == 100
+
+
+def _stored(key: str) -> Answer:
+    return {"PK": {"S": key}, "SK": {"S": "A"}}
+
+
+async def test_what_a_batch_left_out_is_asked_for_again() -> None:
+    """DynamoDB answers in part when it is throttled or the answer gets too large: no item is missing for that."""
+    rest = {ORDERS: {"Keys": [_stored("2")], "ConsistentRead": True}}
+    first = {"Responses": {ORDERS: [_stored("1")]}, "UnprocessedKeys": rest}
+    dynamodb = Scripted(first, {"Responses": {ORDERS: [_stored("2")]}, "UnprocessedKeys": {}})
+    places = [(ORDERS, ("1", "A")), (ORDERS, ("2", "A")), (ORDERS, ("2", "A")), (ORDERS, ("3", "A"))]
+    found = await _database(dynamodb).find_all(places)
+    assert found == {place: {"PK": place[1][0], "SK": "A"} for place in places[:3]}
+    (_, asked), (_, again) = dynamodb.asked
+    # DynamoDB refuses a batch that names an item twice.
+    assert asked["RequestItems"] == {
+        ORDERS: {"Keys": [_stored("1"), _stored("2"), _stored("3")], "ConsistentRead": True}
+    }
+    assert again["RequestItems"] == rest
+
+
+async def test_a_batch_that_is_left_out_without_end_is_unavailable() -> None:
+    """A product that could not be read is not one that is not on sale."""
+    rest = {ORDERS: {"Keys": [_stored("1")]}}
+    dynamodb = Scripted({"Responses": {}, "UnprocessedKeys": rest})
+    with pytest.raises(Unavailable, match="throttled"):
+        await _database(dynamodb).find_all([(ORDERS, ("1", "A"))])
+
+
+async def test_nothing_is_asked_for_nothing() -> None:
+    """DynamoDB refuses an empty batch, and one of more than a hundred."""
+    dynamodb = Scripted(DONE)
+    assert await _database(dynamodb).find_all([]) == {}
+    with pytest.raises(ValueError, match="101 items"):
+        await _database(dynamodb).find_all([(ORDERS, (f"{n}", "A")) for n in range(101)])
+    assert dynamodb.asked == []

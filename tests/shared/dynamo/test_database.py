@@ -50,6 +50,16 @@ async def test_an_item_is_read_as_it_was_written(database: Database) -> None:
     assert await database.find(ORDERS, ("a", "c")) is None
 
 
+async def test_several_items_are_read_at_once(database: Database) -> None:
+    """An order needs its tenant, its products and its campaign: one call, as they are now."""
+    await database.write(_put("a", who="order"))
+    await database.write(_put("b", raw=b"\x00\xff"))
+    here, there, nowhere = [(ORDERS, (key, "A")) for key in "abc"]
+    found = await database.find_all([here, there, nowhere])
+    assert found.keys() == {here, there}
+    assert (found[here]["who"], found[there]["raw"]) == ("order", b"\x00\xff")
+
+
 async def test_a_put_does_not_overwrite_and_says_so_in_its_own_words(database: Database) -> None:
     """Two customers who take one name at once: the second is told, the first keeps it."""
     await database.write(_put("name", who="first"))

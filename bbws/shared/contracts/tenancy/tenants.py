@@ -4,11 +4,22 @@ What keeps a tenant from being simply active are holds, independent of each othe
 (non-payment or abuse), deleted. `status` follows from them.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, AliasChoices, EmailStr, Field, field_validator, model_validator
+import email_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    EmailStr,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 from bbws.shared.contracts.base import Contract, Line, Record, Timestamp, Uuid
 
@@ -24,8 +35,20 @@ def _ascii_before_the_at(address: str) -> str:
     return address
 
 
+# What email_validator, which takes 30 µs, would give back as it is: lower case, no punycode, no reserved name.
+_RESERVED = "|".join(email_validator.SPECIAL_USE_DOMAIN_NAMES)
+_PLAIN = re.compile(
+    r"(?=.{6,254}$)(?=.{1,64}@)[a-z0-9_+-]++(?:\.[a-z0-9_+-]++)*+@"
+    rf"(?:(?![^.]{{64}})[a-z0-9]++(?:-[a-z0-9]++)*+\.)+(?!(?:{_RESERVED})$)[a-z]{{2,63}}"
+)
+
+
+def _unless_plain(address: object, check: ValidatorFunctionWrapHandler) -> object:
+    return address if type(address) is str and _PLAIN.fullmatch(address) else check(address)
+
+
 # SES takes no SMTPUTF8: the domain may be international (it travels as punycode), the part before the @ may not.
-Email = Annotated[EmailStr, Field(max_length=254), AfterValidator(_ascii_before_the_at)]
+Email = Annotated[EmailStr, Field(max_length=254), AfterValidator(_ascii_before_the_at), WrapValidator(_unless_plain)]
 
 
 def normal_email(address: str) -> str:

@@ -2,9 +2,9 @@
 
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.contracts.sales.campaigns import Campaign
-from bbws.shared.core.items import ACTIVE, item_of, model_of
+from bbws.shared.core.items import ACTIVE, Sought, item_of, model_of
 from bbws.shared.dynamo.codec import Item
-from bbws.shared.dynamo.database import Database, Put
+from bbws.shared.dynamo.database import Database, Key, Put
 from bbws.shared.dynamo.keys import CAMPAIGNS, METADATA
 from bbws.shared.errors import Conflict, FieldError
 
@@ -14,8 +14,11 @@ class CampaignRepository:
         self._database = database
 
     async def find(self, code: str) -> Campaign | None:
-        item = await self._database.find(CAMPAIGNS, (f"CAMPAIGN#{code}", METADATA))
+        item = await self._database.find(CAMPAIGNS, _key(code))
         return model_of(Campaign, item) if item else None
+
+    def sought(self, code: str) -> Sought[Campaign]:
+        return Sought(Campaign, (CAMPAIGNS, _key(code)))
 
     async def list_of_product(self, product_id: str, page: PageRequest) -> Page[Campaign]:
         """AP-5 (R-079), by first day; no page asks for it yet."""
@@ -29,6 +32,9 @@ class CampaignRepository:
         return Put(CAMPAIGNS, _item(campaign), conflict=taken)
 
 
+def _key(code: str) -> Key:
+    return f"CAMPAIGN#{code}", METADATA
+
+
 def _item(campaign: Campaign) -> Item:
-    key = (f"CAMPAIGN#{campaign.code}", METADATA)
-    return item_of(campaign, key, activeKey=ACTIVE if campaign.active else None)
+    return item_of(campaign, _key(campaign.code), activeKey=ACTIVE if campaign.active else None)

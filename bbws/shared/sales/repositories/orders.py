@@ -7,7 +7,7 @@ from bbws.shared.clock import iso
 from bbws.shared.contracts.base import Record
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.contracts.sales.orders import BillingAddress, Order
-from bbws.shared.core.items import ACTIVE, at_version, item_of, model_of
+from bbws.shared.core.items import ACTIVE, Sought, at_version, item_of, model_of
 from bbws.shared.core.tenant_items import Purge, StoredItem, TenantItems
 from bbws.shared.dynamo.codec import Item
 from bbws.shared.dynamo.database import Database, Key, Put, Update, Write
@@ -60,6 +60,9 @@ class OrderRepository:
     async def find(self, tenant_id: str, order_id: str) -> Order | None:
         item = await self._database.find(ORDERS, _ORDERS.key(tenant_id, order_id))
         return model_of(Order, item) if item else None
+
+    def sought(self, tenant_id: str, order_id: str) -> Sought[Order]:
+        return Sought(Order, (ORDERS, _ORDERS.key(tenant_id, order_id)))
 
     async def get(self, tenant_id: str, order_id: str) -> Order:
         """Raises NotFound."""

@@ -2,9 +2,9 @@
 
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.contracts.sales.products import Product
-from bbws.shared.core.items import ACTIVE, at_version, item_of, model_of
+from bbws.shared.core.items import ACTIVE, Sought, at_version, item_of, model_of
 from bbws.shared.dynamo.codec import Item
-from bbws.shared.dynamo.database import Database, Put, Update
+from bbws.shared.dynamo.database import Database, Key, Put, Update
 from bbws.shared.dynamo.keys import METADATA, PRODUCTS
 from bbws.shared.errors import PreconditionFailed
 
@@ -14,8 +14,11 @@ class ProductRepository:
         self._database = database
 
     async def find(self, product_id: str) -> Product | None:
-        item = await self._database.find(PRODUCTS, (f"PRODUCT#{product_id}", METADATA))
+        item = await self._database.find(PRODUCTS, _key(product_id))
         return model_of(Product, item) if item else None
+
+    def sought(self, product_id: str) -> Sought[Product]:
+        return Sought(Product, (PRODUCTS, _key(product_id)))
 
     async def list_active(self, page: PageRequest) -> Page[Product]:
         """AP-4, oldest first."""
@@ -41,5 +44,9 @@ class ProductRepository:
         )
 
 
+def _key(product_id: str) -> Key:
+    return f"PRODUCT#{product_id}", METADATA
+
+
 def _item(product: Product) -> Item:
-    return item_of(product, (f"PRODUCT#{product.id}", METADATA), activeKey=ACTIVE if product.active else None)
+    return item_of(product, _key(product.id), activeKey=ACTIVE if product.active else None)

@@ -1,6 +1,7 @@
 """Orders: placed by a customer, never created by a message (C-10)."""
 
-from collections.abc import MutableSequence, Sequence
+import asyncio
+from collections.abc import Iterator, Mapping, MutableSequence, Sequence
 
 from bbws.shared.addresses import PAYFAST_ITN
 from bbws.shared.clock import Clock, business_date
@@ -9,8 +10,9 @@ from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.contracts.sales.campaigns import Campaign
 from bbws.shared.contracts.sales.orders import Checkout, Order, OrderDraft, OrderLine, TimelineEntry
 from bbws.shared.core.audit import AuditEntries
-from bbws.shared.dynamo.database import Database, Put
-from bbws.shared.errors import Conflict, FieldError, Invalid
+from bbws.shared.dynamo.codec import Item
+from bbws.shared.dynamo.database import Database, Place, Put
+from bbws.shared.errors import FieldError, Invalid
 from bbws.shared.integrations import payfast
 from bbws.shared.logging import get_logger
 from bbws.shared.sales.order_keys import order_url
@@ -20,7 +22,7 @@ from bbws.shared.sales.repositories.products import ProductRepository
 from bbws.shared.sales.rules import pricing
 from bbws.shared.sales.rules.timeline import timeline
 from bbws.shared.settings import Settings, secret
-from bbws.shared.tenancy.repositories.tenants import TenantRepository
+from bbws.shared.tenancy.repositories.tenants import TenantRepository, tenant_deleted, unknown_tenant
 
 PAYFAST_MINIMUM = Money(payfast.MINIMUM_AMOUNT_CENTS)
 MAX_PAYFAST_EMAIL_CHARS = 100
@@ -46,12 +48,16 @@ class Orders:
         A tenant that is parked or suspended may order, for it must be able to pay. Raises NotFound for an unknown
         tenant, Conflict for a deleted one, Invalid with every field error at once.
         """
-        tenant = await self._tenants.get(tenant_id)
-        if repeated := await self._orders.find(tenant_id, order_id):
+        sought, before = self._tenants.sought(tenant_id), self._orders.sought(tenant_id, order_id)
+        found = await self._database.find_all([sought.place, before.place, *self._offer(draft)])
+        tenant = sought.among(found)
+        if tenant is None:
+            raise unknown_tenant(tenant_id)
+        if repeated := before.among(found):
             return repeated
         if tenant.deleted:
-            raise Conflict(f"tenant {tenant_id} is deleted; restore it first")
-        order = await self._priced(tenant_id, draft, actor, order_id)
+            raise tenant_deleted(tenant_id)
+        order = self._priced(tenant_id, draft, found, actor, order_id)
         try:
             await self._database.transact([self._orders.new(order), self._placed(order)])
         except OrderChanged:
@@ -63,8 +69,8 @@ class Orders:
         return await self._orders.get(tenant_id, order_id)
 
     async def list(self, tenant_id: str, page: PageRequest) -> Page[Order]:
-        await self._tenants.get(tenant_id)
-        return await self._orders.list_of_tenant(tenant_id, page)
+        _, found = await asyncio.gather(self._tenants.get(tenant_id), self._orders.list_of_tenant(tenant_id, page))
+        return found
 
     async def timeline(self, tenant_id: str, order_id: str) -> tuple[TimelineEntry, ...]:
         """What happened to the order so far, oldest first, made from what stands beside it."""
@@ -100,11 +106,20 @@ class Orders:
             after=order,
         )
 
-    async def _priced(self, tenant_id: str, draft: OrderDraft, actor: str, order_id: str) -> Order:
+    def _offer(self, draft: OrderDraft) -> Iterator[Place]:
+        """Where what the draft names is."""
+        for line in draft.items:
+            yield self._products.sought(line.product_id).place
+        if draft.campaign_code is not None:
+            yield self._campaigns.sought(draft.campaign_code).place
+
+    def _priced(
+        self, tenant_id: str, draft: OrderDraft, offer: Mapping[Place, Item], actor: str, order_id: str
+    ) -> Order:
         now = self._clock()
         errors: list[FieldError] = []
-        lines = await self._lines(draft.items, errors)
-        campaign = await self._campaign(draft, errors)
+        lines = self._lines(draft.items, offer, errors)
+        campaign = self._campaign(draft, offer, errors)
         if errors:
             raise Invalid("the order names what is not on sale", errors)
         _refuse_too_large(lines)
@@ -126,22 +141,24 @@ class Orders:
             last_updated_by=actor,
         )
 
-    async def _lines(
-        self, wanted: Sequence[OrderLine], errors: MutableSequence[FieldError]
+    def _lines(
+        self, wanted: Sequence[OrderLine], offer: Mapping[Place, Item], errors: MutableSequence[FieldError]
     ) -> Sequence[pricing.PricedLine]:
         lines = []
         for position, line in enumerate(wanted):
-            product = await self._products.find(line.product_id)
+            product = self._products.sought(line.product_id).among(offer)
             if product is None or not product.active:
                 errors.append(FieldError(f"#/items/{position}/productId", "is no product on sale"))
             else:
                 lines.append((product, line.quantity))
         return lines
 
-    async def _campaign(self, draft: OrderDraft, errors: MutableSequence[FieldError]) -> Campaign | None:
+    def _campaign(
+        self, draft: OrderDraft, offer: Mapping[Place, Item], errors: MutableSequence[FieldError]
+    ) -> Campaign | None:
         if draft.campaign_code is None:
             return None
-        campaign = await self._campaigns.find(draft.campaign_code)
+        campaign = self._campaigns.sought(draft.campaign_code).among(offer)
         today = business_date(self._clock())
         if campaign is None:
             errors.append(FieldError("#/campaignCode", "is no campaign"))

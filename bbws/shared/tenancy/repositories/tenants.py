@@ -7,7 +7,7 @@ from bbws.shared.contracts.base import normal_name
 from bbws.shared.contracts.pages import Page, PageRequest
 from bbws.shared.contracts.tenancy.tenants import Environment, Tenant, TenantStatus, normal_email
 from bbws.shared.core.due import DueWork, readable
-from bbws.shared.core.items import at_version, item_of, model_of
+from bbws.shared.core.items import Sought, at_version, item_of, model_of
 from bbws.shared.core.tenant_items import TenantItems, is_kept
 from bbws.shared.dynamo.codec import Item
 from bbws.shared.dynamo.database import Check, Database, Delete, Key, Put, Update, Write
@@ -37,11 +37,14 @@ class TenantRepository:
         item = await self._database.find(TENANTS, _TENANT.key(tenant_id))
         return model_of(Tenant, item) if item else None
 
+    def sought(self, tenant_id: str) -> Sought[Tenant]:
+        return Sought(Tenant, (TENANTS, _TENANT.key(tenant_id)))
+
     async def get(self, tenant_id: str) -> Tenant:
         """Also a deleted one. Raises NotFound."""
         tenant = await self.find(tenant_id)
         if tenant is None:
-            raise NotFound(f"there is no tenant {tenant_id}")
+            raise unknown_tenant(tenant_id)
         return tenant
 
     async def get_open(self, tenant_id: str) -> Tenant:
@@ -125,6 +128,10 @@ class TenantRepository:
             values={":deleted": "DELETED"},
             conflict=tenant_deleted(tenant_id),
         )
+
+
+def unknown_tenant(tenant_id: str) -> NotFound:
+    return NotFound(f"there is no tenant {tenant_id}")
 
 
 def tenant_deleted(tenant_id: str) -> Conflict:

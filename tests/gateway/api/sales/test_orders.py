@@ -193,13 +193,22 @@ async def test_outage_is_503_and_the_same_key_orders_once(api: Api, aws: Aws) ->
     """A customer who presses the button again after an outage has one order, not two."""
     tenant, product = await api.a_tenant(), await api.a_product()
     # The key is claimed by a PutItem, so the outage begins after it; the key must be free again at once.
-    await aws.inject("dynamodb", operation="GetItem")
+    await aws.inject("dynamodb", operation="BatchGetItem")
     failed = await api.place(tenant, product, key='"again"')
     assert (failed.status, failed.headers["Retry-After"]) == (503, "5")
     await aws.heal()
     placed = await api.place(tenant, product, key='"again"')
     assert placed.status == 201
     assert len((await api.get(orders_path(tenant))).json["items"]) == 1
+
+
+@pytest.mark.needs("calls")
+async def test_an_order_is_four_calls_to_the_database(api: Api, aws: Aws) -> None:
+    """The key, all that is read, the order with its audit entry, the answer: each call is time that somebody waits."""
+    tenant, product = await api.a_tenant(), await api.a_product()
+    before = await aws.calls("dynamodb")
+    assert (await api.place(tenant, product)).status == 201
+    assert await aws.calls("dynamodb") - before == 4
 
 
 async def test_two_requests_with_one_key_make_one_order(api: Api) -> None:
