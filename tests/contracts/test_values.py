@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Annotated, Any
 
 import pytest
+from email_validator import SPECIAL_USE_DOMAIN_NAMES
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import EmailStr, Field, TypeAdapter, ValidationError
@@ -73,6 +74,13 @@ def judged(kind: Any, address: str) -> Any:
 def test_addresses_at_the_edge_are_judged_alike(address: str) -> None:
     """Lengths of parts, reserved names, what is no address at all."""
     assert judged(Email, address) == judged(Annotated[EmailStr, Field(max_length=254)], address)
+
+
+@pytest.mark.parametrize("reserved", SPECIAL_USE_DOMAIN_NAMES)
+def test_no_mail_goes_to_a_reserved_name(reserved: str) -> None:
+    """The list is email_validator's, which may grow."""
+    with pytest.raises(ValidationError):
+        TypeAdapter(Email).validate_python(f"a@bakery.{reserved}")
 
 
 def test_two_names_for_one_email_are_refused() -> None:
