@@ -1,8 +1,9 @@
-"""Requests per second of the gateway for orders, beside a bare aiohttp handler and beside itself without tokens.
+"""Requests per second of the gateway for orders, and their CPU, beside itself without tokens and two bare servers.
 
-Gateways, bare handler, emulator and client are processes of one machine. Each round measures all cases in turn, so that
-whatever else the machine does falls on all of them; medians over the rounds are compared. CPU is what the kernel counts
-for the serving process, divided by its requests.
+One makes the same calls to AWS through aiobotocore (`plain.py`), the other none (`bare.py`). All servers, emulator and
+client are processes of one machine. Each round measures all cases in turn, so that whatever else the machine does falls
+on all of them; medians over the rounds are compared. CPU is what the kernel counts for the serving process, divided by
+its requests.
 """
 
 import asyncio
@@ -43,7 +44,7 @@ READY_WITHIN_S = 30.0
 CALLS_COUNTED_OVER = 20
 LISTED = 20
 CHECKS = 2000
-GUARDED, OPEN, BARE = "gateway", "gateway without tokens", "bare aiohttp"
+GUARDED, OPEN, PLAIN, BARE = "gateway", "gateway without tokens", "aiohttp with aiobotocore", "bare aiohttp"
 
 Request = Callable[[], Awaitable[None]]
 
@@ -125,7 +126,7 @@ class Orders:
 
 
 async def measure(rounds: int, seconds: float, clients: int) -> None:
-    ports = Ports.free()
+    ports, more = Ports.free(), Ports.free()
     with tempfile.TemporaryDirectory() as home:
         folder = Path(home)
         async with (
@@ -135,10 +136,18 @@ async def measure(rounds: int, seconds: float, clients: int) -> None:
         ):
             settings, token = await _with_pool(_settings(ports))
             on_sale, tenant_id = await _provision(settings)
-            servers = await _servers(stack, session, settings, ports, token, folder)
+            launch = Launch(stack, session, settings, folder)
+            guarded = await launch.server(GUARDED, ports.gateway, "bbws", "gateway", token=token)
+            answers = [await Orders(session, guarded, tenant_id, on_sale).place() for _ in range(LISTED)]
+            answer = folder / "answer.json"
+            answer.write_bytes(answers[0])
+            servers = [
+                guarded,
+                await launch.server(OPEN, ports.payfast, "benchmarks.unguarded"),
+                await launch.server(PLAIN, more.gateway, "benchmarks.plain", str(more.gateway), str(answer)),
+                await launch.server(BARE, ports.mailbox, "benchmarks.bare", str(ports.mailbox), str(answer)),
+            ]
             orders = [Orders(session, server, tenant_id, on_sale) for server in servers]
-            answers = [await orders[0].place() for _ in range(LISTED)]
-            (folder / "answer.json").write_bytes(answers[0])
             order_id = str(orjson.loads(answers[0])["id"])
             cases = [case for each in orders for case in each.cases(order_id)]
             for case in cases:
@@ -149,30 +158,23 @@ async def measure(rounds: int, seconds: float, clients: int) -> None:
     _tell_check(cases, *check)
 
 
-async def _servers(
-    stack: AsyncExitStack,
-    session: aiohttp.ClientSession,
-    settings: Settings,
-    ports: Ports,
-    token: str,
-    folder: Path,
-) -> list[Server]:
-    """The gateway, the gateway without tokens, and a bare handler: all up."""
-    answer = folder / "answer.json"
-    answer.write_bytes(b"{}")
-    commands = (
-        (GUARDED, ["-m", "bbws", "gateway"], ports.gateway),
-        (OPEN, ["-m", "benchmarks.unguarded"], ports.payfast),
-        (BARE, ["-m", "benchmarks.bare", str(ports.mailbox), str(answer)], ports.mailbox),
-    )
-    servers = []
-    for name, command, port in commands:
-        own = settings.model_copy(update={"gateway_port": port})
-        process = stack.enter_context(_process(command, own, folder / f"{port}.log"))
-        server = Server(name, f"http://127.0.0.1:{port}", process.pid, token if name == GUARDED else None)
-        await _ready(session, f"{server.base_url}/readyz")
-        servers.append(server)
-    return servers
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Starts servers, each as a process of its own."""
+
+    stack: AsyncExitStack
+    session: aiohttp.ClientSession
+    settings: Settings
+    folder: Path
+
+    async def server(self, name: str, port: int, module: str, *arguments: str, token: str | None = None) -> Server:
+        """It is up."""
+        own = self.settings.model_copy(update={"gateway_port": port})
+        command = ["-m", module, *arguments]
+        process = self.stack.enter_context(_process(command, own, self.folder / f"{port}.log"))
+        server = Server(name, f"http://127.0.0.1:{port}", process.pid, token)
+        await _ready(self.session, f"{server.base_url}/readyz")
+        return server
 
 
 async def _check(settings: Settings, token: str) -> tuple[float, float]:
@@ -224,22 +226,25 @@ async def _rounds(cases: Sequence[Case], rounds: int, seconds: float, clients: i
 
 
 def _tell(cases: Sequence[Case]) -> None:
-    bare = {case.name.split(",")[0]: case for case in cases if case.name.endswith(BARE)}
+    by_name = {case.name: case for case in cases}
     rows = []
     for case in sorted(cases, key=lambda case: case.name, reverse=True):
-        against = bare[case.name.split(",")[0]]
-        ratio = median(ours / theirs for ours, theirs in zip(case.per_second, against.per_second, strict=True))
+        what = case.name.split(",")[0]
+        bare, plain = by_name[f"{what}, {BARE}"], by_name[f"{what}, {PLAIN}"]
         milliseconds = [duration * 1000 for duration in case.durations_s]
         rows.append(
             (
                 case.name, f"{median(case.per_second):.0f}", f"{percentile(milliseconds, 50):.1f}",
-                f"{percentile(milliseconds, 95):.1f}", f"{ratio:.3f}", f"{median(case.cpu_us):.0f}",
-                f"{case.aws_calls:.1f}",
+                f"{percentile(milliseconds, 95):.1f}", f"{_ratio(case.per_second, bare.per_second):.3f}",
+                f"{median(case.cpu_us):.0f}", f"{_ratio(case.cpu_us, plain.cpu_us):.2f}", f"{case.aws_calls:.1f}",
             )
         )  # fmt: skip
-    click.echo(
-        "\n" + table(("request, server", "requests/s", "p50 ms", "p95 ms", "of bare", "CPU µs", "AWS calls"), rows)
-    )
+    heads = ("request, server", "requests/s", "p50 ms", "p95 ms", "of bare", "CPU µs", "of plain", "AWS calls")
+    click.echo("\n" + table(heads, rows))
+
+
+def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    return median(one / other for one, other in zip(ours, theirs, strict=True))
 
 
 def _tell_check(cases: Sequence[Case], first_us: float, known_us: float) -> None:
@@ -247,7 +252,7 @@ def _tell_check(cases: Sequence[Case], first_us: float, known_us: float) -> None
     click.echo(f"\nRecognising the caller: {first_us:.0f} µs of CPU with a new token, {known_us:.1f} µs afterwards.")
     for what in ("GET order", "GET orders"):
         guarded, unguarded = by_name[f"{what}, {GUARDED}"], by_name[f"{what}, {OPEN}"]
-        ratio = median(one / other for one, other in zip(guarded.per_second, unguarded.per_second, strict=True))
+        ratio = _ratio(guarded.per_second, unguarded.per_second)
         share = known_us / median(guarded.cpu_us)
         click.echo(
             f"{what}: {ratio:.3f} of the requests/s without tokens; the check is {share:.1%} of a request's CPU."
