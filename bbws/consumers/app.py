@@ -80,6 +80,8 @@ class Consumer:
             max_workers=queue.max_workers,
             attempts=queue.attempts,
             wait_time=self.settings.receive_wait_s,
+            # Events are for whoever reads them: none may choose a queue that hears from us.
+            no_reply=True,
         )
 
         def subscribe(handler: Handler[EventT]) -> Handler[EventT]:

@@ -16,6 +16,8 @@ from bbws.shared.sqs import PauseSubscriber, ReturnMessage
 
 # A dependency that has no ping cannot be waited for; its message comes again after this.
 UNASKABLE_RETURN_S = 30
+# Whoever sends a message chooses how much is wrong with it, and with which names.
+_MAX_ERRORS, _MAX_ERROR_CHARS = 20, 300
 
 log = get_logger(__name__)
 
@@ -77,7 +79,10 @@ def verdicts(
 
 
 def _field_errors(error: ValidationError) -> str:
-    """Every field error in one line; never the values, which may be personal."""
-    return "; ".join(
-        f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors(include_input=False)
-    )
+    """Field errors in one line, never the values, which may be personal; of a hundred thousand the first."""
+    told = [
+        f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}"[:_MAX_ERROR_CHARS]
+        for entry in error.errors(include_input=False)[:_MAX_ERRORS]
+    ]
+    more = error.error_count() - len(told)
+    return "; ".join([*told, f"and {more} more"] if more else told)

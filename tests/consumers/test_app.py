@@ -53,6 +53,7 @@ def test_every_queue_is_read_with_the_figures_of_topology(monkeypatch: pytest.Mo
             "max_workers": queue.max_workers,
             "attempts": queue.attempts,
             "wait_time": 7,
+            "no_reply": True,
         }
         for queue in Topology.for_settings(settings).queues
     }

@@ -43,6 +43,18 @@ def test_unparseable_message_names_fields_not_values() -> None:
     assert "secret" not in reason
 
 
+def test_a_message_with_everything_wrong_has_a_short_reason() -> None:
+    """A quarter of a megabyte has room for a hundred thousand errors, or for one in a field with a very long name."""
+    items = [{"x" * 10_000: 0}, *[0] * 100_000]
+    with pytest.raises(ValidationError) as wrong:
+        OrderCreated.model_validate({"data": {"order": {"items": items}}})
+    judged = verdict(wrong.value, PINGS.get)
+    assert isinstance(judged, RejectMessage)
+    reason = judged.extra_options["reason"]
+    assert len(reason) < 10_000
+    assert reason.endswith(f"; and {wrong.value.error_count() - 20} more")
+
+
 @pytest.mark.parametrize("dependency", ["s3", "ses"])
 def test_outage_pauses_until_that_dependency_answers(dependency: Dependency) -> None:
     """The ping is the one of what is out; anything else would open the subscriber too soon, or never."""

@@ -49,8 +49,13 @@ class ReceivedMessage(Delivery):
 
     @property
     def message_id(self) -> str:
-        """Of a copy that of the first message."""
-        return str(self["MessageId"]) if self.requeued is None else self.requeued.message_id
+        """Of a copy that of the first message, as the copy says."""
+        return self.sqs_id if self.requeued is None else self.requeued.message_id
+
+    @property
+    def sqs_id(self) -> str:
+        """SQS's own; nobody can send a message under another's."""
+        return str(self["MessageId"])
 
     @property
     def sqs_receives(self) -> int:

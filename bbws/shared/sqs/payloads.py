@@ -18,7 +18,7 @@ _POINTERS = frozenset({_POINTER, "com.amazon.sqs.javamessaging.MessageS3Pointer"
 
 @dataclass(frozen=True)
 class PayloadBucket:
-    """Where bodies over the limit go, under `prefix`, and the only bucket that pointers are followed to.
+    """Where bodies over the limit go, under `prefix`, and the only place that pointers are followed to.
 
     `delete` removes the object when its message was handled and deleted: not where a topic has several queues. What
     stays behind, such as objects of dead letters, is for a lifecycle rule of the bucket.
@@ -95,8 +95,9 @@ class Payloads:
 
     async def fetch(self, at: Pointer) -> str:
         """The body; ValueError for a pointer to somewhere else, which a stranger may have written."""
-        if at.bucket != self._bucket.name:
-            raise ValueError(f"the body is in bucket {at.bucket}, this consumer reads {self._bucket.name} only")
+        own = self._bucket
+        if at.bucket != own.name or not at.key.startswith(own.prefix):
+            raise ValueError(f"the body is at {at.bucket}/{at.key}, this consumer reads {own.name}/{own.prefix} only")
         return (await self._objects.get(at)).decode()
 
     async def handled(self, at: Pointer) -> None:

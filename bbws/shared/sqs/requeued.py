@@ -5,11 +5,17 @@ times of the first message.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from . import wire
 from .wire import Attribute
+
+# Whoever may send can write this header: beyond these it is not ours, and would break what counts, logs and dates it.
+_MAX_COUNT = 1_000_000
+_MAX_TIME_MS = 253_402_300_799_999  # the year 9999
+_ID = re.compile(r"[A-Za-z0-9-]{1,100}")
 
 
 class Requeued(NamedTuple):
@@ -36,16 +42,14 @@ def requeued(attributes: Mapping[str, Attribute] | None) -> Requeued | None:
 def _read(text: Any) -> Requeued | None:
     try:
         said = json.loads(text)
-        return Requeued(
-            max(int(said["failures"]), 0),
-            max(int(said["receives"]), 0),
-            str(said["message-id"]),
-            str(int(said["sent"])),
-            str(int(said["first-seen"])),
-        )
-    except (KeyError, TypeError, ValueError):
+        counts = int(said["failures"]), int(said["receives"])
+        times = int(said["sent"]), int(said["first-seen"])
+        message_id = str(said["message-id"])
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
         # Somebody else's header of that name.
         return None
+    is_ours = min(*counts, *times) >= 0 and max(counts) <= _MAX_COUNT and max(times) <= _MAX_TIME_MS
+    return Requeued(*counts, message_id, *map(str, times)) if is_ours and _ID.fullmatch(message_id) else None
 
 
 def written(said: Requeued) -> str:

@@ -28,11 +28,13 @@ _CARE: tuple[tuple[type[BaseException], int], ...] = (
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
     """The errors in a group and in its groups; any other error itself."""
-    if not isinstance(error, BaseExceptionGroup):
-        yield error
-        return
-    for inner in error.exceptions:
-        yield from leaves(inner)
+    # Not by recursion: groups may be nested deeper than Python calls functions.
+    rest = [error]
+    while rest:
+        if isinstance(first := rest.pop(), BaseExceptionGroup):
+            rest += reversed(first.exceptions)
+        else:
+            yield first
 
 
 def signal_in(error: BaseException) -> BaseException:
@@ -50,7 +52,8 @@ def ordinary(error: BaseException) -> BaseException | None:
     """What a group holds beside control flow."""
     if not isinstance(error, BaseExceptionGroup):
         return None
-    return error.subgroup(lambda inner: not isinstance(inner, (BaseExceptionGroup, *_SIGNALS)))
+    found = [inner for inner in leaves(error) if not isinstance(inner, _SIGNALS)]
+    return BaseExceptionGroup(error.message, found) if found else None
 
 
 def _rank(error: BaseException) -> int:

@@ -87,7 +87,8 @@ class TestSQSBroker(TestBroker[SQSBroker, EnterType], broker=SQSBroker):
 
         Raises what handlers raised once the time is over: one exception, or a group of them.
         """
-        errors: list[Exception] = []
+        # What became visible during a pause that is over.
+        errors = await self._delivery.deliver()
         until = self._service.now + max(seconds, MIN_DELAY_S)
         queues = [subscriber.queue_name for subscriber in _subscribers(self.brokers)]
         while (moment := self._service.next_visible(queues, until)) is not None:

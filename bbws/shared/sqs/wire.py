@@ -8,7 +8,7 @@ float); bool ("true"), dates and times (ISO 8601) and UUID travel as text, an En
 import json
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, time
 from decimal import Decimal
 from enum import Enum
@@ -35,6 +35,8 @@ _NAME_LENGTH = 256
 _NUMBER_LENGTH = 40
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,99})")
 _DECIMAL = re.compile(r"-?[0-9]{1,40}\.[0-9]{1,200}|-?[0-9](\.[0-9]{1,40})?[eE][+-]?[0-9]{1,3}")
+# Of values in `x-packed-headers`; whoever packed deeper is somebody else, whom json might not write again.
+_MAX_NESTING = 20
 # Whoever wrote them, they are compared as text.
 _ALWAYS_TEXT = frozenset({CONTENT_TYPE, CORRELATION_ID, REPLY_TO, ENCODING})
 
@@ -130,7 +132,15 @@ def _packed_bytes(value: bytes) -> dict[str, str]:
     return {_BASE64: b64encode(value).decode()}
 
 
+def legal(text: str) -> str:
+    """The text without what SQS refuses."""
+    return _ILLEGAL.sub("\ufffd", text)
+
+
 def _is_legal(name: str, value: Any) -> bool:
+    if name == PACKED:
+        # Somebody else's header, not what this module packs.
+        return False
     return len(name) <= _NAME_LENGTH and bool(_NAME.fullmatch(name)) and _has_attribute(value)
 
 
@@ -171,17 +181,31 @@ def _number(text: str) -> Any:
 def _packed(text: Any) -> dict[str, Any]:
     try:
         values = json.loads(text)
-    except ValueError:
+    except (TypeError, ValueError, RecursionError):
         values = None
     # Somebody else's header of that name stays what it is.
-    if not isinstance(values, dict):
+    if not isinstance(values, dict) or not _is_shallow(values):
         return {PACKED: text}
     return {name: _unpacked_bytes(value) if isinstance(value, dict) else value for name, value in values.items()}
 
 
 def _unpacked_bytes(value: dict[str, Any]) -> Any:
     coded = value.get(_BASE64)
-    return b64decode(coded) if isinstance(coded, str) else value
+    try:
+        return b64decode(coded) if isinstance(coded, str) else value
+    except ValueError:
+        return value
+
+
+def _is_shallow(values: Any) -> bool:
+    level = [values]
+    for _ in range(_MAX_NESTING):
+        level = [inner for outer in level for inner in _inside(outer)]
+    return not level
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def decode(text: str, headers: dict[str, Any]) -> bytes:

@@ -83,6 +83,30 @@ class TestSubscribersOfATest:
             await broker.start()
             assert subscriber.paused
 
+    @virtual_clock
+    async def test_what_came_during_a_pause_is_handled_when_it_is_over(self) -> None:
+        """It has been visible since, so that no delay brings it."""
+        broker, seen = SQSBroker(), list[str]()
+
+        async def probe() -> None: ...
+
+        @broker.subscriber("q")
+        async def handle(body: str) -> None:
+            seen.append(body)
+            if seen == ["first"]:
+                raise PauseSubscriber(reason="out", probe=probe, delay=5)
+
+        subscriber: Any = broker.subscribers[0]
+        test = TestSQSBroker(broker)
+        async with test:
+            await broker.publish("first", "q")
+            await broker.publish("second", "q")
+            await test.advance(10)
+            assert seen == ["first"]
+            await eventually(lambda: not subscriber.paused, within_s=5, what="the probe has succeeded")
+            await test.advance(0)
+            assert sorted(seen) == ["first", "first", "second"]
+
     async def test_a_late_queue_is_known_with_all_its_settings(self) -> None:
         """Its subscriptions and dead letters count, by whichever way it came."""
         broker, router, seen = SQSBroker(), SQSRouter("r-"), []

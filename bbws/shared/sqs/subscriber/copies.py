@@ -12,13 +12,20 @@ from ..requeued import Requeued, written
 from ..signals import leaves
 from ..wire import Attribute
 
-_TEXT_LENGTH = 1000
+MAX_TEXT_LENGTH = 1000
 
 
 def describe(error: BaseException | None) -> str:
     """Type and text of what went wrong, in a group of each; of `RejectMessage` and its like, of their cause."""
     wrong = error.__cause__ if isinstance(error, HandlerException) else error
-    return "" if wrong is None else "; ".join(f"{type(one).__name__}: {one}" for one in leaves(wrong))
+    return "" if wrong is None else "; ".join(f"{type(one).__name__}: {_text(one)}" for one in leaves(wrong))
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - whoever wrote the class; its message is buried all the same
+        return "an error that cannot be printed"
 
 
 def dead_letter(raw: ReceivedMessage, *, reason: str, handler: str, fifo: bool) -> Outgoing:
@@ -26,8 +33,8 @@ def dead_letter(raw: ReceivedMessage, *, reason: str, handler: str, fifo: bool) 
     story = _story(raw, reason, handler)
     letter = Outgoing(body=raw["Body"], attributes=_attributes(_original(raw), story))
     if fifo:
-        letter.group_id = raw.group_id or raw.message_id
-        letter.deduplication_id = raw.message_id
+        letter.group_id = raw.group_id or raw.sqs_id
+        letter.deduplication_id = raw.sqs_id
     if letter.size > limits.MAX_SQS_MESSAGE_BYTES:
         letter.attributes = _original(raw)
         _add_what_fits(letter, reason)
@@ -45,8 +52,8 @@ def copy_with_count(raw: ReceivedMessage, *, failures: int, delay_s: int) -> Out
 def _story(raw: ReceivedMessage, reason: str, handler: str) -> dict[str, str]:
     seen = as_time(raw.first_seen)
     story = {
-        REASON: reason[:_TEXT_LENGTH],
-        EXCEPTION: describe(raw.failure)[:_TEXT_LENGTH],
+        REASON: reason,
+        EXCEPTION: describe(raw.failure)[:MAX_TEXT_LENGTH],
         HANDLER: handler,
         QUEUE: raw.queue,
         FIRST_SEEN: seen.isoformat() if seen else "",
@@ -99,5 +106,5 @@ def _add_what_fits(letter: Outgoing, reason: str) -> None:
     if len(letter.attributes) >= limits.MAX_ATTRIBUTES:
         return
     room = limits.MAX_SQS_MESSAGE_BYTES - letter.size - len(REASON) - len("String")
-    if text := reason.encode()[: max(room, 0)].decode(errors="ignore"):
+    if text := wire.legal(reason).encode()[: max(room, 0)].decode(errors="ignore"):
         letter.attributes = letter.attributes | {REASON: {"DataType": "String", "StringValue": text}}

@@ -18,7 +18,7 @@ from ..message import ReceivedMessage
 from ..outgoing import Outgoing
 from ..payloads import Pointer
 from .batching import Batcher, Ended
-from .copies import copy_with_count, dead_letter, describe
+from .copies import MAX_TEXT_LENGTH, copy_with_count, dead_letter, describe
 from .heartbeat import Heartbeat
 from .resolved_queue import ResolvedQueue
 
@@ -216,11 +216,11 @@ class Settler:
         return self._known_failures(raw) + (self._unexplained(raw) if self._counts_receives() else 0)
 
     def _known_failures(self, raw: ReceivedMessage) -> int:
-        return raw.earlier_failures + raw.failures + self._returned_failures.get(raw.message_id, 0)
+        return raw.earlier_failures + raw.failures + self._returned_failures.get(raw.sqs_id, 0)
 
     def _unexplained(self, raw: ReceivedMessage) -> int:
         """Receives before this one of which this process knows nothing: failures elsewhere, crashes, returns."""
-        known = self._excused.get(raw.message_id, 0) + self._returned_failures.get(raw.message_id, 0)
+        known = self._excused.get(raw.sqs_id, 0) + self._returned_failures.get(raw.sqs_id, 0)
         return max(raw.sqs_receives - 1 - known, 0)
 
     def _failures_to_tell(self, raw: ReceivedMessage) -> int:
@@ -249,7 +249,7 @@ class Settler:
         if self._keeps(raw):
             raw.keep(_now() + (self._heartbeat.lease_s if seconds is None else seconds), failed=True)
         else:
-            self._returned_failures.add(raw.message_id)
+            self._returned_failures.add(raw.sqs_id)
             await self._return(raw, seconds)
 
     async def _allowed(self, raw: ReceivedMessage) -> int | None:
@@ -290,7 +290,7 @@ class Settler:
             await self._bury(raw, f"{times}; received {raw.sqs_receives} times, as often as the queue's policy allows")
 
     async def _return_excused(self, raw: ReceivedMessage, delay: float) -> None:
-        self._excused.add(raw.message_id)
+        self._excused.add(raw.sqs_id)
         await self._return(raw, delay)
         if delay > 0 and not isinstance(raw.failure, ReturnMessage):
             self._waiting[raw.receipt_handle] = _Waiting(_now() + delay, raw.sqs_receives)
@@ -336,6 +336,7 @@ class Settler:
         return True
 
     async def _bury(self, raw: ReceivedMessage, reason: str) -> None:
+        reason = reason[:MAX_TEXT_LENGTH]
         # Copy, then delete, as above.
         try:
             copied = await self._sent(raw, lambda: self._send_to_dead_letters(raw, reason))
@@ -382,8 +383,8 @@ class Settler:
         raw.ended(how)
 
     def _forget(self, raw: ReceivedMessage) -> None:
-        self._excused.forget(raw.message_id)
-        self._returned_failures.forget(raw.message_id)
+        self._excused.forget(raw.sqs_id)
+        self._returned_failures.forget(raw.sqs_id)
 
 
 def _now() -> float:
