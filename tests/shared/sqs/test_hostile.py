@@ -9,9 +9,9 @@ import pytest
 from faststream.exceptions import NackMessage, RejectMessage, SkipMessage
 
 from bbws.shared.sqs import Backoff, SQSBroker, SQSMessage, SQSQueue, TestSQSBroker, wire
-from bbws.shared.sqs.dead_letters import EXCEPTION, REASON
+from bbws.shared.sqs.dead_letters import EXCEPTION, MESSAGE_ID, REASON
 from bbws.shared.sqs.inbox import Settled
-from bbws.shared.sqs.limits import MAX_SQS_MESSAGE_BYTES
+from bbws.shared.sqs.limits import MAX_ATTRIBUTES, MAX_SQS_MESSAGE_BYTES
 from bbws.shared.sqs.memory import MemoryService
 from bbws.shared.sqs.message import ReceivedMessage
 from bbws.shared.sqs.outgoing import Outgoing
@@ -216,6 +216,28 @@ def test_a_reason_beside_a_body_at_the_limit_is_one_that_sqs_takes() -> None:
     reason = letter.attributes[REASON]["StringValue"]
     assert reason.startswith("bad \ufffd \ufffd bad")
     assert letter.size <= MAX_SQS_MESSAGE_BYTES
+
+
+@pytest.mark.parametrize(
+    ("attributes", "own"),
+    [
+        ({wire.PACKED: text('{"note":""}')}, {"note": ""}),
+        ({wire.PACKED: {"DataType": "Number", "StringValue": "5"}}, {wire.PACKED: 5}),
+        ({wire.PACKED: {"DataType": "String.mine", "StringValue": "5"}}, {wire.PACKED: "5"}),
+    ],
+    ids=["packed", "a number", "a type of somebody's own"],
+)
+def test_a_dead_letter_has_its_story_and_its_headers(attributes: dict[str, Attribute], own: dict[str, Any]) -> None:
+    """Both may have to be packed; neither takes the place of the other."""
+    raw = received(attributes)
+    raw.failure = ValueError("\0")
+    for more in ({}, {f"h{i}": text("x") for i in range(6)}):
+        raw["MessageAttributes"] = attributes | more
+        letter = dead_letter(raw, reason="bad", handler="handle", fifo=False)
+        headers = wire.unpack(letter.attributes)
+        assert len(letter.attributes) <= MAX_ATTRIBUTES
+        assert (own | dict.fromkeys(more, "x")).items() <= headers.items()
+        assert (headers[REASON], headers[EXCEPTION], headers[MESSAGE_ID]) == ("bad", "ValueError: \0", "own")
 
 
 @pytest.mark.parametrize("place", [Pointer("secrets", "orders/1"), Pointer("shop", "secrets/1")])

@@ -87,9 +87,11 @@ def _original(raw: ReceivedMessage) -> dict[str, Attribute]:
 def _attributes(own: Mapping[str, Attribute], ours: Mapping[str, str]) -> dict[str, Attribute]:
     """The message's own attributes and ours; what exceeds ten is packed, typed ones only when they must be."""
     original = {name: _sendable(attribute) for name, attribute in own.items()}
-    if len(original.keys() | ours.keys()) <= limits.MAX_ATTRIBUTES:
-        return {**original, **wire.pack(ours)}
-    typed = {name: a for name, a in original.items() if a["DataType"] != "String"}
+    direct = wire.pack(ours)
+    # Two that are packed do not fit side by side.
+    if len(original.keys() | direct.keys()) <= limits.MAX_ATTRIBUTES and wire.PACKED not in original.keys() & direct:
+        return {**original, **direct}
+    typed = {name: a for name, a in original.items() if a["DataType"] != "String" and name != wire.PACKED}
     typed = dict(list(typed.items())[: limits.MAX_ATTRIBUTES - 2])
     texts = wire.unpack({name: a for name, a in original.items() if name not in typed})
     # Ours twice: first, so that they come first, and last, so that they replace those of an earlier copy.
