@@ -11,7 +11,7 @@ _GROWTH = 2
 
 @dataclass(frozen=True)
 class Backoff:
-    """Delay in seconds by receive count; `None` leaves the message to its visibility timeout."""
+    """Delay in seconds by failed attempts; `None` leaves the message to its visibility timeout."""
 
     base: float | None
     cap: float = 900
@@ -36,12 +36,12 @@ class Backoff:
         """Wait out the rest of the visibility timeout."""
         return cls(None)
 
-    def delay(self, receive_count: int) -> float | None:
-        """Seconds before the attempt after the `receive_count`-th."""
+    def delay(self, failures: int) -> float | None:
+        """Seconds before the attempt after so many failed ones."""
         if self.base is None:
             return None
         # Beyond 2**32 every cap is long reached, and floats overflow.
-        full = min(self.cap, self.base * _GROWTH ** min(max(receive_count - 1, 0), 32))
+        full = min(self.cap, self.base * _GROWTH ** min(max(failures - 1, 0), 32))
         return _random.uniform(full / 2, full) if self.jitter else full
 
 
