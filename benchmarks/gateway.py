@@ -125,7 +125,7 @@ class Orders:
         yield Case(f"GET orders, {server.name}", lambda: self.get(f"?limit={LISTED}"), server.pid)
 
 
-async def measure(rounds: int, seconds: float, clients: int) -> None:
+async def measure(rounds: int, seconds: float, clients: int, *, on_emulator: bool) -> None:
     ports, more = Ports.free(), Ports.free()
     with tempfile.TemporaryDirectory() as home:
         folder = Path(home)
@@ -136,9 +136,15 @@ async def measure(rounds: int, seconds: float, clients: int) -> None:
         ):
             settings, token = await _with_pool(_settings(ports))
             on_sale, tenant_id = await _provision(settings)
+            # The emulator has a process; with the replay in front of it the servers wait for nothing.
             launch = Launch(stack, session, settings, folder)
+            if not on_emulator:
+                launch = await launch.behind_replay(more.emulator)
             guarded = await launch.server(GUARDED, ports.gateway, "bbws", "gateway", token=token)
             answers = [await Orders(session, guarded, tenant_id, on_sale).place() for _ in range(LISTED)]
+            if not on_emulator:
+                async with session.put(f"{launch.settings.aws_endpoint_url}/_bbws/replay") as begun:
+                    await _checked(begun, 200)
             answer = folder / "answer.json"
             answer.write_bytes(answers[0])
             servers = [
@@ -151,7 +157,7 @@ async def measure(rounds: int, seconds: float, clients: int) -> None:
             order_id = str(orjson.loads(answers[0])["id"])
             cases = [case for each in orders for case in each.cases(order_id)]
             for case in cases:
-                case.aws_calls = await _aws_calls(session, settings, case)
+                case.aws_calls = await _aws_calls(session, launch.settings, case)
             await _rounds(cases, rounds, seconds, clients)
             check = await _check(settings, token)
     _tell(cases)
@@ -167,13 +173,24 @@ class Launch:
     settings: Settings
     folder: Path
 
-    async def server(self, name: str, port: int, module: str, *arguments: str, token: str | None = None) -> Server:
+    async def behind_replay(self, port: int) -> "Launch":
+        """For servers whose AWS is a replay of this one's."""
+        url = self.settings.aws_endpoint_url or ""
+        await self.server("replay", port, "benchmarks.aws_replay", str(port), url, ready="/_bbws/calls")
+        settings = self.settings.model_copy(update={"aws_endpoint_url": f"http://127.0.0.1:{port}"})
+        return replace(self, settings=settings)
+
+    async def server(
+        self, name: str, port: int, module: str, *arguments: str, token: str | None = None, ready: str = "/readyz"
+    ) -> Server:
         """It is up."""
         own = self.settings.model_copy(update={"gateway_port": port})
         command = ["-m", module, *arguments]
         process = self.stack.enter_context(_process(command, own, self.folder / f"{port}.log"))
         server = Server(name, f"http://127.0.0.1:{port}", process.pid, token)
-        await _ready(self.session, f"{server.base_url}/readyz")
+        if not await _is_ready(self.session, f"{server.base_url}{ready}"):
+            log = (self.folder / f"{port}.log").read_text()
+            raise click.ClickException(f"{name} was not ready within {READY_WITHIN_S:.0f} s:\n{log[-2000:]}")
         return server
 
 
@@ -212,8 +229,10 @@ async def _aws_calls(session: aiohttp.ClientSession, settings: Settings, case: C
 
 async def _count(session: aiohttp.ClientSession, settings: Settings) -> int:
     async with session.get(f"{settings.aws_endpoint_url}/_bbws/calls?account={settings.aws_access_key_id}") as answer:
-        services: dict[str, dict[str, int]] = orjson.loads(await _checked(answer, 200))
-    return sum(sum(operations.values()) for operations in services.values())
+        counted: dict[str, dict[str, int]] | int = orjson.loads(await _checked(answer, 200))
+    if isinstance(counted, int):
+        return counted
+    return sum(sum(operations.values()) for operations in counted.values())
 
 
 async def _rounds(cases: Sequence[Case], rounds: int, seconds: float, clients: int) -> None:
@@ -322,17 +341,17 @@ def _process(arguments: Sequence[str], settings: Settings, log: Path) -> Iterato
             process.wait(timeout=30)
 
 
-async def _ready(session: aiohttp.ClientSession, url: str) -> None:
+async def _is_ready(session: aiohttp.ClientSession, url: str) -> bool:
     deadline = time.monotonic() + READY_WITHIN_S
     while time.monotonic() < deadline:
         try:
             async with session.get(url) as answer:
                 if answer.status == 200:
-                    return
+                    return True
         except aiohttp.ClientError:
             pass
         await asyncio.sleep(0.1)
-    raise click.ClickException(f"{url} was not ready within {READY_WITHIN_S:.0f} s")
+    return False
 
 
 async def _checked(answer: aiohttp.ClientResponse, status: int) -> bytes:
@@ -347,8 +366,10 @@ async def _checked(answer: aiohttp.ClientResponse, status: int) -> bytes:
 @click.option("--seconds", default=3.0, show_default=True, help="How long each case runs in each round.")
 @click.option("--clients", default=16, show_default=True, type=click.IntRange(1), help="Requests in flight.")
 @click.option("--quick", is_flag=True, help="Two rounds of half a second: shows that it runs.")
-def main(rounds: int, seconds: float, clients: int, quick: bool) -> None:
-    asyncio.run(measure(2 if quick else rounds, 0.5 if quick else seconds, clients))
+@click.option("--on-emulator", is_flag=True, help="AWS is the emulator itself, without the replay in front of it.")
+def main(rounds: int, seconds: float, clients: int, quick: bool, on_emulator: bool) -> None:
+    rounds, seconds = (2, 0.5) if quick else (rounds, seconds)
+    asyncio.run(measure(rounds, seconds, clients, on_emulator=on_emulator))
 
 
 if __name__ == "__main__":

@@ -7,4 +7,4 @@ from bbws.gateway.routes import ROUTES
 from bbws.shared.settings import Settings
 
 if __name__ == "__main__":
-    run(Settings(), [replace(route, access="public") for route in ROUTES])
+    run(Settings(), [replace(route, access="public", scope=None) for route in ROUTES])

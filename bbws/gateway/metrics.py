@@ -1,5 +1,7 @@
 """What the gateway counts; every metric is declared here, once, with its unit."""
 
+from functools import cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import generate_latest
 
@@ -29,7 +31,16 @@ class Metrics:
         self.in_flight = Gauge(
             "bbws_gateway_requests_in_flight", "Requests being answered now, streams included.", registry=self.registry
         )
+        # Looked up once: there are as many as operations and statuses.
+        self._requests_of = cache(self.requests.labels)
+        self._duration_of = cache(self.duration.labels)
         self.open_streams = Gauge("bbws_gateway_open_streams", "Event streams open now.", registry=self.registry)
+
+    def ended(self, operation: str, status: int, duration_s: float | None) -> None:
+        """A request was answered; without a duration where that says nothing, as of an event stream."""
+        self._requests_of(operation, str(status)).inc()
+        if duration_s is not None:
+            self._duration_of(operation).observe(duration_s)
 
     def exposition(self) -> bytes:
         return generate_latest(self.registry)

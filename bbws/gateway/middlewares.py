@@ -132,10 +132,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
 def _record(request: web.Request, status: int, duration_s: float, *, timed: bool) -> None:
     route = route_of(request)
     operation = route.operation_id if route else _UNMATCHED
-    metrics = request.app[METRICS]
-    metrics.requests.labels(operation, str(status)).inc()
-    if timed:
-        metrics.duration.labels(operation).observe(duration_s)
+    request.app[METRICS].ended(operation, status, duration_s if timed else None)
     write = log.debug if operation in _QUIET else log.info
     write(
         "request ended",

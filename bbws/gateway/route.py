@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -22,6 +23,11 @@ JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 EVENT_STREAM = "text/event-stream"
 JSON_LINES = "application/jsonl"
+
+
+@cache
+def _names_in(path: str) -> tuple[str, ...]:
+    return tuple(part[1:-1] for part in path.split("/") if part.startswith("{"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +111,16 @@ class Route:
 
     @property
     def path_names(self) -> tuple[str, ...]:
-        return tuple(part[1:-1] for part in self.path.split("/") if part.startswith("{"))
+        return _names_in(self.path)
 
     def address(self, **ids: str) -> str:
         """The path with `ids` in it; a name that they leave out stays as it is, which makes a template (RFC 6570)."""
-        if unknown := ids.keys() - set(self.path_names):
-            raise LookupError(f"{self.operation_id}: {self.path} has no {' or '.join(sorted(unknown))}")
-        return self.path.format(**({name: f"{{{name}}}" for name in self.path_names} | ids))
+        names = _names_in(self.path)
+        if len(ids) != len(names) or not all(name in ids for name in names):
+            if unknown := ids.keys() - names:
+                raise LookupError(f"{self.operation_id}: {self.path} has no {' or '.join(sorted(unknown))}")
+            ids = {name: f"{{{name}}}" for name in names} | ids
+        return self.path.format_map(ids)
 
     def _scope_of_path(self) -> Scope | None:
         """None where nobody's roles are asked for. The first id counts: a user of a tenant is the tenant's."""

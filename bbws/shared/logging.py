@@ -6,6 +6,8 @@
 import json
 import logging
 import sys
+from contextlib import nullcontext
+from functools import partial
 from io import TextIOWrapper
 from typing import Any, TextIO
 
@@ -33,7 +35,7 @@ def get_logger(name: str) -> Any:
 
 
 def configure(settings: Settings, process: str, stream: TextIO | None = None) -> None:
-    """Route structlog and the standard library's loggers through one formatter on `stream`, else standard output."""
+    """Route structlog and the standard library's loggers to `stream`, else standard output, in one form."""
     stream = stream or sys.stdout
     if isinstance(stream, TextIOWrapper):
         # A terminal of another encoding gets \xe9 for é, instead of no line at all.
@@ -46,16 +48,6 @@ def configure(settings: Settings, process: str, stream: TextIO | None = None) ->
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _with_process(process),
     ]
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.PositionalArgumentsFormatter(),
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
-    )
     last: list[Any] = (
         [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if pretty
@@ -68,11 +60,43 @@ def configure(settings: Settings, process: str, stream: TextIO | None = None) ->
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level, *shared, structlog.stdlib.PositionalArgumentsFormatter(), *last,
+        ],
+        logger_factory=partial(_Lines, handler),
+        cache_logger_on_first_use=True,
+    )  # fmt: skip
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level)
     for noisy in ("botocore", "aiobotocore", "aiohttp.access", "fontTools", "weasyprint"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+class _Lines:
+    """Where structlog's lines end: at the handler's stream, without a record of the standard library for each.
+
+    Whether one is wanted is said by the levels of the standard library's logger of that name.
+    """
+
+    def __init__(self, handler: logging.StreamHandler[TextIO], name: str) -> None:
+        self._handler = handler
+        self.name = name
+        self._logger = logging.getLogger(name)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._logger, name)
+
+    def write(self, line: str) -> None:
+        try:
+            with self._handler.lock or nullcontext():
+                self._handler.stream.write(f"{line}\n")
+                self._handler.flush()
+        except Exception:  # noqa: BLE001 - as the handler itself: what is done must not fail for a line about it
+            self._handler.handleError(logging.makeLogRecord({"name": self.name, "msg": line}))
+
+    debug = info = warning = error = critical = write
 
 
 def _with_process(process: str) -> Any:

@@ -36,6 +36,7 @@ CHECKOUT_ORDER = (
     *("subscription_type", "billing_date", "recurring_amount", "frequency", "cycles"),
     *("subscription_notify_email", "subscription_notify_webhook", "subscription_notify_buyer"),
 )
+_SIGNED = frozenset(CHECKOUT_ORDER)
 _MAX_CHARS = {
     "m_payment_id": 100,
     "name_first": 100,
@@ -50,6 +51,8 @@ _SIGNATURE_SEPARATOR = b"&signature="
 _SIGNATURE = re.compile(rb"[0-9a-f]{32}")
 _AMOUNT = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,2})?")
 _MAX_FIELDS = 100
+_ESCAPED = re.compile(r"[^A-Za-z0-9_.-]")
+_ESCAPES = {chr(code): f"%{code:02X}" for code in range(128)} | {" ": "+"}
 _MAX_ANSWER_BYTES = 1024
 
 Verdict = Literal["VALID", "INVALID"]
@@ -70,7 +73,12 @@ class PayfastUnreachable(Unavailable):
 
 def php_urlencode(value: str) -> str:
     """Encode as PHP's `urlencode`: space is `+`, only letters, digits and `-_.` stay; unlike Python, `~` does not."""
-    return quote_plus(value, safe="").replace("~", "%7E")
+    return _ESCAPED.sub(_escaped, value)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    character = match[0]
+    return _ESCAPES.get(character) or quote_plus(character, safe="")
 
 
 def parameter_string(fields: Iterable[tuple[str, str]]) -> str:
@@ -171,9 +179,9 @@ def _fitted(name: str, value: str) -> str:
 
 
 def _in_order(fields: Mapping[str, str]) -> dict[str, str]:
-    if unknown := fields.keys() - set(CHECKOUT_ORDER):
+    if unknown := fields.keys() - _SIGNED:
         raise ValueError(f"PayFast does not sign {', '.join(sorted(unknown))}")
-    trimmed = {name: fields.get(name, "").strip(_PHP_TRIMMED) for name in CHECKOUT_ORDER}
+    trimmed = {name: fields[name].strip(_PHP_TRIMMED) for name in CHECKOUT_ORDER if name in fields}
     # Only what is blank is left out: "0" is a value, as in cycles=0.
     return {name: value for name, value in trimmed.items() if value != ""}
 

@@ -26,7 +26,7 @@ def sender_address(peer: str, forwarded_for: Iterable[str], trusted_proxies: Seq
     `forwarded_for` has the values of all `X-Forwarded-For` headers. Only its right-most entry that is not itself a
     trusted proxy counts: anybody can write the entries to the left of it.
     """
-    if not _is_in(peer, trusted_proxies):
+    if not trusted_proxies or not _is_in(peer, trusted_proxies):
         return peer
     hops = [hop.strip() for header in forwarded_for for hop in header.split(",") if hop.strip()]
     for hop in reversed(hops):

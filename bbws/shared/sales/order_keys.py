@@ -33,7 +33,8 @@ def opens(settings: Settings, tenant_id: str, order_id: str, key: str) -> bool:
 def order_page(settings: Settings, tenant_id: str, order_id: str, part: str = "", **query: str) -> str:
     """The path of one of the order's pages with its key; `part` begins with a slash, as in `/checkout`."""
     page = ORDER_PAGE.format(tenantId=tenant_id, orderId=order_id)
-    return f"{page}{part}?{urlencode({PARAMETER: order_key(settings, tenant_id, order_id), **query})}"
+    more = f"&{urlencode(query)}" if query else ""
+    return f"{page}{part}?{PARAMETER}={order_key(settings, tenant_id, order_id)}{more}"
 
 
 def order_url(settings: Settings, tenant_id: str, order_id: str, **query: str) -> str:

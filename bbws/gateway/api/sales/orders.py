@@ -51,11 +51,13 @@ def _ids(order: Order) -> dict[str, str]:
     return {"tenantId": order.tenant_id, "orderId": order.id}
 
 
-def _checkout(request: web.Request, order: Order) -> CheckoutForm | None:
+def _checkout(request: web.Request, order: Order) -> dict[str, Any] | None:
+    """A `CheckoutForm`, as JSON at once."""
     if order.status != "PENDING_PAYMENT":
         return None
     checkout = services(request).orders.checkout(order)
-    return CheckoutForm(url=checkout.url, fields=tuple(FormField(name=n, value=v) for n, v in checkout.fields))
+    fields = [{"name": name, "value": value} for name, value in checkout.fields]
+    return {"url": checkout.url, "method": "POST", "fields": fields}
 
 
 def _answer(
@@ -63,7 +65,7 @@ def _answer(
 ) -> web.Response:
     links, checkout = _links(request, order), _checkout(request, order)
     if checkout:
-        links["checkout"] = link(checkout.url, title="post the fields of `checkout` here")
+        links["checkout"] = link(checkout["url"], title="post the fields of `checkout` here")
     if invoice:
         links["invoice"] = link_to(request, "order-invoice-get", **_ids(order))
     return resource(
@@ -74,7 +76,7 @@ def _answer(
         etag=etag_of(order.version, *([invoice.number] if invoice else [])),
         status=201 if created else 200,
         location=links["self"]["href"] if created else None,
-        extra={"checkout": checkout and checkout.model_dump(mode="json")},
+        extra={"checkout": checkout},
     )
 
 

@@ -82,11 +82,12 @@ class Orders:
         base = self._settings.public_base_url
         notify_base = self._settings.payfast_notify_base_url or base
         more = f" and {len(order.items) - 1} more" if len(order.items) > 1 else ""
+        page = order_url(self._settings, order.tenant_id, order.id)
         fields = payfast.checkout_fields(
             merchant_id=self._settings.payfast_merchant_id,
             merchant_key=self._settings.payfast_merchant_key.get_secret_value(),
-            return_url=order_url(self._settings, order.tenant_id, order.id),
-            cancel_url=order_url(self._settings, order.tenant_id, order.id, cancelled="1"),
+            return_url=page,
+            cancel_url=f"{page}&cancelled=1",
             notify_url=f"{notify_base}{PAYFAST_ITN}",
             email_address=order.customer_email if len(order.customer_email) <= MAX_PAYFAST_EMAIL_CHARS else "",
             m_payment_id=order.id,

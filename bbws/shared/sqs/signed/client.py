@@ -20,7 +20,7 @@ from zlib import crc32
 
 from . import bodies
 from .signing import Credentials, Signer
-from .transport import HttpTransport
+from .transport import Answer, HttpTransport
 
 _SIGNATURE_VERSION = "v4"
 # What an endpoint may come with that changes nothing of the request but botocore's statistics.
@@ -118,10 +118,20 @@ class SignedClient:
         except Exception as error:  # noqa: BLE001 - as botocore takes whatever its own attempt raises
             outcome = error
         else:
-            if outcome.status_code == _OK:
-                with suppress(ValueError):
-                    return self._read(operation.method, _whole(await outcome.content, outcome.headers))
+            if isinstance(outcome, Answer):
+                if outcome.status == _OK and (answer := self._understood(operation, outcome)) is not None:
+                    return answer
+                outcome = outcome.as_response()
+            elif outcome.status_code == _OK:
+                received = Answer("", _OK, outcome.headers, (), await outcome.content)
+                if (answer := self._understood(operation, received)) is not None:
+                    return answer
         return await _handed_over(outcome, operation.usual, arguments)
+
+    def _understood(self, operation: _Operation, answer: Answer) -> Arguments | None:
+        with suppress(ValueError):
+            return self._read(operation.method, _whole(answer))
+        return None
 
     async def _endpoint(
         self, operation: _Operation, arguments: Arguments, credentials: Credentials
@@ -165,12 +175,12 @@ def _service(client: Any) -> str:
     return str(client.meta.service_model.service_id.hyphenize())
 
 
-def _whole(content: bytes, headers: Any) -> bytes:
+def _whole(answer: Answer) -> bytes:
     """ValueError where DynamoDB's checksum says that it is another answer."""
-    checksum = headers.get("x-amz-crc32")
-    if checksum is not None and int(checksum) != crc32(content):
+    checksum = answer.headers.get("x-amz-crc32")
+    if checksum is not None and int(checksum) != crc32(answer.content):
         raise ValueError("the answer is not what was sent")
-    return content
+    return answer.content
 
 
 async def _handed_over(outcome: Any, usual: Callable[..., Awaitable[Arguments]], arguments: Arguments) -> Arguments:

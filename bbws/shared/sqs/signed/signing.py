@@ -44,6 +44,7 @@ class Signer:
     _path: str = field(init=False, repr=False)
     _host: str = field(init=False, repr=False)
     _day: tuple[str, str] = field(default=("", ""), init=False, repr=False)
+    _second: tuple[int, str] = field(default=(-1, ""), init=False, repr=False)
     _key: bytes = field(default=b"", init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -57,7 +58,7 @@ class Signer:
 
         All given headers are signed.
         """
-        timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(at))
+        timestamp = self._timestamp(int(time.time() if at is None else at))
         signed = {**headers, "x-amz-date": timestamp}
         if credentials.token:
             signed["x-amz-security-token"] = credentials.token
@@ -69,6 +70,11 @@ class Signer:
             f"{_ALGORITHM} Credential={credentials.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
         )
         return signed
+
+    def _timestamp(self, second: int) -> str:
+        if self._second[0] != second:
+            self._second = second, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
+        return self._second[1]
 
     def _canonical(self, headers: dict[str, str], body: bytes) -> tuple[str, str]:
         """Names of the signed headers, and the hash of the canonical request."""

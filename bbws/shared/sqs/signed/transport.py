@@ -6,8 +6,8 @@ requests are written to a connection of its pool directly: the pool, TLS, name l
 answers stay aiohttp's. Otherwise `send` is used as it is.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import aiohttp
 from aiobotocore.awsrequest import AioAWSResponse
@@ -20,8 +20,25 @@ from .signing import host_of
 _CONTINUE = range(100, 200)
 
 
+class Answer(NamedTuple):
+    """What came over a connection of ours; `headers` are found in any case."""
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    raw_headers: Sequence[tuple[bytes, bytes]]
+    content: bytes
+
+    def as_response(self) -> AioAWSResponse:
+        """As aiobotocore's session gives it."""
+        headers = {name.decode().lower(): value.decode() for name, value in self.raw_headers}
+        response = AioAWSResponse(self.url, self.status, headers, None)
+        response._content = self.content  # noqa: SLF001 - where aiobotocore keeps it once it is read
+        return response
+
+
 class HttpTransport:
-    """POSTs to one URL; answers and errors are those of the session's `send`."""
+    """POSTs to one URL; errors are those of the session's `send`."""
 
     def __init__(self, session: Any, url: str) -> None:
         self._session = session
@@ -45,7 +62,7 @@ class HttpTransport:
         self._pool, self._target, self._timeout = client.connector, target, session._timeout  # noqa: SLF001
 
     async def post(self, headers: Mapping[str, str], body: bytes) -> Any:
-        """aiobotocore's response object, its body read; raises what the session's `send` does."""
+        """An `Answer`, or the session's own where the connection was not ours; raises what its `send` does."""
         if not self._is_open:
             await self._open()
         if self._pool is None:
@@ -55,7 +72,7 @@ class HttpTransport:
         except Exception as error:  # noqa: BLE001 - the session knows which of botocore's errors each is
             return await self._session.send(_Failed(self._url, headers, error))
 
-    async def _direct(self, headers: Mapping[str, str], body: bytes) -> Any:
+    async def _direct(self, headers: Mapping[str, str], body: bytes) -> Answer:
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         connection = await self._connect()
         try:
@@ -72,7 +89,7 @@ class HttpTransport:
             connection.close()
             raise
         connection.release()
-        return _response(self._url, message, content)
+        return Answer(self._url, message.code, message.headers, message.raw_headers, content)
 
     async def _connect(self) -> Any:
         """A connection of the pool; errors are those that aiohttp's session makes of its connector's."""
@@ -99,13 +116,6 @@ class HttpTransport:
                 raise
             raise aiohttp.ClientOSError(*error.args) from error
         return message, payload
-
-
-def _response(url: str, message: Any, content: bytes) -> AioAWSResponse:
-    headers = {name.decode().lower(): value.decode() for name, value in message.raw_headers}
-    response = AioAWSResponse(url, message.code, headers, None)
-    response._content = content  # noqa: SLF001 - where aiobotocore keeps it once it is read
-    return response
 
 
 def _yarl(client: Any, url: str) -> Any:
