@@ -21,6 +21,11 @@ def address(request: web.Request, operation_id: str, **ids: str) -> str:
     return _route(request, operation_id).address(**ids)
 
 
+def routes_of(request: web.Request) -> Mapping[str, Route]:
+    """Every route by its operation id, for those who make many links."""
+    return request.app[ROUTES_BY_ID]
+
+
 def link_to(request: web.Request, operation_id: str, **ids: str) -> dict[str, Any]:
     """A link that is there whoever asks; without `method`, so for what is read."""
     return link(address(request, operation_id, **ids))

@@ -1,7 +1,5 @@
 """Which errors of AWS mean "later", which mean "never", and which only "there is none"."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import aiohttp
@@ -89,12 +87,16 @@ async def find_or_none(call: Any, **request: Any) -> Any | None:
         raise
 
 
-@contextmanager
-def reaching(dependency: Dependency) -> Iterator[None]:
+class reaching:  # noqa: N801 - used as a block, as those of contextlib, which are slower
     """What means "later" leaves the block as Unavailable, which names the dependency."""
-    try:
-        yield
-    except Exception as error:
-        if unavailable(error):
-            raise Unavailable(dependency, cause(error)) from error
-        raise
+
+    __slots__ = ("_dependency",)
+
+    def __init__(self, dependency: Dependency) -> None:
+        self._dependency = dependency
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and unavailable(error):
+            raise Unavailable(self._dependency, cause(error)) from error

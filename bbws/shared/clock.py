@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 Clock = Callable[[], datetime]
@@ -19,6 +20,8 @@ def business_date(moment: datetime) -> date:
     return moment.astimezone(BUSINESS_ZONE).date()
 
 
+# An order and its lines say one moment several times.
+@lru_cache(maxsize=1024)
 def iso(moment: datetime) -> str:
     """`2026-11-21T19:30:00.123Z`: always UTC and of one width, so that the texts sort as the moments do."""
     if moment.tzinfo is not UTC:

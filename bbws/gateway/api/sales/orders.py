@@ -1,11 +1,12 @@
 """Orders: placed, read, listed, with their payments."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from aiohttp import web
 
 from bbws.gateway.keys import services
-from bbws.gateway.links import address, link, link_to
+from bbws.gateway.links import link, link_to, routes_of
 from bbws.gateway.permissions import Right
 from bbws.gateway.requests import actor, body, page, path_id, resource_id
 from bbws.gateway.responses import collection, embedded, etag_of, resource
@@ -36,14 +37,14 @@ class OrderAnswer(Order):
     checkout: CheckoutForm | None
 
 
-def _links(request: web.Request, order: Order) -> dict[str, dict[str, Any]]:
+def _links(routes: Mapping[str, Route], order: Order) -> dict[str, dict[str, Any]]:
     ids = _ids(order)
     return {
-        "self": link_to(request, "order-get", **ids),
-        "tenant": link_to(request, "tenant-get", tenantId=order.tenant_id),
-        "payments": link_to(request, "order-payment-list", **ids),
-        "events": link(address(request, "order-event-stream", **ids), type=EVENT_STREAM),
-        "documents": link(address(request, "order-document-get", **ids), templated=True),
+        "self": {"href": routes["order-get"].address(**ids)},
+        "tenant": {"href": routes["tenant-get"].address(tenantId=order.tenant_id)},
+        "payments": {"href": routes["order-payment-list"].address(**ids)},
+        "events": {"href": routes["order-event-stream"].address(**ids), "type": EVENT_STREAM},
+        "documents": {"href": routes["order-document-get"].address(**ids), "templated": True},
     }
 
 
@@ -63,7 +64,7 @@ def _checkout(request: web.Request, order: Order) -> dict[str, Any] | None:
 def _answer(
     request: web.Request, order: Order, invoice: Invoice | None = None, *, created: bool = False
 ) -> web.Response:
-    links, checkout = _links(request, order), _checkout(request, order)
+    links, checkout = _links(routes_of(request), order), _checkout(request, order)
     if checkout:
         links["checkout"] = link(checkout["url"], title="post the fields of `checkout` here")
     if invoice:
@@ -104,7 +105,8 @@ async def _issued_invoice(request: web.Request, order: Order) -> Invoice | None:
 async def list_orders(request: web.Request) -> web.Response:
     asked = page(request)
     found = await services(request).orders.list(path_id(request, "tenantId"), asked)
-    return collection(request, asked, found, [embedded(order, _links(request, order)) for order in found.items])
+    routes = routes_of(request)
+    return collection(request, asked, found, [embedded(order, _links(routes, order)) for order in found.items])
 
 
 async def list_payments(request: web.Request) -> web.Response:
