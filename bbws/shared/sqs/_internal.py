@@ -30,6 +30,7 @@ from faststream._internal.endpoint.publisher import PublisherProto, PublisherSpe
 from faststream._internal.endpoint.publisher.fake import FakePublisher
 from faststream._internal.endpoint.subscriber import SubscriberSpecification, SubscriberUsecase
 from faststream._internal.endpoint.subscriber.call_item import CallsCollection, HandlerItem
+from faststream._internal.endpoint.subscriber.utils import default_filter
 from faststream._internal.endpoint.utils import ParserComposition, process_msg
 from faststream._internal.logger import DefaultLoggerStorage, LoggerState, make_logger_state
 from faststream._internal.logger.logging import get_broker_logger
@@ -81,6 +82,7 @@ __all__ = (
     "UnderlyingDriverAnnotation",
     "UnderlyingDriverAnnotations",
     "add_asyncapi_binding",
+    "default_filter",
     "get_broker_logger",
     "json_loads",
     "make_logger_state",

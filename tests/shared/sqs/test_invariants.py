@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+from botocore.exceptions import ClientError
 from faststream import BaseMiddleware
 from faststream.exceptions import RejectMessage
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from bbws.shared.sqs import Backoff, PauseSubscriber, ReturnMessage, SQSQueue
@@ -29,8 +30,8 @@ from tests.support.waiting import eventually
 Kind = Literal["ok", "slow", "hangs", "fails once", "fails", "rejects", "pauses", "later", "cancelled"]
 KINDS: Sequence[Kind] = ("ok", "ok", "ok", "slow", "hangs", "fails once", "fails", "rejects", "pauses", "later",
                          "cancelled")  # fmt: skip
-Trouble = Literal["stop", "outage", "freeze", "lease lost", "dependency out"]
-TROUBLES: Sequence[Trouble] = ("stop", "stop", "outage", "freeze", "lease lost", "dependency out")
+Trouble = Literal["stop", "outage", "sends refused", "freeze", "lease lost", "dependency out"]
+TROUBLES: Sequence[Trouble] = ("stop", "stop", "outage", "sends refused", "freeze", "lease lost", "dependency out")
 TAKES_S: dict[str, float] = {"slow": 0.7, "hangs": 40.0}
 
 
@@ -59,12 +60,12 @@ class Schedule:
     @property
     def has_trouble(self) -> bool:
         """Whether leases may end that nobody gave back."""
-        return any(event.what in {"outage", "freeze", "lease lost"} for event in self.events)
+        return any(event.what in {"outage", "sends refused", "freeze", "lease lost"} for event in self.events)
 
 
 EVENTS = st.builds(
     Event,
-    after_s=st.sampled_from([0.05, 0.3, 1, 5, 12]),
+    after_s=st.sampled_from([0.0, 0.05, 0.3, 1, 5, 12]),
     what=st.sampled_from(TROUBLES),
     consumer=st.integers(0, 2),
     lasts_s=st.sampled_from([0.1, 1, 4, 15, 50]),
@@ -90,6 +91,7 @@ class Service(MemoryService):
         super().__init__(now)
         self.declare(queue)
         self.is_out = False
+        self.refuses_sends = False
         self.stolen: set[str] = set()
         self.troubled_at = -1.0
         self.buried_untroubled: list[str] = []
@@ -123,6 +125,8 @@ class Service(MemoryService):
 
     async def send(self, queue_url: str, message: Outgoing) -> str:
         self._reach()
+        if self.refuses_sends:
+            raise ClientError({"Error": {"Code": "KmsThrottled", "Message": "no"}}, "SendMessage")
         return await super().send(queue_url, message)
 
     async def queue_attributes(self, queue_url: str) -> dict[str, str]:
@@ -253,7 +257,7 @@ class World:
             await asyncio.sleep(happening.after_s)
             restarts.append(asyncio.create_task(self.let_happen(happening, consumers)))
         await asyncio.gather(*restarts)
-        self.service.is_out = False
+        self.service.is_out = self.service.refuses_sends = False
         try:
             await eventually(self.is_over, within_s=20_000, what="the queue runs empty")
         finally:
@@ -270,11 +274,12 @@ class World:
                 await consumer.stop()
                 await asyncio.sleep(happening.lasts_s)
                 await consumer.start()
-            case "outage":
+            case "outage" | "sends refused":
                 self.service.troubled_at = float("inf")
-                self.service.is_out = True
+                self.service.is_out |= happening.what == "outage"
+                self.service.refuses_sends = True
                 await asyncio.sleep(happening.lasts_s)
-                self.service.is_out = False
+                self.service.is_out = self.service.refuses_sends = False
                 # What had its call refused may take until the end of its lease to come again.
                 await asyncio.sleep(self.schedule.lease_s * 2)
                 self.service.troubled_at = now()
@@ -309,6 +314,23 @@ class World:
             self.faults.append(f"{number} never failed and is buried")
 
 
+def unlucky(what: Trouble, *, is_ordered: bool, limit: int) -> Schedule:
+    """What chance seldom finds: copies are refused, just when some must be made."""
+    return Schedule(
+        messages=[("rejects", "a"), ("fails", "a"), ("hangs", "b")],
+        events=[Event(0, what, 0, 15), Event(1, "stop", 0, 1)],
+        workers=[3],
+        limit=limit,
+        attempts=2,
+        lease_s=30,
+        is_ordered=is_ordered,
+        is_batched=False,
+        quick=0,
+    )
+
+
+@example(schedule=unlucky("sends refused", is_ordered=False, limit=20))
+@example(schedule=unlucky("outage", is_ordered=True, limit=3))
 @given(schedule=SCHEDULES)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @virtual_clock

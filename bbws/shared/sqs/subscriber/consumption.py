@@ -100,8 +100,9 @@ class Consumption:
         self.polling: asyncio.Task[None] | None = None
         self._beating: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Receive and handle from now on."""
+    def start(self, set_context: Callable[[], object]) -> None:
+        """Receive and handle from now on, in contexts that this has set."""
+        self.pool.start(set_context)
         self.polling = asyncio.create_task(self.poller.run())
         self._beating = asyncio.create_task(self._heartbeat.run())
 
@@ -176,7 +177,9 @@ class Consumption:
         """Since the receive the subscriber may have stopped or paused, or others may have got what waited here."""
         now = asyncio.get_running_loop().time()
         is_held_up = self.pausing.paused or (self.is_stopping and not all(map(self._is_now_or_never, batch)))
-        return not is_held_up and all(raw.is_waiting and raw.is_ours(now) for raw in batch)
+        if is_held_up:
+            return False
+        return all(raw.is_waiting and raw.is_ours(now) for raw in batch)
 
     def _is_now_or_never(self, raw: ReceivedMessage) -> bool:
         """Whether giving it back would bury it: its order does not let a copy take its place."""
@@ -202,15 +205,19 @@ class Consumption:
     def on_handled(self, consumed: ReceivedMessage | ReceivedBatch, failure: BaseException | None) -> None:
         """A pause begins here, before the message is settled: nothing may start meanwhile."""
         batch = consumed if isinstance(consumed, ReceivedBatch) else consumed.batch or ReceivedBatch([consumed])
+        if failure is None:
+            for raw in batch:
+                if not self._goes_well(raw):
+                    return
+            self.pool.free_slot(batch)
+            self.poller.changed()
+            return
         for raw in batch:
             raw.failure = failure
         if isinstance(failure, PauseSubscriber):
             self.pausing.pause(failure)
             if not self._is_ordered:
                 self.fetcher.track(self.give_back(self.pool.withdraw()))
-        elif failure is None and all(self._goes_well(raw) for raw in batch):
-            self.pool.free_slot(batch)
-            self.poller.changed()
 
     def _goes_well(self, raw: ReceivedMessage) -> bool:
         """Deleted by the handler, or about to be by the policy."""
@@ -227,7 +234,7 @@ class Consumption:
         # The next of its FIFO group waits until it is known how this one ended.
         if self._is_ordered or not self.pool.has(raw.batch):
             return False
-        return self.settler.ack_soon(raw, partial(self._deleted, raw))
+        return self.settler.ack_soon(raw, self._deleted)
 
     def _deleted(self, raw: ReceivedMessage, error: SettlementError | None) -> None:
         if error is not None:

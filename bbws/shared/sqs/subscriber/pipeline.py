@@ -19,7 +19,15 @@ from faststream.middlewares import AcknowledgementMiddleware, AckPolicy
 from faststream.middlewares.logging import CriticalLogMiddleware
 from faststream.response import Response, ensure_response
 
-from .._internal import BaseMiddleware, BrokerMiddleware, CallsCollection, HandlerItem, PublisherProto
+from .._internal import (
+    EMPTY,
+    BaseMiddleware,
+    BrokerMiddleware,
+    CallsCollection,
+    HandlerItem,
+    PublisherProto,
+    default_filter,
+)
 from ..broker.config import SQSBrokerConfig
 from ..errors import HandlerCancelled
 from ..message import ReceivedBatch, ReceivedMessage, SQSMessage
@@ -36,12 +44,11 @@ class OnHandled(Protocol):
 
 
 class _Scope:
-    """FastStream's context for one message: what to reset afterwards, and the message once it is parsed."""
+    """Holds the message once it is parsed."""
 
-    __slots__ = ("message", "tokens")
+    __slots__ = ("message",)
 
-    def __init__(self, tokens: list[tuple[str, Token[Any]]]) -> None:
-        self.tokens = tokens
+    def __init__(self) -> None:
         self.message: Message | None = None
 
 
@@ -74,8 +81,13 @@ class Pipeline:
             ("handler_", subscriber),
             ("logger", config.logger.logger.logger),
             *config.extra_context.items(),
+            # Of no message yet.
+            ("log_context", EMPTY),
+            ("message", EMPTY),
         )
+        self._only = calls[0] if len(calls) == 1 and calls[0].filter is default_filter else None
         self._logger = config.logger
+        self._logs = config.logger.logger.logger is not None
         self._acknowledge = AcknowledgementMiddleware(config.logger, ack_policy, fallback_parser)
         self._is_manual = ack_policy is AckPolicy.MANUAL
         self._log = CriticalLogMiddleware(config.logger)
@@ -89,19 +101,25 @@ class Pipeline:
 
     async def run(self, msg: ReceivedMessage) -> Response:
         """What the handler answered; raises what it raised unless a middleware took it."""
-        context = self._context
-        scope = _Scope([(name, context.set_local(name, value)) for name, value in self._constants])
+        tokens = self.set_constants()
         try:
-            return await self._process(msg, scope)
+            return await self.run_alone(msg)
         finally:
-            for name, token in reversed(scope.tokens):
-                context.reset_local(name, token)
+            for name, token in reversed(tokens):
+                self._context.reset_local(name, token)
 
-    async def _process(self, msg: ReceivedMessage, scope: _Scope) -> Response:
+    def set_constants(self) -> list[tuple[str, Token[Any]]]:
+        """What FastStream's context says of every message; returns what undoes it."""
+        return [(name, self._context.set_local(name, value)) for name, value in self._constants]
+
+    async def run_alone(self, msg: ReceivedMessage) -> Response:
+        """As `run`, in a context that has the constants and ends with the message: there is nothing to undo."""
+        scope = _Scope()
         try:
             response = await (self._in_middlewares(msg, scope) if self._middlewares else self._handle(msg, scope, ()))
             self._on_handled(msg, None)
-            self._log_line("Processed", scope.message)
+            if self._logs:
+                self._log_line("Processed", scope.message)
         except BaseException as error:  # noqa: BLE001 - raised again
             await self._fail(msg, scope.message, self._as_failure(error))
             return ensure_response(None)
@@ -159,34 +177,46 @@ class Pipeline:
         item, message = await self._match(msg, scope)
         if self._acks_first:
             await self._acknowledgement(msg, message).consume_scope(_no_further, message)
-        self._log_line("Received", message)
+        if self._logs:
+            self._log_line("Received", message)
         return await self._call(item, message, entered)
 
     async def _match(self, msg: ReceivedMessage, scope: _Scope) -> tuple[HandlerItem[ReceivedMessage], Message]:
         """The first handler whose filter accepts this message, and the message as its parser read it."""
+        if (only := self._only) is not None and only.parser is not None and only.decoder is not None:
+            # Its filter would let pass whatever was not handled yet.
+            message: Message = await only.parser(msg)
+            message.set_decoder(only.decoder)
+            self._matched(message, scope)
+            return only, message
         parsed: dict[Any, Any] = {}
-        context = self._context
         for item in self._calls:
-            message = await item.is_suitable(msg, parsed)
-            if message is not None:
-                scope.message = message
-                scope.tokens += (
-                    ("log_context", context.set_local("log_context", self._log_context(message))),
-                    ("message", context.set_local("message", message)),
-                )
-                return item, message
+            suitable = await item.is_suitable(msg, parsed)
+            if suitable is not None:
+                self._matched(suitable, scope)
+                return item, suitable
         raise SubscriberNotFound(f"There is no suitable handler for {msg=}")
+
+    def _matched(self, message: Message, scope: _Scope) -> None:
+        scope.message = message
+        self._context.set_local("log_context", self._log_context(message))
+        self._context.set_local("message", message)
 
     async def _call(self, item: HandlerItem[ReceivedMessage], message: Message, entered: Middlewares) -> Response:
         scopes = [scope for m in reversed(entered) if not _passes_on(scope := m.consume_scope)]
         if scopes:
             # The middlewares see what the handler means.
             scopes.insert(0, self._out_of_groups)
-        response = ensure_response(await item.call(message=message, _extra_middlewares=scopes))
+        if scopes or item.handler.is_test:
+            answer = await item.call(message=message, _extra_middlewares=scopes)
+        else:
+            answer = await item.handler.call_wrapped(message)
+        response = ensure_response(answer)
         if not response.correlation_id:
             response.correlation_id = message.correlation_id
-        for reply in self._reply_to(message):
-            await self._reply(reply, response, message, entered)
+        if message.reply_to:
+            for reply in self._reply_to(message):
+                await self._reply(reply, response, message, entered)
         for publisher in item.handler._publishers:  # noqa: SLF001
             await _publish(publisher, response, entered)
         return response

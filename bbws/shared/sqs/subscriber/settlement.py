@@ -17,7 +17,7 @@ from ..limits import MAX_DELAY_S, MAX_VISIBILITY_S
 from ..message import ReceivedMessage
 from ..outgoing import Outgoing
 from ..payloads import Pointer
-from .batching import Batcher, Ended
+from .batching import Batcher
 from .copies import MAX_TEXT_LENGTH, copy_with_count, dead_letter, describe
 from .heartbeat import Heartbeat
 from .resolved_queue import ResolvedQueue
@@ -116,7 +116,7 @@ class Settler:
         if raw.pointer is not None:
             await self._discard_payload(raw, raw.pointer)
 
-    def ack_soon(self, raw: ReceivedMessage, ended: Ended) -> bool:
+    def ack_soon(self, raw: ReceivedMessage, ended: Callable[[ReceivedMessage, SettlementError | None], None]) -> bool:
         """Begin to delete it; `ended` is called when that is confirmed or has failed for good.
 
         False, and nothing done, where more than the delete has to be waited for, or it is settled already.
@@ -127,11 +127,16 @@ class Settler:
         self._deletes.post(raw.receipt_handle, partial(self._deleted, raw, ended))
         return True
 
-    def _deleted(self, raw: ReceivedMessage, ended: Ended, error: SettlementError | None) -> None:
+    def _deleted(
+        self,
+        raw: ReceivedMessage,
+        ended: Callable[[ReceivedMessage, SettlementError | None], None],
+        error: SettlementError | None,
+    ) -> None:
         if error is None:
             self._forget(raw)
         raw.ended(State.DELETED if error is None else State.LEFT)
-        ended(error)
+        ended(raw, error)
 
     async def _discard_payload(self, raw: ReceivedMessage, at: Pointer) -> None:
         try:

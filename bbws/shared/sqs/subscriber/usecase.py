@@ -119,7 +119,8 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
                 watch(self)
         self._post_start()
         if self.calls and self._outer_config.polls:
-            self._work.start()
+            self._pipeline = self._new_pipeline()
+            self._work.start(self._pipeline.set_constants)
 
     @override
     def _build_fastdepends_model(self) -> None:
@@ -131,8 +132,9 @@ class SQSSubscriber(SubscriberUsecase[ReceivedMessage]):
     @override
     async def consume(self, msg: ReceivedMessage) -> Any:
         """As FastStream's, but also while a stop is under way: what may begin then is known elsewhere."""
+        assert self._pipeline is not None
         try:
-            return await self.process_message(msg)
+            return await self._pipeline.run_alone(msg)
         except StopConsume:
             await self.stop()
         except SystemExit:

@@ -43,6 +43,7 @@ class WorkerPool:
     ) -> None:
         self._handle = handle
         self._slots = slots
+        self._most_running = slots + _MAX_UNCONFIRMED
         self._receive_size = receive_size
         self._prefetch = Prefetch(prefetch_s)
         self._is_batched = is_batched
@@ -58,6 +59,11 @@ class WorkerPool:
         self._kept_timer: asyncio.TimerHandle | None = None
         # What a handler sets in its context is none of the next one's business.
         self._context = copy_context()
+
+    def start(self, set_context: Callable[[], object]) -> None:
+        """Before anything is added; handlers find in their contexts what this sets."""
+        self._loop = asyncio.get_running_loop()
+        self._context.run(set_context)
 
     @property
     def tasks(self) -> dict[ReceivedBatch, "asyncio.Task[None]"]:
@@ -125,9 +131,12 @@ class WorkerPool:
 
     def end(self, batch: ReceivedBatch) -> None:
         """It is settled, or kept for another attempt."""
+        was_full = len(self._running) >= self._most_running
         self._running.pop(batch, None)
-        self.free_slot(batch)
-        self.start_what_may()
+        if batch in self._started:
+            self.free_slot(batch)
+        elif was_full:
+            self.start_what_may()
 
     def withdraw(self) -> list[ReceivedMessage]:
         """Take out and return what waits, in order."""
@@ -155,9 +164,13 @@ class WorkerPool:
 
     def start_what_may(self) -> None:
         """Start handlers until slots or messages run out."""
-        while self._has_slot() and (batch := self._next(now := _now())) is not None:
-            self._started[batch] = now
-            self._running[batch] = asyncio.create_task(self._handle(batch), context=self._context.copy())
+        started, running = self._started, self._running
+        while len(started) < self._slots and len(running) < self._most_running:
+            batch = self._next(now := _now())
+            if batch is None:
+                break
+            started[batch] = now
+            running[batch] = self._loop.create_task(self._handle(batch), context=self._context.copy())
         if self._lanes is not None:
             self._wake_for_kept(self._lanes)
 
@@ -176,9 +189,6 @@ class WorkerPool:
             self._kept_timer = None
         if (at := lanes.next_at()) is not None and at > _now():
             self._kept_timer = asyncio.get_running_loop().call_at(at, self.start_what_may)
-
-    def _has_slot(self) -> bool:
-        return len(self._started) < self._slots and len(self._running) < self._slots + _MAX_UNCONFIRMED
 
     def _watch(self) -> None:
         # One timer for all: a timer for each message would keep the messages of the last seconds in memory.
