@@ -23,10 +23,11 @@ class State(Enum):
 
 _WAITING, _HANDLING, _KEPT = State.WAITING, State.HANDLING, State.KEPT
 _ENDING, _DELETING, _DELETED, _LEFT = State.ENDING, State.DELETING, State.DELETED, State.LEFT
-_GONE = frozenset({State.DELETED, State.BURIED})
-_OPEN = frozenset({_WAITING, _HANDLING, _KEPT})
-_DECIDED = frozenset({_ENDING, _DELETING})
-_ENDS = frozenset({*State} - _OPEN - _DECIDED)
+# Tuples, because an enum's hash is a function in Python, and these are looked at several times for each message.
+_GONE = (State.DELETED, State.BURIED)
+_OPEN = (_HANDLING, _WAITING, _KEPT)
+_DECIDED = (_DELETING, _ENDING)
+_ENDS = (_DELETED, State.RETURNED, State.REQUEUED, State.BURIED, _LEFT)
 
 
 class IllegalMove(RuntimeError):

@@ -102,6 +102,7 @@ class Consumption:
 
     def start(self, set_context: Callable[[], object]) -> None:
         """Receive and handle from now on, in contexts that this has set."""
+        self._loop = asyncio.get_running_loop()
         self.pool.start(set_context)
         self.polling = asyncio.create_task(self.poller.run())
         self._beating = asyncio.create_task(self._heartbeat.run())
@@ -175,10 +176,11 @@ class Consumption:
 
     def _may_begin(self, batch: ReceivedBatch) -> bool:
         """Since the receive the subscriber may have stopped or paused, or others may have got what waited here."""
-        now = asyncio.get_running_loop().time()
-        is_held_up = self.pausing.paused or (self.is_stopping and not all(map(self._is_now_or_never, batch)))
-        if is_held_up:
+        if self.pausing.paused or (self.is_stopping and not all(map(self._is_now_or_never, batch))):
             return False
+        now = self._loop.time()
+        if len(batch) == 1:
+            return batch[0].is_waiting and batch[0].is_ours(now)
         return all(raw.is_waiting and raw.is_ours(now) for raw in batch)
 
     def _is_now_or_never(self, raw: ReceivedMessage) -> bool:

@@ -174,36 +174,33 @@ class Pipeline:
         return ensure_response(None)
 
     async def _handle(self, msg: ReceivedMessage, scope: _Scope, entered: Middlewares) -> Response:
-        item, message = await self._match(msg, scope)
+        only = self._only
+        if only is not None and only.parser is not None and only.decoder is not None:
+            # Its filter would let pass whatever was not handled yet.
+            item, message = only, await only.parser(msg)
+            message.set_decoder(only.decoder)
+        else:
+            item, message = await self._match(msg)
+        scope.message = message
+        self._context.set_local("log_context", self._log_context(message))
+        self._context.set_local("message", message)
         if self._acks_first:
             await self._acknowledgement(msg, message).consume_scope(_no_further, message)
         if self._logs:
             self._log_line("Received", message)
         return await self._call(item, message, entered)
 
-    async def _match(self, msg: ReceivedMessage, scope: _Scope) -> tuple[HandlerItem[ReceivedMessage], Message]:
+    async def _match(self, msg: ReceivedMessage) -> tuple[HandlerItem[ReceivedMessage], Message]:
         """The first handler whose filter accepts this message, and the message as its parser read it."""
-        if (only := self._only) is not None and only.parser is not None and only.decoder is not None:
-            # Its filter would let pass whatever was not handled yet.
-            message: Message = await only.parser(msg)
-            message.set_decoder(only.decoder)
-            self._matched(message, scope)
-            return only, message
         parsed: dict[Any, Any] = {}
         for item in self._calls:
-            suitable = await item.is_suitable(msg, parsed)
-            if suitable is not None:
-                self._matched(suitable, scope)
-                return item, suitable
+            message = await item.is_suitable(msg, parsed)
+            if message is not None:
+                return item, message
         raise SubscriberNotFound(f"There is no suitable handler for {msg=}")
 
-    def _matched(self, message: Message, scope: _Scope) -> None:
-        scope.message = message
-        self._context.set_local("log_context", self._log_context(message))
-        self._context.set_local("message", message)
-
     async def _call(self, item: HandlerItem[ReceivedMessage], message: Message, entered: Middlewares) -> Response:
-        scopes = [scope for m in reversed(entered) if not _passes_on(scope := m.consume_scope)]
+        scopes = [scope for m in reversed(entered) if not _passes_on(scope := m.consume_scope)] if entered else []
         if scopes:
             # The middlewares see what the handler means.
             scopes.insert(0, self._out_of_groups)

@@ -30,6 +30,7 @@ def _is_plain(model: CallModel) -> bool:
 
 def _direct(model: CallModel) -> Callable[[StreamMessage[Any]], Awaitable[Any]]:
     name, function, serializer = model.params[0].field_name, model.call, model.serializer
+    says_none = getattr(function, "__annotations__", {}).get("return", ...) in (None, "None")
 
     async def call(message: StreamMessage[Any]) -> Any:
         arguments = {name: await message.decode()}
@@ -38,6 +39,8 @@ def _direct(model: CallModel) -> Callable[[StreamMessage[Any]], Awaitable[Any]]:
         if serializer is None:
             return await function(**arguments)
         arguments = serializer(arguments)
-        return serializer.response(await function(**arguments))
+        answer = await function(**arguments)
+        # Who says that there is no answer and gives none needs no validation of that.
+        return None if answer is None and says_none else serializer.response(answer)
 
     return call

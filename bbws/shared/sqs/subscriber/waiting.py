@@ -37,11 +37,12 @@ class Line:
 
     def add(self, batches: Sequence[ReceivedBatch]) -> None:
         for batch in batches:
-            (self._fresh if all(raw.sqs_receives == 1 for raw in batch) else self._first).append(batch)
+            (self._first if _came_before(batch) else self._fresh).append(batch)
 
     def next(self, now: float) -> ReceivedBatch | None:  # noqa: ARG002 - all of them may begin
-        line = self._first or self._fresh
-        return line.popleft() if line else None
+        if self._first:
+            return self._first.popleft()
+        return self._fresh.popleft() if self._fresh else None
 
     def ready(self, now: float) -> int:  # noqa: ARG002
         return len(self)
@@ -58,3 +59,7 @@ class Line:
                 line.remove(batch)
                 taken += batch
         return taken
+
+
+def _came_before(batch: ReceivedBatch) -> bool:
+    return batch[0].sqs_receives > 1 if len(batch) == 1 else any(raw.sqs_receives > 1 for raw in batch)

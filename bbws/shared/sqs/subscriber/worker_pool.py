@@ -72,8 +72,14 @@ class WorkerPool:
 
     def has_unsettled(self) -> bool:
         """Whether a message is here that nobody has settled yet."""
+        if len(self._waiting):
+            return True
         # Those that came last are the least likely to be settled.
-        return bool(self._waiting) or any(raw.is_open for batch in reversed(self._running) for raw in batch)
+        for batch in reversed(self._running):
+            for raw in batch:
+                if raw.is_open:
+                    return True
+        return False
 
     def has(self, batch: ReceivedBatch | None) -> bool:
         """Whether it is handled or being settled."""
@@ -81,7 +87,7 @@ class WorkerPool:
 
     def room(self, asked: int) -> int:
         """How many messages one more receive may bring, while others have asked for `asked`."""
-        now = _now()
+        now = self._loop.time()
         free = self._slots - len(self._started) - self._waiting.ready(now)
         if self._lanes is not None and len(self._lanes) >= _MAX_WAITING:
             return 0
@@ -124,7 +130,7 @@ class WorkerPool:
         began = self._started.pop(batch, None)
         if began is None:
             return
-        self._prefetch.note_handled(_now() - began)
+        self._prefetch.note_handled(self._loop.time() - began)
         if self._lanes is not None:
             self._lanes.free(batch)
         self.start_what_may()
@@ -164,9 +170,12 @@ class WorkerPool:
 
     def start_what_may(self) -> None:
         """Start handlers until slots or messages run out."""
+        if not len(self._waiting):
+            return
         started, running = self._started, self._running
         while len(started) < self._slots and len(running) < self._most_running:
-            batch = self._next(now := _now())
+            now = self._loop.time()
+            batch = self._line.next(now) if self._lanes is None else self._next_in_order(self._lanes, now)
             if batch is None:
                 break
             started[batch] = now
@@ -174,11 +183,9 @@ class WorkerPool:
         if self._lanes is not None:
             self._wake_for_kept(self._lanes)
 
-    def _next(self, now: float) -> ReceivedBatch | None:
-        if self._lanes is None:
-            return self._line.next(now)
+    def _next_in_order(self, lanes: Lanes, now: float) -> ReceivedBatch | None:
         # What waits here during a pause keeps its place; then one is tried before the others.
-        batch = self._lanes.next(now) if self._pausing.limited(1) else None
+        batch = lanes.next(now) if self._pausing.limited(1) else None
         if batch is not None:
             self._pausing.begin(batch[0])
         return batch
@@ -187,21 +194,17 @@ class WorkerPool:
         if self._kept_timer is not None:
             self._kept_timer.cancel()
             self._kept_timer = None
-        if (at := lanes.next_at()) is not None and at > _now():
-            self._kept_timer = asyncio.get_running_loop().call_at(at, self.start_what_may)
+        if (at := lanes.next_at()) is not None and at > self._loop.time():
+            self._kept_timer = self._loop.call_at(at, self.start_what_may)
 
     def _watch(self) -> None:
         # One timer for all: a timer for each message would keep the messages of the last seconds in memory.
         if len(self._line) and not self._is_watching:
             self._is_watching = True
-            asyncio.get_running_loop().call_later(_MAX_WAIT_S / 2, self._give_up_waiting)
+            self._loop.call_later(_MAX_WAIT_S / 2, self._give_up_waiting)
 
     def _give_up_waiting(self) -> None:
         self._is_watching = False
-        if late := self._line.take_older(_now() - _MAX_WAIT_S):
+        if late := self._line.take_older(self._loop.time() - _MAX_WAIT_S):
             self._overdue(late)
         self._watch()
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
