@@ -122,6 +122,8 @@ def test_names_of_unknown_fields_fill_neither_log_nor_memory(caplog: pytest.LogC
         OrderCreated.model_validate(said | {f"{number}{'x' * 10_000}": 1})
     assert len(_told(caplog)) == len(envelope._told) == envelope._MAX_TOLD
     assert max(len(field) for _, field in _told(caplog)) <= 200
+    # Whoever looks for a field that is not there learns why.
+    assert ["of no others" in line.getMessage() for line in caplog.records] == [False] * 99 + [True]
 
 
 def test_what_is_wrong_besides_is_refused() -> None:

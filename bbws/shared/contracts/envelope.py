@@ -108,4 +108,5 @@ def _tell_once(event_type: str, fields: list[str]) -> None:
             continue
         _told.add(told)
         extra = {"event_type": event_type, "field": told[1]}
-        log.warning("event has a field that this version does not know", extra=extra)
+        last = "; this process tells of no others" if len(_told) == _MAX_TOLD else ""
+        log.warning("event has a field that this version does not know%s", last, extra=extra)
