@@ -174,7 +174,7 @@ def _commands() -> list[list[str]]:
     lines = [line for found in _BLOCK.finditer(CHAPTER) if found[1] == "sh" for line in found[2].splitlines()]
     commands = [shlex.split(line) for line in lines]
     at = commands.index(["faststream", "run", "service:app"])
-    assert all(command[0] in {"python", "pip", "ministack", "export"} for command in commands[:at])
+    assert all(command[0] in {"python", "pip", "cd", "ministack", "export"} for command in commands[:at])
     return commands[at:]
 
 
