@@ -19,6 +19,7 @@ from typing import Any
 
 import click
 
+from bbws.local.emulator_expressions import read_once
 from bbws.local.emulator_front import EmulatorFront
 from bbws.local.mail_files import MailFiles
 
@@ -87,7 +88,9 @@ def _raise_file_limit() -> None:
 def _app(mail_dir: Path) -> Any:
     # Imported only now: it reads its settings from the environment at import.
     from ministack.app import app
+    from ministack.services import dynamodb
 
+    read_once(dynamodb)
     return EmulatorFront(app, MailFiles(mail_dir))
 
 
