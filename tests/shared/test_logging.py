@@ -91,3 +91,21 @@ def test_debug_is_shown_when_it_is_asked_for() -> None:
     events = [json.loads(line)["event"] for line in _output(BBWS_LOG_LEVEL="DEBUG").splitlines()]
     assert "not wanted at INFO" in events
     assert "too chatty" not in events
+
+
+def test_a_line_that_cannot_be_written_fails_nothing() -> None:
+    """A disk that is full, or a pipe that nobody reads: what was done is done, and its caller is answered."""
+    script = (
+        "import io\n"
+        "from bbws.shared.logging import configure, get_logger\n"
+        "from bbws.shared.settings import Settings\n"
+        "class Full(io.StringIO):\n"
+        "    def write(self, text):\n"
+        "        raise OSError('no space left')\n"
+        "configure(Settings(), 'order-record', Full())\n"
+        "get_logger('bbws.test').info('event published')\n"
+        "print('alive')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stdout == "alive\n"
+    assert "no space left" in done.stderr
