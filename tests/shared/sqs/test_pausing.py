@@ -203,3 +203,36 @@ async def test_a_pause_is_no_failed_attempt() -> None:
         [letter] = await eventually(lambda: service.messages("orders-dlq"), what="the dead letter")
     assert receives == [1, 2, 3]
     assert letter["MessageAttributes"][REASON]["StringValue"] == "failed 2 times"
+
+
+@virtual_clock
+async def test_what_is_to_be_tried_and_waits_too_long_makes_room_for_another() -> None:
+    """Given back behind a handler that hangs, it must not leave the subscriber in trial for ever."""
+    service, done, go_on, is_down = MemoryService(now), list[int](), asyncio.Event(), False
+    broker = BrokerOnMemory(service, graceful_timeout=0.1)
+
+    async def well() -> None: ...
+
+    @broker.subscriber("q", max_workers=2, wait_time=0)
+    async def handle(number: int) -> None:
+        nonlocal is_down
+        if number in {50, 51}:
+            if number == 51 and not is_down:
+                is_down = True
+                raise PauseSubscriber(reason="out", probe=well, delay=0)
+            await go_on.wait()
+        done.append(number)
+
+    [subscriber] = broker.subscribers
+    assert isinstance(subscriber, SQSSubscriber)
+    await broker.connect()
+    await broker.publish_batch(*range(52), queue="q")
+    async with started(broker):
+        await eventually(lambda: is_down, what="one hangs, one pauses")
+        [raw] = subscriber._work.received([{"MessageId": "m", "ReceiptHandle": "h", "Body": "1"}])
+        await eventually(lambda: not subscriber.paused, what="the trial")
+        subscriber._work.pausing._tried = raw
+        await subscriber._work.give_back([raw])
+        await broker.publish(60, "q")
+        go_on.set()
+        await eventually(lambda: 60 in done, what="others are tried")

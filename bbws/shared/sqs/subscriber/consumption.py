@@ -155,6 +155,8 @@ class Consumption:
     async def give_back(self, received: Sequence[ReceivedMessage]) -> None:
         """Untouched: for others, after the delay of a pause."""
         delay = 0 if self.is_stopping else self.pausing.return_after_s
+        for raw in received:
+            self.pausing.withdraw(raw)
         await asyncio.gather(*(self.settler.release(raw, delay) for raw in received))
 
     # Handling

@@ -86,6 +86,12 @@ class Pausing:
         self._log(logging.INFO, "resumed")
         self._resumed()
 
+    def withdraw(self, raw: ReceivedMessage) -> None:
+        """No handler starts with this message after all: another is tried instead."""
+        if self._tried is raw:
+            self._tried = None
+            self._changed()
+
     async def close(self) -> None:
         """Stop probing; another start finds it running."""
         probing, self._probing = self._probing, None
