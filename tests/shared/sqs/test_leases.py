@@ -250,3 +250,26 @@ async def test_a_handler_that_cancels_its_own_task_has_failed() -> None:
         await broker.publish(1, "q")
         await eventually(lambda: service.messages("q-dlq"), what="the dead letter")
     assert tried == 2
+
+
+@virtual_clock
+async def test_a_stop_buries_nothing_that_others_may_have() -> None:
+    """At its last delivery too: its lease ended while the process stood still, so it is no longer ours to end."""
+    service, begun = MemoryService(now), asyncio.Event()
+    queue = SQSQueue("q", dead_letter="q-dlq", max_receive_count=1, visibility_timeout=3, fifo=True)
+    service.declare(queue)
+    broker = BrokerOnMemory(service, graceful_timeout=0.1)
+
+    @broker.subscriber(queue, **FAST)
+    async def handle(number: int) -> None:
+        begun.set()
+        await asyncio.sleep(100)
+
+    await broker.connect()
+    for number in range(3):
+        await broker.publish(number, queue, group_id="a", deduplication_id=str(number))
+    async with started(broker):
+        await begun.wait()
+        freeze(6)
+        await broker.stop()
+    assert not service.messages("q-dlq.fifo")

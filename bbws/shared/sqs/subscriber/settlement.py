@@ -270,7 +270,11 @@ class Settler:
 
     async def _excuse(self, raw: ReceivedMessage, delay: float, *, stops: bool = False) -> None:
         """It comes again, and this receive is not counted against it."""
-        if self.is_last(raw):
+        if not raw.is_ours(_now()):
+            # It comes again by itself, perhaps to others already.
+            await self._heartbeat.drop(raw)
+            raw.ended(State.LEFT)
+        elif self.is_last(raw):
             await self._end_last(raw, delay, self._failures_to_tell(raw))
         elif not await self._needs_copy(raw, delay, stops=stops) or not await self._requeue(raw, delay):
             await self._return_excused(raw, delay)
