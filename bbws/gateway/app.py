@@ -146,7 +146,9 @@ async def _serve_until_signal(settings: Settings, routes: Sequence[Route]) -> No
     loop = asyncio.get_running_loop()
     for each in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(each, stop.set)
-    await serve(create_app(settings, routes=routes), settings, stop)
+    app = create_app(settings, routes=routes)
+    app.on_startup.append(_spare_collections)
+    await serve(app, settings, stop)
 
 
 async def serve(app: web.Application, settings: Settings, stop: asyncio.Event) -> None:
@@ -158,7 +160,6 @@ async def serve(app: web.Application, settings: Settings, stop: asyncio.Event) -
     try:
         site = web.TCPSite(runner, settings.gateway_host, settings.gateway_port)
         await site.start()
-        _spare_collections()
         _announce(app[SETTINGS], _port_of(runner))
         await stop.wait()
         log.info("gateway stops")
@@ -166,7 +167,7 @@ async def serve(app: web.Application, settings: Settings, stop: asyncio.Event) -
         await runner.cleanup()
 
 
-def _spare_collections() -> None:
+async def _spare_collections(_: web.Application) -> None:
     """What a process holds from its start lives as long as it does, and a list of orders is thousands of objects.
 
     Left alone, the collector would go through all of them several times for each answer.

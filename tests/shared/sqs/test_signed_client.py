@@ -11,7 +11,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from ssl import SSLContext
 from typing import Any
@@ -55,6 +55,11 @@ class Call:
     good: dict[str, Any]
 
 
+MOMENTS = [
+    datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+    datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC),
+    datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=timezone(timedelta(hours=2))),
+]
 SNOWMAN = {"PK": {"S": "☃"}, "SK": {"S": "B"}}
 PUT = {"Put": {"TableName": "orders", "Item": {**SNOWMAN, "raw": {"B": b"\x00\xff"}, "cents": {"N": "-1.5"}}}}
 EVENT = {"Source": "bbws", "DetailType": "T", "Detail": '{"é": 1}', "EventBusName": "bus"}
@@ -76,7 +81,7 @@ CALLS = [
     Call(
         "events",
         "put_events",
-        {"Entries": [{**EVENT, "Time": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)}]},
+        {"Entries": [{**EVENT, "Time": moment} for moment in MOMENTS]},
         {"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]},
     ),
     Call(
