@@ -247,3 +247,19 @@ async def test_a_pointer_leads_only_where_bodies_are(place: Pointer) -> None:
     await objects.put(place, b"42")
     with pytest.raises(ValueError, match="this consumer reads shop/orders/ only"):
         await Payloads(PayloadBucket("shop", prefix="orders/", delete=True), objects).fetch(place)
+
+
+def test_what_is_packed_deeper_than_anybody_packs_stays_as_it_is() -> None:
+    """Where the stack is deep already, json could read it and not write it again."""
+    deep = {wire.PACKED: text('{"a":' + "[" * 30 + "]" * 30 + "}")}
+    assert wire.unpack(deep) == {wire.PACKED: deep[wire.PACKED]["StringValue"]}
+
+
+def test_ten_typed_attributes_leave_room_for_the_story() -> None:
+    """SQS refuses an eleventh attribute, each time."""
+    numbers: dict[str, Attribute] = {f"n{i}": {"DataType": "Number", "StringValue": str(i)} for i in range(10)}
+    letter = dead_letter(received(numbers), reason="bad", handler="handle", fifo=False)
+    headers = wire.unpack(letter.attributes)
+    assert len(letter.attributes) <= MAX_ATTRIBUTES
+    assert headers[REASON] == "bad"
+    assert all(headers[f"n{i}"] == i for i in range(10))
