@@ -3,14 +3,16 @@
 import asyncio
 import json
 from collections.abc import Iterable
+from io import BytesIO
 
 import pytest
+from pypdf import PdfReader
 
 from bbws.consumers import CONSUMERS
 from bbws.shared.contracts.envelope import Envelope
 from bbws.shared.ids import new_id
 from bbws.shared.sales.repositories.invoices import InvoiceRepository
-from tests.support.builders import a_tenant, registration_requested
+from tests.support.builders import a_billing_address, a_tenant, registration_requested
 from tests.support.consuming import letters, publish, running, send
 from tests.support.market import Market, invoiced, paid
 from tests.support.waiting import eventually
@@ -61,6 +63,38 @@ async def test_payment_that_contradicts_its_order_is_refused_by_all(market: Mark
     assert reasons == dict.fromkeys(BUYING, reason)
     await _nothing_came_of_it(market)
     assert (await market.services.orders.get(order.tenant_id, order.id)).status == "PENDING_PAYMENT"
+
+
+@pytest.mark.parametrize("recorded", [False, True], ids=["ahead of order-record", "behind order-record"])
+async def test_buyer_is_whom_the_order_names(market: Market, recorded: bool) -> None:
+    """An event with another name and address brings nobody else's invoice, and no mail to anybody else.
+
+    It is not refused: an address that was corrected after the payment differs as well, and the order is right.
+    """
+    order = await market.order()
+    stranger = {"customer_email": "stranger@example.com", "billing_address": a_billing_address(name="Stranger & Sons")}
+    honest = paid(order)
+    event = honest.model_copy(update={"data": honest.data.replace(order=honest.data.order.replace(**stranger))})
+    if recorded:
+        await market.services.payments.record(honest)
+    async with running(market.services.settings, "order-pdf", "notify"):
+        await publish(market, event)
+
+        async def confirmed() -> bool:
+            return len(await market.mail_kinds(order)) == 4
+
+        await eventually(confirmed, within_s=60, what="both confirmations went to both")
+    invoice = await market.services.invoices.get(order.tenant_id, order.id)
+    assert (invoice.order.customer_email, invoice.order.billing_address) == (
+        order.customer_email,
+        order.billing_address,
+    )
+    assert (invoice.order.status, invoice.order.payment_details) == ("PAID", honest.data.order.payment_details)
+    mails = await market.aws.mails()
+    assert order.customer_email in {mail["To"] for mail in mails}
+    assert not [mail for mail in mails if "stranger" in mail.as_string().lower()]
+    pages = PdfReader(BytesIO(await market.services.invoices.pdf(order.tenant_id, order.id))).pages
+    assert order.billing_address.name in "".join(page.extract_text() for page in pages)
 
 
 async def test_invoice_of_an_unpaid_order_is_refused_by_all(market: Market) -> None:

@@ -30,7 +30,7 @@ def payment_of(order: Order, itn: Itn, *, by: str, at: datetime) -> Payment:
 
 
 def paid(order: Order, payment: Payment, *, by: str, at: datetime) -> Order:
-    details = PaymentDetails(payment_id=payment.id, payfast_id=payment.payfast_id, paid_at=at)
+    details = PaymentDetails(payment_id=payment.id, payfast_id=payment.payfast_id, paid_at=payment.paid_at or at)
     return order.changed(by=by, at=at, status="PAID", payment_details=details)
 
 

@@ -8,6 +8,8 @@ from bbws.shared.clock import Clock, business_date
 from bbws.shared.contracts.documents import InvoiceDocument
 from bbws.shared.contracts.sales.invoices import Invoice, Seller, invoice_number
 from bbws.shared.contracts.sales.order_events import InvoiceIssued, InvoiceIssuedData, OrderCreated
+from bbws.shared.contracts.sales.orders import Order
+from bbws.shared.contracts.sales.payments import Payment
 from bbws.shared.core.audit import AuditEntries
 from bbws.shared.core.outbox import Outbox
 from bbws.shared.dynamo.database import Database, Put
@@ -92,15 +94,16 @@ class Invoices:
         return await self._announce(invoice, event)
 
     async def _number(self, event: OrderCreated) -> Invoice:
-        order = event.data.order
+        told = event.data.order
         # An order is stored before anybody can pay it: where none stands, the event is wrong, not early.
-        paying.check_told(event, await self._orders.get(order.tenant_id, order.id))
+        order = await self._orders.get(told.tenant_id, told.id)
+        paying.check_told(event, order)
         versions = await self._templates.pin(TEMPLATE) | await self._templates.pin(INTERNAL_TEMPLATE)
         for _ in range(_NUMBERING_TRIES):
             # One at a time within this process; other processes are met by the counter's condition.
             async with self._numbering:
                 serial = await self._invoices.last_serial() + 1
-                invoice = self._new(event, serial, versions)
+                invoice = self._new(order, event.data.payment, serial, versions)
                 entry = self._entry("INVOICE_NUMBERED", None, invoice, event)
                 try:
                     await self._database.transact([*self._invoices.new(invoice, serial), entry])
@@ -118,9 +121,11 @@ class Invoices:
         assert invoice is not None, "an invoiced order has an invoice"
         return invoice
 
-    def _new(self, event: OrderCreated, serial: int, versions: dict[str, str]) -> Invoice:
-        order = event.data.order
+    def _new(self, order: Order, payment: Payment, serial: int, versions: dict[str, str]) -> Invoice:
+        """For whom the order names as it stands, whatever address an event may tell."""
         now = self._clock()
+        if order.status == "PENDING_PAYMENT":  # `order-record` is behind.
+            order = paying.paid(order, payment, by=ISSUER, at=now)
         number = invoice_number(serial)
         folder = f"tenants/{order.tenant_id}/orders/{order.id}"
         return Invoice(
@@ -131,7 +136,7 @@ class Invoices:
             total_cents=order.total_cents,
             seller=self._seller,
             order=order,
-            payment=event.data.payment,
+            payment=payment,
             template_versions=versions,
             document_key=f"{folder}/{number}.pdf",
             internal_document_key=f"{folder}/{number}-internal.pdf",

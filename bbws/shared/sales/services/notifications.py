@@ -66,6 +66,9 @@ class Notifications:
         """
         invoice = await self._issued(event)
         order = invoice.order
+        if is_erased(order):
+            log.info("no payment confirmation is mailed: the customer was erased", order_id=order.id)
+            return
         context = PaymentConfirmation(
             order=order,
             payment=invoice.payment,

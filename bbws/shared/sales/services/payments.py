@@ -44,8 +44,7 @@ class Payments:
         recorded = payment.replace(date_last_updated=now, last_updated_by=RECORDER)
         writes: list[Write] = [self._payments.new(recorded)]
         if order.status == "PENDING_PAYMENT":
-            details = event.data.order.payment_details
-            paid = order.changed(by=RECORDER, at=now, status="PAID", payment_details=details)
+            paid = paying.paid(order, payment, by=RECORDER, at=now)
             writes += [self._orders.paid(paid), self._moved(order, paid)]
         else:
             writes.append(self._paid_again(recorded))
