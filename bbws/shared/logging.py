@@ -6,9 +6,12 @@
 import json
 import logging
 import sys
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from functools import partial
 from io import TextIOWrapper
+from types import MappingProxyType
 from typing import Any, TextIO
 
 import orjson
@@ -19,14 +22,38 @@ from bbws.shared.settings import Settings
 # Without local variables: they hold secrets and personal data.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
-bind = structlog.contextvars.bind_contextvars
-bound = structlog.contextvars.bound_contextvars
-clear = structlog.contextvars.clear_contextvars
+# One variable for all ids: structlog's own has one for each, and looks for them among all variables at each line.
+_ids: ContextVar[Mapping[str, Any]] = ContextVar("ids_of_the_flow", default=MappingProxyType({}))
+
+
+def bind(**ids: Any) -> None:
+    """In every later line of this task."""
+    _ids.set({**_ids.get(), **ids})
+
+
+@contextmanager
+def bound(**ids: Any) -> Iterator[None]:
+    """In every line within."""
+    token = _ids.set({**_ids.get(), **ids})
+    try:
+        yield
+    finally:
+        _ids.reset(token)
+
+
+def clear() -> None:
+    """Nothing is bound any more."""
+    _ids.set(MappingProxyType({}))
+
+
+def bound_values() -> Mapping[str, Any]:
+    """All that is bound in this task."""
+    return _ids.get()
 
 
 def bound_value(name: str) -> str | None:
     """What `bind` set for this task, such as the trace that events carry on."""
-    value: str | None = structlog.contextvars.get_contextvars().get(name)
+    value: str | None = _ids.get().get(name)
     return value
 
 
@@ -42,7 +69,7 @@ def configure(settings: Settings, process: str, stream: TextIO | None = None) ->
         stream.reconfigure(errors="backslashreplace")
     pretty = settings.log_format == "pretty" or (settings.log_format == "auto" and stream.isatty())
     shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
+        _with_ids,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -99,9 +126,14 @@ class _Lines:
     debug = info = warning = error = critical = write
 
 
+def _with_ids(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    return {**_ids.get(), **event}
+
+
 def _with_process(process: str) -> Any:
     def add(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-        return event | {"process": process}
+        event["process"] = process
+        return event
 
     return add
 

@@ -4,7 +4,6 @@ import asyncio
 from types import SimpleNamespace
 from typing import Annotated, Any, cast
 
-import structlog
 from aiohttp import web
 from pydantic import Field
 
@@ -18,6 +17,7 @@ from bbws.shared.contracts.sales.orders import TimelineEntry
 from bbws.shared.contracts.tenancy.tenants import TenantDraft
 from bbws.shared.errors import Unavailable
 from bbws.shared.integrations.tokens import TokenVerifier
+from bbws.shared.logging import bound_values
 
 
 class Part(Contract):
@@ -31,7 +31,7 @@ class Wish(Contract):
 
 async def echo(request: web.Request) -> web.Response:
     said = body(request, Wish).model_dump(mode="json")
-    seen = {"tenant": request.headers.get("X-Tenant-Id"), "context": structlog.contextvars.get_contextvars()}
+    seen = {"tenant": request.headers.get("X-Tenant-Id"), "context": dict(bound_values())}
     return json_answer(said | seen)
 
 
@@ -56,7 +56,7 @@ async def be_cut_off(request: web.Request) -> web.Response:
 
 
 async def tell_context(request: web.Request) -> web.Response:
-    return json_answer(structlog.contextvars.get_contextvars())
+    return json_answer(dict(bound_values()))
 
 
 async def show_page(request: web.Request) -> web.Response:
