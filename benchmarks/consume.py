@@ -4,7 +4,7 @@ A stub SQS on one core, one consumer process on the other, no TLS. Figures are o
 the queue opens to the last delete. Runs are interleaved; a row shows the median, its least and its most. Peers take
 part where they are installed, with a fifth of the messages.
 
-python -m benchmarks.consume [--quick] [--runs N] [--drivers raw,fast,taskiq] [--soak 1000000]
+python -m benchmarks.consume [--quick] [--runs N] [--drivers raw,fast,taskiq]
 """
 
 import asyncio
@@ -27,7 +27,6 @@ from benchmarks.peers import PEERS, body, driver, installed
 from benchmarks.sqs_stub import ORDER, pin
 
 IDLE_S = 2.0
-SOAK_STEP = 100_000
 PEERS_SHARE = 5
 _MIB = 1024 if sys.platform != "darwin" else 1024 * 1024  # ru_maxrss is in KiB, on macOS in bytes
 
@@ -62,22 +61,6 @@ async def measured(name: str, port: int, messages: int, handler_s: float, worker
     }
 
 
-async def soaked(name: str, port: int, messages: int, handler_s: float, workers: int) -> None:
-    """Says what memory this process takes after every hundred thousand messages."""
-    work, told = Work(handler_s), 0
-    consuming = asyncio.create_task(driver(name)(f"http://127.0.0.1:{port}", work, workers))
-    await ask(port, "/open", body(name, ORDER))
-    began = time.process_time()
-    while told < messages:
-        await asyncio.sleep(0.02)
-        assert not consuming.done()
-        if work.done >= told + SOAK_STEP:
-            told += SOAK_STEP
-            print(f"{told:>9,}  {rss_mib():6.1f} MiB  {time.process_time() - began:6.1f} s CPU", flush=True)
-    figures = await ask(port, "/figures")
-    print(f"deleted {figures['deleted']:,}, deleted twice {figures['duplicate_deletes']}", flush=True)
-
-
 def rss_mib(pid: int | str = "self") -> float:
     """Of a process now; where the system does not tell, the peak of this one."""
     statm = Path(f"/proc/{pid}/statm")
@@ -98,20 +81,20 @@ async def ask(port: int, path: str, content: str = "") -> Any:
     return answer
 
 
-def run(kind: str, name: str, messages: int, latency_ms: float, handler_ms: float, workers: int) -> str:
-    """One run: its own stub, its own consumer process. What that printed is the answer, where it is not a soak."""
+def run(name: str, messages: int, latency_ms: float, handler_ms: float, workers: int) -> dict[str, Any]:
+    """One run: its own stub, its own consumer process."""
     stub = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.sqs_stub", str(messages), str(latency_ms)], stdout=subprocess.PIPE
     )
     try:
         assert stub.stdout is not None
-        settings = json.dumps([kind, name, int(stub.stdout.readline()), messages, handler_ms / 1000, workers])
+        settings = json.dumps([name, int(stub.stdout.readline()), messages, handler_ms / 1000, workers])
         command = [sys.executable, "-m", "benchmarks.consume", "--one", settings]
-        printed = subprocess.run(command, check=True, stdout=None if kind == "soak" else subprocess.PIPE).stdout
+        figures: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     finally:
         stub.terminate()
         stub.communicate()
-    return (printed or b"").decode()
+    return figures
 
 
 def compared(drivers: Sequence[str], runs: int, messages: int, *scenario: Any) -> str:
@@ -120,7 +103,7 @@ def compared(drivers: Sequence[str], runs: int, messages: int, *scenario: Any) -
     for _ in range(runs):
         for name in drivers:
             share = messages // PEERS_SHARE if name in PEERS else messages
-            figures[name].append(json.loads(run("measure", name, share, *scenario)))
+            figures[name].append(run(name, share, *scenario))
     base = figures.get("raw") or figures[drivers[0]]
     head = ["consumer", "CPU ms/1,000", "least..most", "x R", "msg/s", "x R", "req/msg", "idle req/s", "peak RSS MiB",
             "in flight", "left", "deleted twice"]  # fmt: skip
@@ -146,12 +129,9 @@ def _row(name: str, runs: Sequence[dict[str, Any]], base: Sequence[dict[str, Any
     ]
 
 
-async def one(kind: str, *scenario: Any) -> None:
+async def one(*scenario: Any) -> None:
     """A run in this process; figures on standard output."""
-    if kind == "soak":
-        await soaked(*scenario)
-    else:
-        print(json.dumps(await measured(*scenario)), flush=True)
+    print(json.dumps(await measured(*scenario)), flush=True)
     # Nobody waits for the long poll that is under way.
     os._exit(0)
 
@@ -161,16 +141,12 @@ async def one(kind: str, *scenario: Any) -> None:
 @click.option("--runs", default=5, show_default=True)
 @click.option("--quick", is_flag=True, help="A tenth of the messages, three runs.")
 @click.option("--drivers", default=",".join((*OWN, *installed())), show_default=True)
-@click.option("--soak", default=0, help="Only this: so many messages through `fast`, and its memory on the way.")
 @click.option("--one", "single", hidden=True)
-def main(messages: int, runs: int, quick: bool, drivers: str, soak: int, single: str | None) -> None:
+def main(messages: int, runs: int, quick: bool, drivers: str, single: str | None) -> None:
     """Compare consumers of SQS."""
     if single:
         pin(1)
         asyncio.run(one(*json.loads(single)))
-        return
-    if soak:
-        run("soak", "fast", soak, 0, 0, 100)
         return
     if missing := sorted(PEERS.keys() - installed()):
         click.echo(f"Not installed, so not compared: {', '.join(missing)}\n")
