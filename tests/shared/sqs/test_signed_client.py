@@ -23,6 +23,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.credentials import AioRefreshableCredentials
 from aiobotocore.endpoint import AioEndpoint
 from aiobotocore.session import AioSession
+from aiohttp.client_proto import ResponseHandler
 from botocore import auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
@@ -107,7 +108,7 @@ GET, BATCH, TRANSACTION, EVENTS, SEND, _ = CALLS
 
 @dataclass(frozen=True)
 class Say:
-    """One answer; `reset` and `silence` give none."""
+    """One answer; `reset` and `silence` give none, `unasked` another one while the connection is idle."""
 
     status: int = 200
     body: bytes | None = None
@@ -148,6 +149,10 @@ class Aws:
                     answer(writer, say.status, body, headers=say.headers, length=len(body) + say.extra_length)
                     if say.extra_length:
                         writer.close()
+                    if say.deed == "unasked":
+                        await writer.drain()
+                        await asyncio.sleep(0.05)
+                        answer(writer, 408, b"")
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
         finally:
@@ -270,6 +275,9 @@ FAULTS = {
     "skewed clocks": [refusal(400, "RequestExpired"), Say()],
     "another code": [refusal(400, "ValidationException")],
     "too large": [Say(413, b"")],
+    "no content": [Say(204, b"")],
+    "another protocol": [Say(101, b"", (("Upgrade", "x"), ("Connection", "upgrade")))],
+    "a header that is no UTF-8": [Say(500, b"{}", (("x", "\udcff"),))],
 }
 
 
@@ -336,6 +344,43 @@ async def test_a_condition_that_failed_comes_with_the_item() -> None:
     kind, _, response, *_ = await asked_both(put, refusal(400, "ConditionalCheckFailedException", Item=SNOWMAN))
     assert kind == "ConditionalCheckFailedException"
     assert response["Item"] == SNOWMAN
+
+
+@ALL
+async def test_what_nobody_asked_for_answers_nothing(call: Call) -> None:
+    """A balancer says 408 to an idle connection, and aiohttp's pool keeps it: each answer would be one too early."""
+    async with saying(call, Say(deed="unasked"), Say()) as (aws, url):
+        options = {"endpoint_url": url, "region_name": REGION, **FIRST}
+        async with shared_session().create_client(call.service, **options) as usual:
+            client = SignedClient.of(usual, [call.method], READERS[call.service])
+            first = await outcome(client, call)
+            await asyncio.sleep(0.2)
+            assert await outcome(client, call) == first
+    assert len(aws.asked) == 2
+
+
+@ALL
+async def test_whoever_talks_before_being_asked_is_left(call: Call) -> None:
+    """An address where something else listens: an error in the end, and no request."""
+    once = AioConfig(retries={"total_max_attempts": 1}, max_pool_connections=2)
+    async with saying(call) as (aws, url):
+        options = {"endpoint_url": url, "region_name": REGION, **FIRST, "config": once}
+        async with shared_session().create_client(call.service, **options) as usual:
+            client = SignedClient.of(usual, [call.method], READERS[call.service])
+            with patch.object(ResponseHandler, "should_close", True):
+                kind, *_ = await outcome(client, call)
+    assert (kind, aws.asked) == ("ConnectionClosedError", [])
+
+
+@ALL
+@pytest.mark.parametrize("secret", ["aws_access_key_id", "aws_session_token"])
+async def test_no_key_begins_a_header(call: Call, secret: str) -> None:
+    """A secret that was stored with its line end is told as by botocore, not sent as something else."""
+    for text in ("AKIDFIRST\n", "AKIDFIRST\r\nx-evil: 1"):
+        settings: dict[str, Any] = {secret: text}
+        kind, said, *_, requests = await asked_both(call, **settings)
+        assert (kind, requests) == ("HTTPClientError", 0)
+        assert "control character" in said
 
 
 @ALL

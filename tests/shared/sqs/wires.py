@@ -55,7 +55,8 @@ def answer(
     """`length` is what the head says where that is not the content's."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
     length = len(content) if length is None else length
-    writer.write(f"HTTP/1.1 {status} X\r\n{lines}Content-Length: {length}\r\n\r\n".encode() + content)
+    head = f"HTTP/1.1 {status} X\r\n{lines}Content-Length: {length}\r\n\r\n"
+    writer.write(head.encode(errors="surrogateescape") + content)
 
 
 def own_certificate(folder: Path) -> ssl.SSLContext:

@@ -6,7 +6,8 @@ requests leave through its own HTTP session. Whatever is not a readable answer 2
 configuration, exactly as without this module; nothing here ever sends a request twice.
 
 Not done here, and only here: hooks that somebody registered on the session for these calls, redirects, the check of
-parameters before anything is sent, `ResponseMetadata`, and botocore's count of features in the User-Agent.
+parameters before anything is sent, `ResponseMetadata`, and botocore's count of features in the User-Agent. Only here
+a connection is left over which something came unasked; aiohttp would take it for the next answer.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -121,7 +122,7 @@ class SignedClient:
             if isinstance(outcome, Answer):
                 if outcome.status == _OK and (answer := self._understood(operation, outcome)) is not None:
                     return answer
-                outcome = outcome.as_response()
+                outcome = outcome.as_outcome()
             elif outcome.status_code == _OK:
                 received = Answer("", _OK, outcome.headers, (), await outcome.content)
                 if (answer := self._understood(operation, received)) is not None:

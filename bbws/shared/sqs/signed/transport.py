@@ -6,6 +6,7 @@ requests are written to a connection of its pool directly: the pool, TLS, name l
 answers stay aiohttp's. Otherwise `send` is used as it is.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,10 +15,14 @@ from aiobotocore.awsrequest import AioAWSResponse
 from aiobotocore.httpsession import AIOHTTPSession
 from aiohttp.http_exceptions import HttpProcessingError
 from botocore.awsrequest import AWSPreparedRequest
+from botocore.exceptions import HTTPClientError
 
 from .signing import host_of
 
-_CONTINUE = range(100, 200)
+# aiohttp takes 101 for an answer as well.
+_INTERIM = {*range(100, 200)} - {101}
+# What aiohttp writes into no header: a key with a line end would begin another one.
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class Answer(NamedTuple):
@@ -29,9 +34,12 @@ class Answer(NamedTuple):
     raw_headers: Sequence[tuple[bytes, bytes]]
     content: bytes
 
-    def as_response(self) -> AioAWSResponse:
-        """As aiobotocore's session gives it."""
-        headers = {name.decode().lower(): value.decode() for name, value in self.raw_headers}
+    def as_outcome(self) -> AioAWSResponse | HTTPClientError:
+        """As aiobotocore's session gives or raises it."""
+        try:
+            headers = {name.decode().lower(): value.decode() for name, value in self.raw_headers}
+        except UnicodeDecodeError as error:
+            return HTTPClientError(error=error)
         response = AioAWSResponse(self.url, self.status, headers, None)
         response._content = self.content  # noqa: SLF001 - where aiobotocore keeps it once it is read
         return response
@@ -74,6 +82,8 @@ class HttpTransport:
 
     async def _direct(self, headers: Mapping[str, str], body: bytes) -> Answer:
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        if _CONTROL.search("".join(headers.values())):
+            raise ValueError("Forbidden control character detected in headers. Potential header injection attack.")
         connection = await self._connect()
         try:
             protocol = connection.protocol
@@ -94,7 +104,14 @@ class HttpTransport:
     async def _connect(self) -> Any:
         """A connection of the pool; errors are those that aiohttp's session makes of its connector's."""
         try:
-            return await self._pool.connect(self._target, traces=[], timeout=self._timeout)
+            # The pool looks whether a connection is open, not whether something came over it that nobody asked for,
+            # as a balancer's 408: that would be the answer to this request, and its answer the next one's.
+            for _ in range(self._pool.limit + 1):
+                connection = await self._pool.connect(self._target, traces=[], timeout=self._timeout)
+                if not connection.protocol.should_close:
+                    return connection
+                connection.close()
+            raise aiohttp.ServerDisconnectedError
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {self._url}") from error
         except OSError as error:
@@ -106,7 +123,7 @@ class HttpTransport:
         """Head and payload; errors are those that aiohttp's session makes of its parser's."""
         try:
             message, payload = await protocol.read()
-            while message.code in _CONTINUE:
+            while message.code in _INTERIM:
                 message, payload = await protocol.read()
         except HttpProcessingError as error:
             request = self._target.request_info
