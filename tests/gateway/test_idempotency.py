@@ -1,8 +1,9 @@
 """Idempotency-Key: required, malformed, under way, repeated, reused."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
 
 import pytest
 from aiohttp import ClientError, web
@@ -14,8 +15,11 @@ from bbws.gateway.requests import resource_id
 from bbws.gateway.route import Route
 from bbws.shared.bootstrap import bootstrap
 from bbws.shared.clock import utc_now
+from bbws.shared.contracts.pages import PageRequest
+from bbws.shared.contracts.sales.products import ProductDraft
 from bbws.shared.core.idempotency import LEASE
-from bbws.shared.errors import BadRequest
+from bbws.shared.dynamo.database import Database
+from bbws.shared.errors import BadRequest, Unavailable
 from bbws.shared.ids import new_id
 from bbws.shared.settings import Settings
 from tests.gateway.support import Answer, Api, answer_of, order_body, orders_path
@@ -247,3 +251,46 @@ async def test_order_whose_answer_was_not_kept_is_not_made_again(api: Api, aws: 
         again = await Api(client, later, api.identity, api.bearer).place(tenant, product, key='"k"')
     assert (again.status, again.json["id"]) == (201, placed.json["id"])
     assert len((await api.get(orders_path(tenant))).json["items"]) == 1
+
+
+@pytest.mark.parametrize("calls", range(5))
+async def test_order_of_a_gateway_that_died_between_two_calls_is_made_once(
+    api: Api, settings: Settings, calls: int
+) -> None:
+    """The key, all that is read, the order, the answer: whatever was done last, the repeat ends with one order.
+
+    What stands keeps the price that the customer was told; what does not yet stand has the price of now.
+    """
+    tenant, product = await api.a_tenant(), await api.a_product(price_cents=100_00)
+    with _dead_after(api.services.database, calls):
+        await api.place(tenant, product, key='"k"')
+    draft = ProductDraft(name=product.name, price_cents=200_00)
+    await api.services.products.update(product.id, draft, version=product.version, actor="test")
+    async with (
+        bootstrap(settings, clock=lambda: utc_now() + LEASE) as later,
+        TestClient(TestServer(create_app(settings, later))) as client,
+    ):
+        again = await Api(client, later, api.identity, api.bearer).place(tenant, product, key='"k"')
+    stood = calls >= 3
+    assert (again.status, again.json["totalCents"]) == (201, 100_00 if stood else 200_00)
+    assert ("Idempotency-Replayed" in again.headers) is (calls == 4)
+    assert [order["id"] for order in (await api.get(orders_path(tenant))).json["items"]] == [again.json["id"]]
+    trail = await api.services.audit_trails.list(tenant.id, PageRequest(limit=50))
+    assert [entry.subject for entry in trail.items if entry.action == "ORDER_PLACED"] == [f"orders/{again.json['id']}"]
+
+
+@contextmanager
+def _dead_after(database: Database, calls: int) -> Iterator[None]:
+    """The process reaches DynamoDB so many times and never again: nor does it free what it holds."""
+    usual, left = database._call, calls
+
+    async def mortal(operation: str, **request: Any) -> Any:
+        nonlocal left
+        if left == 0:
+            raise Unavailable("dynamodb", "dead")
+        left -= 1
+        return await usual(operation, **request)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(database, "_call", mortal)
+        yield
