@@ -39,7 +39,8 @@ class Money:
     @property
     def rand(self) -> str:
         """`1234.50`, as PayFast writes amounts."""
-        return f"{Decimal(self.cents) / 100:.2f}"
+        whole, cents = divmod(abs(self.cents), 100)
+        return f"{'-' if self.cents < 0 else ''}{whole}.{cents:02}"
 
     def __str__(self) -> str:
         """`R 1 234.50`, as people read it (with no-break spaces)."""
