@@ -40,7 +40,7 @@ class Delivery(dict[str, Any]):
     WAITING -> HANDLING -> ENDING -> DELETED, RETURNED, REQUEUED, BURIED, LEFT
                         -> DELETING -> DELETED, LEFT
                            ENDING -> KEPT -> WAITING      of a FIFO queue, for another attempt
-    WAITING -> LEFT                                       others may have it: no handler begins
+    WAITING -> ENDING -> RETURNED, REQUEUED, BURIED, LEFT given back untouched
 
     Who was the first to `end` it settles it; whoever comes second finds it ending and does nothing. `leased_until`:
     until then nobody else gets it; `extend_at`: when the heartbeat extends that. `failures`: attempts that failed
@@ -131,10 +131,6 @@ class Delivery(dict[str, Any]):
     def wait(self) -> None:
         """In its place in the group again."""
         self._move(_KEPT, State.WAITING)
-
-    def leave(self) -> None:
-        """Others may have it: it comes again by itself."""
-        self._move(_WAITING, State.LEFT)
 
     def lose(self) -> None:
         """SQS says that it is not ours any more."""

@@ -52,7 +52,6 @@ def test_it_is_kept_and_begins_again() -> None:
     [
         lambda: begun().begin(),
         lambda: begun().wait(),
-        lambda: begun().leave(),
         lambda: begun().keep(1, failed=True),
         lambda: begun().ended(State.DELETED),
         lambda: ending().begin(),

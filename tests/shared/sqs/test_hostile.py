@@ -263,3 +263,11 @@ def test_ten_typed_attributes_leave_room_for_the_story() -> None:
     assert len(letter.attributes) <= MAX_ATTRIBUTES
     assert headers[REASON] == "bad"
     assert all(headers[f"n{i}"] == i for i in range(10))
+
+
+def test_the_story_is_not_packed_where_headers_can_be() -> None:
+    """Consoles and alarms read attributes; what is in `x-packed-headers` they do not find."""
+    own = {f"h{i}": text(str(i)) for i in range(10)}
+    letter = dead_letter(received(own), reason="bad", handler="handle", fifo=False)
+    assert (letter.attributes[REASON], letter.attributes[MESSAGE_ID]) == (text("bad"), text("own"))
+    assert wire.unpack(letter.attributes).items() >= {f"h{i}": str(i) for i in range(10)}.items()

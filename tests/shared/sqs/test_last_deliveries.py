@@ -233,6 +233,46 @@ async def test_a_receive_that_was_no_attempt_takes_none() -> None:
     assert reasons(service) == ["failed 3 times"]
 
 
+class Slow(MemoryService):
+    """What was received arrives a second later."""
+
+    async def receive(self, queue_url: str, **options: Any) -> list[dict[str, Any]]:
+        received = await super().receive(queue_url, **options)
+        await asyncio.sleep(1)
+        return received
+
+
+@virtual_clock
+async def test_what_comes_into_a_pause_has_all_its_attempts_left() -> None:
+    """Received once before by somebody unknown, now given back untouched: its copy tells of no failure."""
+    service, begun, tried, is_up = Slow(now), asyncio.Event(), 0, False
+    service.declare(queue(5))
+    broker = await published(service, ["first"])
+
+    async def well() -> None:
+        await asyncio.sleep(5)
+
+    @broker.subscriber("q", max_workers=2, **FAST)
+    async def handle(body: str) -> None:
+        nonlocal tried, is_up
+        if body == "x":
+            tried += 1
+            raise ValueError("never")
+        if not is_up:
+            is_up = True
+            begun.set()
+            await asyncio.sleep(1.5)
+            raise PauseSubscriber(reason="out", probe=well, delay=30)
+
+    async with started(broker):
+        await begun.wait()
+        await broker.publish("x", "q")
+        service._queue("q").messages[-1].receive_count = 1
+        await eventually(lambda: service.messages("q-dlq"), within_s=200, what="the dead letter")
+    assert tried == 5
+    assert reasons(service) == ["failed 5 times"]
+
+
 class NoCopies(MemoryService):
     """Its policy does not let the consumer send to the queue it reads from."""
 

@@ -9,7 +9,7 @@ from bbws.shared.sqs import Backoff, PauseSubscriber, ReturnMessage, SQSMessage,
 from bbws.shared.sqs.dead_letters import REASON
 from bbws.shared.sqs.memory import MemoryService
 from bbws.shared.sqs.subscriber import settlement
-from tests.shared.sqs.virtual_clock import now, virtual_clock
+from tests.shared.sqs.virtual_clock import freeze, now, virtual_clock
 from tests.shared.sqs.worlds import BrokerOnMemory, broker_on, is_empty, started
 from tests.support.emulator import Aws
 from tests.support.waiting import eventually
@@ -236,3 +236,35 @@ async def test_what_is_to_be_tried_and_waits_too_long_makes_room_for_another() -
         await broker.publish(60, "q")
         go_on.set()
         await eventually(lambda: 60 in done, what="others are tried")
+
+
+@virtual_clock
+async def test_what_is_to_be_tried_and_was_lost_meanwhile_is_no_successful_trial() -> None:
+    """It waited here, and its lease ended while the process stood still: another is tried, and not all at once."""
+    service, running, most, tried = MemoryService(now), 0, 0, 0
+    lanes = SQSQueue("lanes", fifo=True, visibility_timeout=3)
+    service.declare(lanes)
+    broker = BrokerOnMemory(service, graceful_timeout=0.1)
+
+    async def lies() -> None: ...
+
+    @broker.subscriber(lanes, max_workers=10, wait_time=0)
+    async def handle(number: int) -> None:
+        nonlocal running, most, tried
+        running, tried = running + 1, tried + 1
+        most = max(most, running)
+        await asyncio.sleep(0.1)
+        running -= 1
+        raise PauseSubscriber(reason="out", probe=lies, delay=0)
+
+    [subscriber] = broker.subscribers
+    assert isinstance(subscriber, SQSSubscriber)
+    async with started(broker):
+        await broker.publish(0, lanes, group_id="g0", deduplication_id="0")
+        await eventually(lambda: subscriber.paused, what="the pause")
+        for number in range(1, 6):
+            await broker.publish(number, lanes, group_id=f"g{number}", deduplication_id=str(number))
+        freeze(6)
+        await asyncio.sleep(60)
+    assert tried > 3
+    assert most == 1

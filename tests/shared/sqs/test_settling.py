@@ -28,7 +28,7 @@ from bbws.shared.sqs.memory import MemoryService
 from bbws.shared.sqs.outgoing import Outgoing
 from bbws.shared.sqs.payloads import MemoryObjects, Payloads, Pointer
 from bbws.shared.sqs.subscriber import consumption, settlement
-from tests.shared.sqs.virtual_clock import now, virtual_clock
+from tests.shared.sqs.virtual_clock import freeze, now, virtual_clock
 from tests.shared.sqs.worlds import BrokerOnMemory, started
 from tests.support.waiting import eventually
 
@@ -375,3 +375,149 @@ async def test_a_stop_does_not_wait_for_a_handler_that_will_not_be_cancelled() -
             assert len(service._queue("q").receivable(now() + 0.1)) == 1
         finally:
             go_on.set()
+
+
+class Slow(Unwell):
+    """Its answers about visibility take ten seconds."""
+
+    async def change_visibility_batch(self, queue_url: str, entries: Sequence[tuple[str, int]]) -> Sequence[Failure]:
+        await asyncio.sleep(10)
+        return await super().change_visibility_batch(queue_url, entries)
+
+
+@virtual_clock
+async def test_what_is_given_back_when_the_outage_has_ended_is_called_back() -> None:
+    """It was still on its way to SQS when the others were called: it must not wait out an outage that is over."""
+    service, done, began = Slow(), list[str](), now()
+    broker = BrokerOnMemory(service)
+
+    async def probe() -> None: ...
+
+    @broker.subscriber("q", max_workers=2, visibility_timeout=60, **FAST)
+    async def handle(body: str, message: SQSMessage) -> None:
+        if body == "early" and message.receive_count == 1:
+            raise PauseSubscriber(reason="out", probe=probe, delay=600)
+        done.append(body)
+
+    [subscriber] = broker.subscribers
+    assert isinstance(subscriber, SQSSubscriber)
+    async with started(broker):
+        await broker.publish("early", "q")
+        await eventually(lambda: subscriber.paused, what="the pause")
+        await broker.publish("later", "q")
+        await eventually(lambda: "early" in done, within_s=1000, what="it is called back")
+    assert done == ["later", "early"]
+    assert now() - began < 60
+
+
+@virtual_clock
+async def test_what_fails_after_its_lease_comes_again_by_itself() -> None:
+    """Others may have it: the old receipt must not hide it from them."""
+    service, receives = Unwell(), list[int]()
+    broker = BrokerOnMemory(service)
+
+    @broker.subscriber("q", visibility_timeout=4, wait_time=0, retry=Backoff.exponential(60))
+    async def handle(message: SQSMessage) -> None:
+        receives.append(message.receive_count)
+        if len(receives) == 1:
+            freeze(6)
+            raise ValueError("the first time")
+
+    async with started(broker):
+        await broker.publish(1, "q")
+        await eventually(lambda: not service.messages("q"), within_s=100, what="the second attempt")
+    assert receives == [1, 2]
+    assert service.returns == []
+
+
+@virtual_clock
+async def test_what_fails_after_its_last_lease_gets_no_copy() -> None:
+    """SQS may have moved it already: its copy would be handled beside its own dead letter."""
+    service, tried = MemoryService(now), 0
+    queue = SQSQueue("twice", dead_letter="twice-dlq", max_receive_count=2, visibility_timeout=4)
+    service.declare(queue)
+    broker = BrokerOnMemory(service)
+
+    @broker.subscriber(queue, attempts=2, **FAST)
+    async def handle(number: int) -> None:
+        nonlocal tried
+        tried += 1
+        if tried == 1:
+            raise ReturnMessage(delay=0)
+        freeze(6)
+        raise ValueError("late")
+
+    async with started(broker):
+        await broker.publish(1, "twice")
+        await eventually(lambda: not service.messages("twice"), what="it is buried")
+        await asyncio.sleep(30)
+    assert tried == 2
+    assert service.messages("twice-dlq")
+
+
+@virtual_clock
+async def test_a_letter_is_tried_no_longer_than_the_lease_lasts() -> None:
+    """Then SQS moves the message itself: one letter more, as soon as the queue is well, would be a second one."""
+    service = Unwell(copies=1000)
+    broker = BrokerOnMemory(service)
+
+    @broker.subscriber(QUEUE, attempts=3, visibility_timeout=10, heartbeat=False, **FAST)
+    async def handle(number: int) -> None:
+        raise ValueError("never")
+
+    async with started(broker):
+        await broker.publish(1, "q")
+        await asyncio.sleep(60)
+        tried = service.failing_copies
+        await asyncio.sleep(60)
+        assert service.failing_copies == tried < 1000
+
+
+@virtual_clock
+async def test_a_delay_that_no_copy_may_have_is_that_of_a_return() -> None:
+    """SQS delays what is sent for 15 minutes at most, and hides what was received for twelve hours."""
+    service, came, ids = Unwell(), list[float](), set[str]()
+    broker = BrokerOnMemory(service)
+
+    @broker.subscriber("q", attempts=2, **FAST)
+    async def handle(message: SQSMessage) -> None:
+        came.append(now())
+        ids.add(message.raw_message.sqs_id)
+        if len(came) < 3:
+            raise ReturnMessage(delay=3600)
+
+    async with started(broker):
+        await broker.publish(1, "q")
+        await eventually(lambda: len(came) == 3, within_s=8000, what="its time has come")
+    assert [seconds for _, seconds in service.returns] == [3600, 3600]
+    assert len(ids) == 1
+
+
+@virtual_clock
+async def test_what_is_done_is_no_longer_counted() -> None:
+    """Else what is done crowds out what is still to come."""
+    service, counted = MemoryService(now), set[str]()
+    first = {"excused": ReturnMessage(delay=0), "failed": ValueError("once")}
+    broker = BrokerOnMemory(service)
+
+    @broker.subscriber("q", **FAST)
+    async def handle(body: str, message: SQSMessage) -> None:
+        how, end = body.split()
+        if message.receive_count == 1:
+            raise first[how]
+        counted.update(known())
+        if end == "rejected":
+            raise RejectMessage(reason="no")
+
+    [subscriber] = broker.subscribers
+    assert isinstance(subscriber, SQSSubscriber)
+
+    def known() -> list[str]:
+        settler = subscriber._work.settler
+        return [*settler._excused, *settler._returned_failures]
+
+    async with started(broker):
+        await broker.publish_batch("excused done", "failed done", "excused rejected", "failed rejected", queue="q")
+        await eventually(lambda: not service.messages("q"), what="all are done")
+    assert len(counted) == 4
+    assert known() == []

@@ -190,16 +190,11 @@ class Consumption:
         return self._is_ordered and self.settler.is_last(raw)
 
     async def _do_not_begin(self, batch: ReceivedBatch) -> None:
-        now = asyncio.get_running_loop().time()
-        waiting = [raw for raw in batch if raw.is_waiting]
-        ours = [raw for raw in waiting if raw.is_ours(now)]
-        if self._is_ordered and not self.is_stopping and len(ours) == len(batch):
+        now = self._loop.time()
+        if self._is_ordered and not self.is_stopping and all(raw.is_waiting and raw.is_ours(now) for raw in batch):
             self.pool.put_back(batch)
             return
-        for raw in waiting:
-            if raw not in ours:
-                raw.leave()
-        await self.give_back(ours)
+        await self.give_back([raw for raw in batch if raw.is_waiting])
         await self._end(batch)
 
     def as_consumed(self, batch: ReceivedBatch) -> ReceivedMessage:
